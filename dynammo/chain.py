@@ -1,0 +1,181 @@
+"""The tuned chain of adapters: tune once, merge many.
+
+Step 1 (adapter tuning) and step 4 (exemplars) are the same for DynaMMo, ACL and every way of
+merging, so they are done once per session and shared by all learners. That makes every comparison
+between learners a paired one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dynammo.adapters import AdaptedNetwork, AdapterSet, make_adapters
+from dynammo.backbones import Backbone
+from dynammo.errors import InputError
+from dynammo.heads import session_targets
+from dynammo.memory import ExemplarMemory
+from dynammo.merging import StateDict, running_mean
+from dynammo.settings import Settings
+from dynammo.streams import Stream
+from dynammo.training import (
+    extract_features,
+    generator_for,
+    linear_head,
+    seed_for,
+    tune_adapters,
+)
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn the setting ``device`` into a torch device; "auto" takes a GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"Device '{name}' cannot be used here: try 'cpu' or 'auto'.") from error
+
+
+@dataclass
+class Chain:
+    """Adapter sets theta_1..theta_t of one order and training seed, with their exemplars.
+
+    Fields after ``train_seed`` are the state after ``session`` sessions; a new chain is at 0.
+    """
+
+    settings: Settings
+    stream: Stream
+    backbone: Backbone
+    train_seed: int
+    session: int = 0
+    adapter_states: tuple[StateDict, ...] = ()  # theta_1..theta_t
+    merged_state: StateDict | None = None  # W_t, the running mean of adapter_states
+    auxiliary: nn.Linear | None = None  # the newest session's head, |C_t| + 1 outputs
+    memory: ExemplarMemory | None = None
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Order seed and training seed, which all random numbers of the chain derive from."""
+        return self.stream.order_seed, self.train_seed
+
+    def adapters(self, state: StateDict | None) -> AdapterSet:
+        """Build an adapter set that holds ``state``; None gives a fresh one."""
+        settings = self.settings
+        adapters = make_adapters(
+            self.backbone,
+            settings.adapter_stages or self.backbone.adapter_stages,
+            self.stream.image_size,
+            seed=seed_for("adapters", *self.seeds),
+            width=settings.adapter_width,
+            alpha=settings.adapter_alpha,
+            padding=settings.adapter_padding,
+        )
+        if state is not None:
+            adapters.load_state_dict(state)
+        return adapters.requires_grad_(False)
+
+    def network(self, state: StateDict | None) -> AdaptedNetwork:
+        """Backbone with the adapters ``state``, in evaluation mode; None is the backbone alone."""
+        adapters = None if state is None else self.adapters(state)
+        return AdaptedNetwork(self.backbone, adapters).eval()
+
+    def training_positions(self, session: int) -> np.ndarray:
+        """Positions in the training split that a session may see: its own images, the memory.
+
+        The memory is the one the previous session left, so this is only for the session that
+        comes next or has just been tuned before its exemplars were chosen.
+        """
+        old = self.memory.all_positions() if self.memory else np.zeros(0, dtype=np.int64)
+        return np.concatenate([self.stream.indices("train", session), old])
+
+    def tune(self, *, progress: bool = True) -> list[float]:
+        """Step 1: tune theta_t, starting from theta_{t-1}, on session t's images and the memory.
+
+        Exemplars of old classes are labelled with the extra output "others". Moves the chain on
+        by one session (exemplars excepted, see :meth:`choose_exemplars`).
+
+        Returns:
+            Mean training loss of each epoch.
+        """
+        session = self.session + 1
+        classes = self.stream.classes(session)
+        device = self.backbone.mean.device
+        head = linear_head(
+            self.backbone.feature_size,
+            len(classes) + 1,
+            seed_for("auxiliary head", *self.seeds, session),
+            device,
+        )
+        positions = self.training_positions(session)
+        labels = torch.as_tensor(self.stream.train.labels[positions])
+        targets = session_targets(labels, classes[0], len(classes)).numpy()
+        adapters = self.adapters(self.adapter_states[-1] if self.adapter_states else None)
+        losses = tune_adapters(
+            AdaptedNetwork(self.backbone, adapters),
+            head,
+            self.stream.train.images[positions],
+            targets,
+            self.settings,
+            generator_for("tuning", *self.seeds, session),
+            progress=progress,
+        )
+        self.session = session
+        self.adapter_states = (*self.adapter_states, _contiguous(adapters.state_dict()))
+        self.auxiliary = head.requires_grad_(False)
+        return losses
+
+    def merge(self) -> None:
+        """Step 2: W_t, the mean of all adapter sets, kept as a running mean."""
+        self.merged_state = running_mean(self.merged_state, self.adapter_states[-1], self.session)
+
+    def choose_exemplars(self) -> None:
+        """Step 4: herd the session's exemplars on the features of theta_t, shrink the old ones."""
+        positions = self.stream.indices("train", self.session)
+        features = extract_features(
+            self.network(self.adapter_states[-1]), self.stream.train.images[positions]
+        )
+        memory = self.memory or ExemplarMemory(self.settings.memory_budget)
+        self.memory = memory.with_session(
+            self.stream.classes(self.session),
+            positions,
+            self.stream.train.labels[positions],
+            features.cpu().numpy(),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the newest session's share of the state into an existing folder."""
+        save_file(self.adapter_states[-1], folder / "adapters.safetensors")
+        save_file(self.merged_state, folder / "merged_adapters.safetensors")
+        save_file(self.auxiliary.state_dict(), folder / "auxiliary_head.safetensors")
+        positions = {str(label): chosen for label, chosen in self.memory.positions.items()}
+        np.savez(folder / "exemplars.npz", **positions)
+
+    def restore(self, folders: list[Path]) -> None:
+        """Take up the state saved by sessions 1..t, given their folders in that order."""
+        device = str(self.backbone.mean.device)
+        self.session = len(folders)
+        self.adapter_states = tuple(
+            load_file(folder / "adapters.safetensors", device=device) for folder in folders
+        )
+        if not folders:
+            return
+        self.merged_state = load_file(folders[-1] / "merged_adapters.safetensors", device=device)
+        auxiliary = load_file(folders[-1] / "auxiliary_head.safetensors", device=device)
+        outputs, feature_size = auxiliary["weight"].shape
+        self.auxiliary = linear_head(feature_size, outputs, 0, self.backbone.mean.device)
+        self.auxiliary.load_state_dict(auxiliary)
+        self.auxiliary.requires_grad_(False)
+        with np.load(folders[-1] / "exemplars.npz", allow_pickle=False) as saved:
+            positions = {int(label): saved[label] for label in saved.files}
+        self.memory = ExemplarMemory(self.settings.memory_budget, positions)
+
+
+def _contiguous(state: StateDict) -> dict[str, Tensor]:
+    # safetensors stores plain layouts only; channels-last weights are copied into that.
+    return {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}

@@ -1,0 +1,223 @@
+"""``./run_all.sh``: resolve the settings, run the graph, say where the results are."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dynammo.errors import InputError
+from dynammo.learners import make_learners
+from dynammo.provenance import provenance
+from dynammo.runs import load_stream, open_session, prepare_torch, run_name, write_json
+from dynammo.settings import DATA_SETTINGS, Settings, load_profile, profile_names
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of ``run_all.sh``."""
+    parser = argparse.ArgumentParser(
+        prog="./run_all.sh",
+        description="Run the whole study and regenerate every figure. "
+        "'./run_all.sh --test' sets up and runs the tests instead.",
+        epilog="Own data: ./run_all.sh --stream my_cells.npz --classes-per-session 2",
+    )
+    parser.add_argument(
+        "--profile", default="demo", help=f"one of {', '.join(profile_names())} (default: demo)"
+    )
+    parser.add_argument(
+        "--stream",
+        default="",
+        help="other data: a name such as bloodmnist@28, or a path to an .npz or a folder with "
+        "train/val/test; several joined with '+' make one session each",
+    )
+    parser.add_argument(
+        "--classes-per-session", type=int, default=0, metavar="N", help="new classes a session"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change one setting, e.g. --set adapter_epochs=20 --set 'train_seeds=[1,2]'; "
+        "dynammo/settings.py lists them",
+    )
+    parser.add_argument("--name", default="", help="name of the run (default: from the above)")
+    parser.add_argument(
+        "--cores", type=int, default=2, metavar="N", help="jobs' threads in all (default: 2)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget the run's saved state first")
+    parser.add_argument("--dry-run", action="store_true", help="list what would run, run nothing")
+    return parser.parse_args(arguments)
+
+
+def resolve(options: argparse.Namespace) -> tuple[str, Settings]:
+    """Name and settings of the run that the command line asks for.
+
+    Raises:
+        InputError: an unknown profile, setting or method, or a value that cannot be used.
+    """
+    settings = load_profile(options.profile)
+    changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
+    if options.stream:
+        # A profile's own cut into sessions is for its own stream.
+        changes |= {"stream": options.stream, "classes_per_session": 0}
+    if options.classes_per_session < 0 or options.cores < 1:
+        raise InputError("--classes-per-session and --cores must be 1 or more.")
+    if options.classes_per_session:
+        changes["classes_per_session"] = options.classes_per_session
+    name = run_name(options.profile, options.stream, options.classes_per_session)
+    return options.name or name, settings.with_changes(changes)
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set takes NAME=VALUE, not '{text}'.")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value  # a bare word, such as resnet18
+
+
+@contextmanager
+def only_one(run: Path):
+    """Hold the run folder for this process; the lock ends with the process, however it ends."""
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"Another command is working on {run}: wait for it, or use --name."
+            ) from error
+        yield
+
+
+def start(options: argparse.Namespace) -> int:
+    """Run the graph; return its exit status."""
+    name, settings = resolve(options)
+    run, figures = ROOT / "runs" / name, ROOT / "figures" / name
+    with only_one(run):
+        if options.fresh and not options.dry_run:
+            for path in (*run.iterdir(), figures):
+                if path.name != ".lock" and path.exists():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        print(f"Run '{name}': checking the data and the settings ...", flush=True)
+        prepare_torch(settings)
+        stream = load_stream(settings, settings.order_seeds[0], run)
+        chain, _ = open_session(run, settings, settings.order_seeds[0], settings.train_seeds[0], 1)
+        make_learners(settings.methods, chain)
+        chain.adapters(None)  # refuses stages that the backbone does not have
+        sessions = stream.number_of_sessions
+        jobs = len(settings.order_seeds) * len(settings.train_seeds) * sessions
+        print(
+            f"{stream.name}: {stream.number_of_classes} classes in {sessions} sessions, "
+            f"{jobs} session notebooks with {settings.threads} thread(s) each.",
+            flush=True,
+        )
+        write_json(run / "settings.json", settings.as_dict())
+        write_json(run / "provenance.json", provenance(settings, stream))
+        graph = {
+            "settings": settings.as_dict(),
+            "data_settings": list(DATA_SETTINGS),
+            "number_of_sessions": sessions,
+            "figures": str(figures),
+            "python": sys.executable,
+        }
+        write_json(run / "graph.json", graph)
+        begun = time.time()
+        status = _snakemake(run, options)
+        if options.dry_run:
+            return status
+        if status:
+            print(
+                f"\nThe run stopped; what was finished is kept in {run.relative_to(ROOT)}. Mend "
+                "what the message above names and give the same command again to go on.",
+                file=sys.stderr,
+            )
+            return status
+        _closing_words(run, figures, begun)
+    return 0
+
+
+def make_if_missing(run: Path, profile: str = "smoke") -> None:
+    """Make a profile's run if ``run`` is its folder and it has no finished sessions yet.
+
+    For notebooks that are opened before anything was run. Any other folder is left alone.
+    """
+    missing = not list(run.glob("order*-seed*/session*/session.json"))
+    if missing and run.resolve() == ROOT / "runs" / profile:
+        print(f"There is no run '{profile}' yet: making it, which takes about two minutes.")
+        main(["--profile", profile])
+
+
+def _snakemake(run: Path, options: argparse.Namespace) -> int:
+    """Run the graph; show its progress, keep all it says in the run folder."""
+    command = [
+        *(sys.executable, "-m", "snakemake"),
+        *("--snakefile", str(ROOT / "notebooks" / "Snakefile")),
+        *("--directory", str(run)),
+        *("--configfile", str(run / "graph.json")),
+        *("--cores", str(options.cores)),
+        # The lock above ends with the process; Snakemake's own would outlive a killed run.
+        *("--nolock", "--rerun-incomplete"),
+    ]
+    if options.dry_run:
+        return subprocess.run([*command, "--dry-run", "--quiet", "host"], check=False).returncode
+    log = run / "snakemake.log"
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as graph,
+    ):
+        for line in graph.stderr:
+            file.write(line)
+            if re.fullmatch(r"\d+ of \d+ steps \(.*\) done\s*", line):
+                print(f"    {line.strip()}", flush=True)
+    if graph.returncode:
+        tail = log.read_text().splitlines()[-12:]
+        print("\n".join(tail), f"(all of it: {log.relative_to(ROOT)})", sep="\n", file=sys.stderr)
+    return graph.returncode
+
+
+def _closing_words(run: Path, figures: Path, begun: float) -> None:
+    seconds: dict[str, list[float]] = {}
+    for path in sorted((run / "notebooks").glob("[0-9]*.ipynb")):
+        record = json.loads(path.read_text())["metadata"]["papermill"]
+        part = path.stem.split("-order")[0]
+        if not path.stem.endswith(".failed"):
+            seconds.setdefault(part, []).append(record["duration"])
+    print(f"\nDone in {time.time() - begun:.0f} s. How long each part took:")
+    for part, durations in seconds.items():
+        count = f"{len(durations)} x " if len(durations) > 1 else ""
+        print(f"  {part:28} {count}{sum(durations) / len(durations):.0f} s")
+    pictures = len(list(figures.glob("*.png")))
+    print(f"Figures: {figures.relative_to(ROOT)} ({pictures} pictures, with their numbers as csv)")
+    print(f"Report:  {(run / 'report' / 'index.html').relative_to(ROOT)}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry point; bad input is one line without a traceback."""
+    try:
+        return start(parse(arguments))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on where this one was.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

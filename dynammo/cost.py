@@ -1,0 +1,206 @@
+"""What a learner costs: multiply-accumulates, parameters, latency. Counted, not estimated.
+
+MACs are multiply-accumulates of one image; FLOPs = 2 x MACs. ptflops counts them with its "aten"
+backend (named because its default backend counts other things); torch's own counter checks it.
+ptflops adds the biases, so it is a little higher.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dynammo.backbones import make_backbone
+from dynammo.chain import Chain
+from dynammo.data import Split
+from dynammo.errors import InputError
+from dynammo.learners import Learner, make_learners
+from dynammo.settings import Settings
+from dynammo.streams import Stream
+
+PTFLOPS_BACKEND = "aten"
+
+
+@dataclass(frozen=True)
+class Macs:
+    """Multiply-accumulates of one image, counted twice."""
+
+    ptflops: int
+    torch: int
+
+
+class _Unregistered(nn.Module):
+    """Hides a network's submodules from ptflops, which would leave its hooks on them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = (network,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._network[0](x)
+
+
+@contextmanager
+def _torchvision_hidden() -> Iterator[None]:
+    # ptflops imports torchvision if it can, but only expects an ImportError. Next to a CPU build
+    # of torch, torchvision's import fails with a RuntimeError instead.
+    saved: ModuleType | None = sys.modules.get("torchvision")
+    sys.modules["torchvision"] = None
+    try:
+        yield
+    finally:
+        if saved is None:
+            del sys.modules["torchvision"]
+        else:
+            sys.modules["torchvision"] = saved
+
+
+def count_macs(network: nn.Module, image_size: int) -> Macs:
+    """Count the MACs of one normalised image [1, 3, image_size, image_size].
+
+    The network may be on the meta device, where nothing is computed.
+
+    Raises:
+        InputError: the two counters differ by more than 5 %, so neither can be trusted.
+    """
+    with _torchvision_hidden():
+        ptflops = importlib.import_module("ptflops")
+    device = next(network.parameters()).device
+    x = torch.zeros(1, 3, image_size, image_size, device=device)
+    network.eval()
+    with torch.no_grad():
+        macs, _ = ptflops.get_model_complexity_info(
+            _Unregistered(network),
+            (3, image_size, image_size),
+            backend=PTFLOPS_BACKEND,
+            as_strings=False,
+            print_per_layer_stat=False,
+            input_constructor=lambda _: {"x": x},
+        )
+        counter = FlopCounterMode(display=False)
+        with counter:
+            network(x)
+    checked = counter.get_total_flops() // 2
+    if macs is None or abs(macs - checked) > 0.05 * checked:
+        raise InputError(f"ptflops counts {macs} MACs, torch {checked}: the counts cannot be used.")
+    return Macs(int(macs), int(checked))
+
+
+def count_parameters(*modules: nn.Module) -> int:
+    """Number of distinct parameters in some modules; a shared backbone counts once."""
+    return sum({id(p): p.numel() for m in modules for p in m.parameters()}.values())
+
+
+def learner_parameters(learner: Learner) -> tuple[int, int]:
+    """Parameters a learner stores in order to go on, and uses for one prediction."""
+    network = learner.network()
+    used = count_parameters(network)
+    chain = learner.chain
+    one_set = count_parameters(chain.adapters(None))
+    stored = count_parameters(chain.backbone, learner.head)
+    return stored + learner.stored_adapter_sets() * one_set, used
+
+
+@torch.no_grad()
+def latency(network: nn.Module, image_size: int, batch: int = 1, repeats: int = 20) -> float:
+    """Median seconds of one forward pass of a batch, after a warm-up."""
+    device = next(network.parameters()).device
+    x = torch.zeros(batch, 3, image_size, image_size, device=device)
+    x = x.to(memory_format=torch.channels_last)
+    network.eval()
+    seconds = []
+    for _ in range(repeats + 2):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        network(x)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[2:]))
+
+
+def outline_chain(
+    settings: Settings, classes_per_session: Sequence[int], image_size: int, device: str
+) -> Chain:
+    """A chain with the shapes of some learned sessions but nothing learned.
+
+    Enough to count and time what learners would run, for any number of sessions; on the meta
+    device it takes no memory and no time.
+
+    Args:
+        classes_per_session: how many classes each session brought; its length is T.
+    """
+    backbone = make_backbone(settings.backbone, "random").to(device)
+    empty = Split(np.zeros((1, image_size, image_size, 3), np.uint8), np.zeros(1, np.int64))
+    ends = np.cumsum([0, *classes_per_session])
+    stream = Stream(
+        name="outline",
+        train=empty,
+        val=empty,
+        test=empty,
+        class_names=tuple(f"class {i}" for i in range(ends[-1])),
+        sessions=tuple(tuple(range(a, b)) for a, b in itertools.pairwise(ends)),
+        original_labels=tuple(range(ends[-1])),
+        order_seed=0,
+        synthetic=True,
+        checksum="",
+    )
+    sessions = len(classes_per_session)
+    chain = Chain(settings, stream, backbone, train_seed=0, session=sessions)
+    chain.merged_state = chain.adapters(None).state_dict()
+    chain.adapter_states = (chain.merged_state,) * sessions
+    return chain
+
+
+def count_cost(learner: Learner) -> dict[str, int | str]:
+    """MACs and parameters of a learner with its chain's number of sessions, as a table row."""
+    learner.grow_head()
+    macs = count_macs(learner.network(), learner.chain.stream.image_size)
+    stored, used = learner_parameters(learner)
+    return {
+        "method": learner.name,
+        "macs": macs.ptflops,
+        "macs_torch_counter": macs.torch,
+        "parameters_stored": stored,
+        "parameters_used": used,
+    }
+
+
+def cost_growth(
+    settings: Settings,
+    methods: Sequence[str],
+    sessions: Sequence[int],
+    image_size: int,
+    classes_per_session: int = 2,
+) -> list[dict[str, int | str]]:
+    """MACs and parameters of learners after each number of sessions, one row each.
+
+    Counted on the learners' own networks, built on the meta device.
+    """
+    rows = []
+    for count in sessions:
+        chain = outline_chain(settings, [classes_per_session] * count, image_size, "meta")
+        rows += [{"sessions": count} | count_cost(x) for x in make_learners(methods, chain)]
+    return rows
+
+
+def paper_cost_growth() -> list[dict[str, int | str]]:
+    """Cost over 1 to 20 sessions in the paper's setting: ResNet-18, 224 px, adapters as released.
+
+    Independent of any run: nothing is trained for it.
+    """
+    settings = Settings(backbone="resnet18", adapter_padding="valid")
+    methods = ("frozen_features", "dynammo", "acl")
+    return cost_growth(settings, methods, (1, 2, 4, 7, 10, 15, 20), image_size=224)

@@ -1,0 +1,83 @@
+"""The exemplar memory: a fixed number of training images, shared evenly by the classes seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dynammo.errors import InputError
+
+
+def herd(features: np.ndarray, count: int) -> np.ndarray:
+    """Order of the ``count`` images whose running mean best follows the class mean.
+
+    Greedy: each step takes the image that brings the mean of those chosen closest to the mean of
+    all (iCaRL, arXiv 1611.07725, algorithm 4), on L2-normalised features. Any prefix of the order
+    is itself the herded choice of that length, so a memory shrinks by cutting its end off.
+
+    Args:
+        features: [N, D] of one class.
+        count: how many to choose; at most N are returned.
+
+    Returns:
+        Positions in ``features``, int64, in order of choice.
+    """
+    unit = features.astype(np.float64)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    mean = unit.mean(axis=0)
+    chosen: list[int] = []
+    total = np.zeros_like(mean)
+    free = np.ones(len(unit), dtype=bool)
+    for k in range(1, min(count, len(unit)) + 1):
+        distance = np.linalg.norm(mean - (total + unit) / k, axis=1)
+        best = int(np.argmin(np.where(free, distance, np.inf)))
+        chosen.append(best)
+        free[best] = False
+        total += unit[best]
+    return np.array(chosen, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ExemplarMemory:
+    """Which training images are kept: positions in the stream's training split, by class.
+
+    Positions rather than pixels, because the stream itself can always be made again. ``budget``
+    is the total number of images, whatever the number of classes.
+    """
+
+    budget: int
+    positions: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+    def with_session(
+        self, classes: tuple[int, ...], positions: np.ndarray, labels: np.ndarray, features
+    ) -> ExemplarMemory:
+        """Memory after a session: old classes cut to the new share, new classes herded.
+
+        Args:
+            classes: the session's classes.
+            positions: [N] of the session's images in the training split.
+            labels: [N], their classes.
+            features: [N, D] under the session's own adapters.
+
+        Raises:
+            InputError: a budget that leaves a class without a single image.
+        """
+        share = self.budget // (len(self.positions) + len(classes))
+        if share < 1:
+            raise InputError(
+                f"A memory of {self.budget} images cannot hold one of each of "
+                f"{len(self.positions) + len(classes)} classes: raise memory_budget."
+            )
+        kept = {label: chosen[:share] for label, chosen in self.positions.items()}
+        for label in classes:
+            own = np.flatnonzero(labels == label)
+            kept[label] = positions[own[herd(np.asarray(features)[own], share)]]
+        return ExemplarMemory(self.budget, kept)
+
+    def all_positions(self) -> np.ndarray:
+        """Positions of every exemplar, class by class."""
+        if not self.positions:
+            return np.zeros(0, dtype=np.int64)
+        return np.concatenate([self.positions[label] for label in sorted(self.positions)])

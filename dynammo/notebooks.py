@@ -1,0 +1,93 @@
+"""Run one notebook headlessly through Papermill, with the checks Papermill leaves out.
+
+``python -m dynammo.notebooks NOTEBOOK OUTPUT PARAMETERS_JSON`` is what the graph calls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dynammo.errors import InputError
+
+KERNEL = "python3"
+
+
+class NotebookFailed(InputError):
+    """A cell raised an error; the message names the notebook, the cell and the kept copy."""
+
+
+def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters the notebook does not have: Papermill would warn and run the defaults."""
+    import papermill
+
+    known = papermill.inspect_notebook(str(notebook))
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise InputError(
+            f"{notebook.name} has no parameter '{unknown[0]}': it has {', '.join(sorted(known))}."
+        )
+
+
+def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
+    """Execute a notebook with parameters and keep the executed copy.
+
+    The copy appears under ``output`` only when every cell ran. A failed copy is kept beside it,
+    with ``.failed`` in its name.
+
+    Raises:
+        InputError: no such notebook or parameter.
+        NotebookFailed: a cell raised an error.
+    """
+    # Imported here because papermill takes a second, and most of the library does without.
+    import papermill
+
+    if not notebook.exists():
+        raise InputError(f"There is no notebook {notebook}.")
+    check_parameters(notebook, parameters)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    failed = output.with_name(f"{output.stem}.failed.ipynb")
+    failed.unlink(missing_ok=True)
+    part = output.with_name(f".{output.name}.part.ipynb")
+    # The kernel of this environment, even where the user has others of the same name.
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(part),
+            parameters=dict(parameters),
+            kernel_name=KERNEL,
+            cwd=str(notebook.parent),
+            progress_bar=False,
+        )
+    except papermill.exceptions.PapermillExecutionError as error:
+        part.replace(failed)
+        raise NotebookFailed(
+            f"{notebook.name} stopped in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"The copy with the error in its place is {failed}."
+        ) from error
+    part.replace(output)
+
+
+def main(arguments: list[str]) -> int:
+    """Execute one notebook for the graph; print one line before and one after."""
+    notebook, output, parameters = Path(arguments[0]), Path(arguments[1]), json.loads(arguments[2])
+    name = output.stem
+    print(f"  ▸ {name}", flush=True)
+    start = time.perf_counter()
+    try:
+        execute(notebook, output, parameters)
+    except InputError as error:
+        print(f"  ✗ {name}: {error}", flush=True)
+        return 1
+    print(f"  ✓ {name} ({time.perf_counter() - start:.0f} s)", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

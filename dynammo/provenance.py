@@ -1,0 +1,54 @@
+"""Where numbers come from: what is written into, under and beside every figure."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from dynammo.settings import Settings
+from dynammo.streams import Stream
+
+RECORDED_PACKAGES = ("torch", "numpy", "ptflops", "scikit-learn", "seaborn", "matplotlib")
+
+PAPER_EPOCHS = 200  # of adapter tuning in the released configurations
+
+
+def git_revision(folder: Path) -> str:
+    """Commit that the code was at, with "+changes" where files differ, or "unknown"."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+changes", "--abbrev=12"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip()
+
+
+def provenance(settings: Settings, stream: Stream) -> dict[str, str]:
+    """Where a figure's numbers come from, as short strings; without dates, so it is repeatable."""
+    return {
+        "stream": settings.stream,
+        "data_checksum": stream.checksum,
+        "code_revision": git_revision(Path(__file__).parent),
+        "python": platform.python_version(),
+        **{package: version(package) for package in RECORDED_PACKAGES},
+    }
+
+
+def data_note(stream: Stream) -> str:
+    """The line under a picture of data: its name, its size, and whether it is real."""
+    kind = "synthetic images, not clinical data" if stream.synthetic else "real images"
+    return f"{stream.name}, {stream.image_size} px, {kind}"
+
+
+def note(settings: Settings, stream: Stream) -> str:
+    """The lines under every result that say how far its numbers can be trusted."""
+    chains = len(settings.train_seeds) * len(settings.order_seeds)
+    runs = f"{chains} run{'s' if chains > 1 else ''}"
+    seeds = f"{len(settings.train_seeds)} training seeds x {len(settings.order_seeds)} class orders"
+    weights = "ImageNet weights" if settings.weights == "imagenet" else "NOT pretrained"
+    parts = [data_note(stream), f"{settings.backbone}, {weights}", f"{runs} ({seeds})"]
+    if settings.adapter_epochs < PAPER_EPOCHS:
+        parts.append(f"shortened: {settings.adapter_epochs} epochs of the paper's {PAPER_EPOCHS}")
+    return "; ".join(parts)

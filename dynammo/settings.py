@@ -1,0 +1,173 @@
+"""Every knob of a run, with one default and its source; an unknown knob is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynammo.errors import InputError
+
+PROFILES = Path(__file__).parent / "profiles"
+
+# The settings that say what the stream is.
+DATA_SETTINGS = (
+    "stream",
+    "classes_per_session",
+    "train_per_class",
+    "phantom_train",
+    "phantom_val",
+    "phantom_test",
+    "phantom_seed",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run's configuration. Profiles are TOML files that change some of these values."""
+
+    # What is learned: see dynammo.sources for what a stream may be called.
+    stream: str = "phantom"
+    # Classes a session brings; 0 means two, or one whole data set when several are joined by "+".
+    classes_per_session: int = 0
+    # Shortened runs: use only the first images of each training class; 0 uses all.
+    train_per_class: int = 0
+    # Seeds of the class order and of everything random in training; every pair is run.
+    order_seeds: tuple[int, ...] = (0,)
+    train_seeds: tuple[int, ...] = (1, 2, 3)
+    # Images per class of the embedded data set, and the seed it is drawn from.
+    phantom_train: int = 120
+    phantom_val: int = 25
+    phantom_test: int = 50
+    phantom_seed: int = 0
+
+    # The frozen network: "efficientnet_lite0" or "resnet18", weights "imagenet" or "random".
+    backbone: str = "efficientnet_lite0"
+    weights: str = "imagenet"
+
+    # Adapters: empty stages mean the backbone's own choice; width is hidden / map channels.
+    adapter_stages: tuple[str, ...] = ()
+    adapter_width: float = 1.0
+    adapter_alpha: float = 0.02
+    adapter_padding: str = "same"
+
+    # Step 1, adapter tuning (released code: 200 epochs, 0.01, 0.9, 5e-4, batches of 32, learning
+    # rate x 0.1 after epochs 70, 130, 170; kept here as shares of the epochs).
+    adapter_epochs: int = 8
+    adapter_learning_rate: float = 0.01
+    adapter_momentum: float = 0.9
+    adapter_weight_decay: float = 5e-4
+    adapter_milestones: tuple[float, ...] = (0.35, 0.65, 0.85)
+    batch_size: int = 32
+
+    # Step 3, head fine-tuning on the balanced memory (released: Adam, 100 epochs, x 0.1 after 55
+    # and 80).
+    head_epochs: int = 100
+    head_learning_rate: float = 1e-3
+    head_milestones: tuple[float, ...] = (0.55, 0.8)
+
+    # Step 4, exemplars in total (released: 80 on PATH16, 40 on SKIN8, 2000 on CIFAR-100).
+    memory_budget: int = 80
+
+    # Learners to evaluate on the tuned chain, by name (dynammo.learners.LEARNERS).
+    methods: tuple[str, ...] = (
+        "frozen_features",
+        "dynammo",
+        "dynammo_task_heads",
+        "last_adapter",
+        "acl",
+    )
+
+    # Threads a job computes with. Part of the settings because the number of threads changes the
+    # order of floating-point sums, hence the last digits of every result.
+    threads: int = 1
+    # "auto" takes a GPU if there is one.
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check types and ranges once, so that nothing downstream has to."""
+        for field in dataclasses.fields(self):
+            _check_type(field, getattr(self, field.name))
+        positive = (
+            "phantom_train phantom_val phantom_test adapter_epochs head_epochs memory_budget "
+            "threads adapter_learning_rate head_learning_rate adapter_width"
+        )
+        for name in positive.split():
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be above 0.")
+        if self.batch_size < 2:
+            raise InputError(f"batch_size is {self.batch_size}: batch norm needs at least 2.")
+        for name in ("classes_per_session", "train_per_class"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be 0 or more.")
+        for name in ("order_seeds", "train_seeds", "methods"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise InputError(f"{name} is {list(values)}: give at least one, each once.")
+        if min(self.order_seeds + self.train_seeds) < 0:
+            raise InputError("Seeds must be 0 or above.")
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Settings:
+        """Return a copy with some knobs changed.
+
+        Raises:
+            InputError: a knob that does not exist (the message suggests near names), a value of
+                the wrong type or out of range.
+        """
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}."
+                raise InputError(f"Unknown setting '{name}': {hint}")
+        clean = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
+        return dataclasses.replace(self, **clean)
+
+    @classmethod
+    def from_names(cls, names: Mapping[str, Any]) -> Settings:
+        """Settings from a notebook's variables: ``Settings.from_names(globals())``.
+
+        Names that are no settings are left alone, so all of a notebook's variables can be passed.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls().with_changes({k: v for k, v in names.items() if k in known})
+
+    def as_dict(self) -> dict[str, Any]:
+        """All knobs as plain JSON values, tuples as lists."""
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _check_type(field: dataclasses.Field, value: Any) -> None:
+    kinds = {"int": (int,), "float": (int, float), "str": (str,)}
+    wanted = str(field.type)
+    if wanted.startswith("tuple["):
+        inner = wanted[len("tuple[") : -len(", ...]")]
+        ok = isinstance(value, tuple) and all(
+            isinstance(item, kinds[inner]) and not isinstance(item, bool) for item in value
+        )
+        wanted = f"list of {inner}"
+    else:
+        ok = isinstance(value, kinds[wanted]) and not isinstance(value, bool)
+    if not ok:
+        raise InputError(f"Setting '{field.name}' must be of type {wanted}, not {value!r}.")
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles that come with the project."""
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+
+
+def load_profile(name: str) -> Settings:
+    """Settings of a profile: the defaults of :class:`Settings` with the profile's changes.
+
+    Raises:
+        InputError: no profile of that name.
+    """
+    if name not in profile_names():
+        raise InputError(f"Unknown profile '{name}': choose one of {', '.join(profile_names())}.")
+    return Settings().with_changes(tomllib.loads((PROFILES / f"{name}.toml").read_text()))

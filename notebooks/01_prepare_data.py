@@ -1,0 +1,117 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: "1.3"
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1 · Prepare the data: what a stream is
+#
+# **What you will see.** A data set cut into *sessions*: the classes that arrive together, in an
+# order drawn from a seed; a sample sheet of every class; how many images each class has.
+#
+# **Expected.** With the default parameters: eight classes in four sessions of two, 120 / 25 / 50
+# images per class for training, validation and test (exact), drawn by the computer.
+#
+# **Takes** about 10 seconds.
+#
+# In *class-incremental learning* a model meets classes in sessions. In session $t$ it sees training
+# images of the new classes $C_t$ only, plus a small memory of old images, and afterwards it must
+# tell apart **all** classes seen so far, without being told which session an image is from.
+
+# %% [markdown]
+# ## Parameters
+# Change them here, or from outside with Papermill. `stream` may be a MedMNIST name such as
+# `bloodmnist@28`, a path to your own `.npz` or image folder, or several of these joined with `+`.
+
+# %% tags=["parameters"]
+stream: str = "phantom"  # which data: see the README, "Your own data"
+classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
+order_seed: int = 0  # draws the order in which classes arrive
+train_per_class: int = 0  # keep only so many training images a class; 0: all
+phantom_train: int = 120  # drawn images a class for training (stream "phantom" only)
+phantom_val: int = 25  # ... for validation, which everything is chosen on
+phantom_test: int = 50  # ... for the test, which nothing is chosen on
+phantom_seed: int = 0  # draws the images
+run_folder: str = "../runs/by-hand"  # the run's state goes here
+figures_folder: str = "../figures/by-hand"  # its pictures and their numbers go here
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+import pandas as pd
+
+from dynammo import plotting, runs, tables
+from dynammo.provenance import data_note, provenance
+from dynammo.settings import Settings
+
+settings = Settings.from_names(globals())
+run, figures = Path(run_folder), Path(figures_folder)
+data = runs.load_stream(settings, order_seed, run)
+origin = provenance(settings, data)
+note = data_note(data)
+
+# %% [markdown]
+# ## The stream
+# Classes are renumbered in the order they arrive, so the classes seen after session $t$ are always
+# $0 \ldots K_t - 1$. Which classes share a session matters: two look-alikes in one session are told
+# apart with all their images, in two sessions only with what the memory kept.
+
+# %%
+pd.DataFrame(
+    {
+        "new classes": [", ".join(data.class_names[c] for c in labels) for labels in data.sessions],
+        "classes seen": [labels[-1] + 1 for labels in data.sessions],
+        "training images": [
+            len(data.indices("train", t)) for t in range(1, data.number_of_sessions + 1)
+        ],
+    },
+    index=pd.RangeIndex(1, data.number_of_sessions + 1, name="session"),
+)
+
+# %% [markdown]
+# ## What the images look like
+# One row a class, in order of arrival. The default images are **synthetic**: drawn from what tells
+# blood cells apart under the microscope (shape of the nucleus, colour and density of granules, size,
+# cytoplasm), so that everything here runs without a download. They are not clinical data.
+
+# %%
+figure = plotting.sample_sheet(data, per_class=10, note=note)
+plotting.save_figure(figure, None, figures / "sample_sheet", origin)
+figure
+
+# %% [markdown]
+# ## How many images there are
+
+# %%
+figure = plotting.class_balance(data, note=note)
+counts = tables.class_counts(data)
+plotting.save_figure(figure, counts, figures / "class_balance", origin)
+figure
+
+# %%
+runs.record_stream(run, settings, data)
+print(f"{data.name}: {data.number_of_classes} classes, {data.number_of_sessions} sessions")
+
+# %% [markdown]
+# ## Exercises
+# 1. Set `order_seed = 1`. Which look-alikes now arrive in different sessions?
+# 2. Set `classes_per_session = 4`. Is the problem easier or harder for a model with a small memory?
+#    Write down your guess, and check it in notebook 3.
+# 3. Which of the eight types would you confuse yourself? Keep your list for the confusion matrix.
+#
+# ## References
+# * A. Acevedo et al., *A dataset of microscopic peripheral blood cell images for development of
+#   automatic recognition systems*, Data in Brief 30, 2020.
+# * J. Yang et al., *MedMNIST v2*, Scientific Data 10, 2023.
+#
+# **Next:** [one incremental session](02_incremental_session.ipynb)

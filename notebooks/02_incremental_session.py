@@ -1,0 +1,214 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: "1.3"
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2 · One incremental session
+#
+# **What you will see.** The four steps of DynaMMo for one session: tune a new set of adapters,
+# average it with the old ones, choose exemplars, tune the head. Then what DynaMMo, ACL and the
+# controls predict, on the same test images.
+#
+# **Expected.** For session 1 every method with adapters predicts the same, since one set is its own
+# average; from session 2 on they part. The tuning loss falls to under a quarter of where it began.
+#
+# **Takes** about half a minute on one core.
+#
+# The notebook is run once per session, as a chain: session $t$ starts from what session $t-1$ saved.
+# Run it with `session = 1`, then 2, and so on; `./run_all.sh` does that for you.
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+session: int = 1  # which session to learn; the one before must be there
+run_folder: str = "../runs/by-hand"  # where the sessions' state lies
+
+stream: str = "phantom"  # which data: see notebook 1
+classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
+train_per_class: int = 0  # keep only so many training images a class; 0: all
+phantom_train: int = 120  # drawn images a class for training (stream "phantom" only)
+phantom_val: int = 25  # ... for validation
+phantom_test: int = 50  # ... for the test
+phantom_seed: int = 0  # draws the images
+order_seed: int = 0  # draws the order in which classes arrive
+train_seed: int = 1  # draws everything random in training
+
+backbone: str = "efficientnet_lite0"  # or "resnet18", the paper's
+weights: str = "imagenet"  # or "random"
+adapter_stages: list = []  # stages to put adapters before; empty: the backbone's own choice
+adapter_width: float = 1.0  # hidden channels of an adapter / channels of the map
+adapter_alpha: float = 0.02  # initial weight of the adapter's branch
+adapter_padding: str = "same"  # "valid" as in the released code, for large maps
+
+adapter_epochs: int = 8  # the paper: 200
+adapter_learning_rate: float = 0.01
+adapter_momentum: float = 0.9
+adapter_weight_decay: float = 0.0005
+adapter_milestones: list = [0.35, 0.65, 0.85]  # learning rate x 0.1 after these shares of epochs
+batch_size: int = 32
+head_epochs: int = 100
+head_learning_rate: float = 0.001
+head_milestones: list = [0.55, 0.8]
+memory_budget: int = 80  # exemplars in all, shared by the classes seen
+
+methods: list = ["frozen_features", "dynammo", "dynammo_task_heads", "last_adapter", "acl"]
+threads: int = 1  # fixed, because it changes the order of float sums
+device: str = "auto"  # a GPU if there is one
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+import pandas as pd
+
+from dynammo import evaluation, plotting, runs
+from dynammo.merging import relative_distance
+from dynammo.provenance import note
+from dynammo.settings import Settings
+
+settings = Settings.from_names(globals())
+run = Path(run_folder)
+seconds = {}
+chain, learners = runs.open_session(run, settings, order_seed, train_seed, session)
+data = chain.stream
+names = [data.class_names[label] for label in data.classes(session)]
+print(f"session {session} of {data.number_of_sessions} brings: {', '.join(names)}")
+
+# %% [markdown]
+# ## Step 1: tune a set of adapters
+#
+# The backbone $f$ is frozen. In front of some of its stages sits an *adapter*, a small residual
+# branch with two convolutions,
+#
+# $$x \;+\; \alpha\,\mathrm{relu}(\mathrm{bn}_2(\mathrm{conv}^{\top}(\mathrm{relu}(\mathrm{bn}_1(\mathrm{conv}(x)))))).$$
+#
+# The new set $\theta_t$ starts from $\theta_{t-1}$ and is trained by cross-entropy on the new images
+# and the exemplar memory. Its auxiliary head has one output per new class and one more, **others**:
+# the label of every exemplar of an old class.
+
+# %%
+positions = chain.training_positions(session)
+old = len(positions) - len(data.indices("train", session))
+print(f"{len(positions) - old} images of new classes, {old} exemplars labelled 'others'")
+
+with runs.stopwatch(seconds, "tuning"):
+    losses = chain.tune()
+
+# %%
+history = pd.DataFrame(
+    {"session": session, "epoch": range(1, len(losses) + 1), "loss": losses}
+)
+plotting.training_losses(history, note=note(settings, data))
+
+# %% [markdown]
+# ## Step 2: merge
+#
+# $W_t = \frac1t\sum_{i=1}^{t}\theta_i$, parameter by parameter. Kept as a running mean, so nothing
+# that is stored grows with $t$. How far is each set from the average? In relative length,
+# $\lVert\theta_i - W_t\rVert / \lVert W_t\rVert$:
+
+# %%
+chain.merge()
+pd.Series(
+    {
+        f"session {i}": relative_distance(state, chain.merged_state)
+        for i, state in enumerate(chain.adapter_states, start=1)
+    },
+    name="distance to the average",
+).to_frame().round(3)
+
+# %% [markdown]
+# ## Step 4: choose exemplars
+#
+# *Herding* takes, one by one, the images that keep the mean of those chosen closest to the mean of
+# the class. The budget is fixed, so old classes give up images as classes arrive.
+
+# %%
+chain.choose_exemplars()
+pd.Series(
+    {data.class_names[c]: len(chosen) for c, chosen in chain.memory.positions.items()},
+    name="exemplars",
+).to_frame()
+
+# %% [markdown]
+# ## Step 3: tune the heads on the balanced memory
+#
+# With backbone and merged adapters fixed, features no longer change: they are computed once, and
+# only the head is trained. Every method below gets the same exemplars and the same recipe. They
+# differ in which adapters run, and in the head that reads them:
+#
+# | method | passes | head |
+# |---|---|---|
+# | frozen features | 1, no adapters | one over all classes |
+# | DynaMMo | 1, merged adapters | one over all classes |
+# | DynaMMo, task heads | 1, merged adapters | one per session, with "others" |
+# | last adapter | 1, newest adapters | one over all classes |
+# | ACL | $t$, one per session's adapters | one per session, with "others" |
+
+# %%
+for learner in learners:
+    with runs.stopwatch(seconds, f"head {learner.name}"):
+        learner.learn_session()
+
+# %% [markdown]
+# ## Which classes can be told apart now?
+#
+# The test images of **all** classes seen so far. Nothing is chosen by these numbers.
+
+# %%
+answers = {}
+for learner in learners:
+    with runs.stopwatch(seconds, f"test {learner.name}"):
+        answers[learner.name] = evaluation.predict(learner, "test")
+pd.DataFrame(
+    {
+        learner.title: evaluation.session_row(data, "test", answers[learner.name])
+        for learner in learners
+    }
+).T.round(3)
+
+# %% [markdown]
+# Accuracy by the session that brought the class: the first columns show what was **forgotten**.
+
+# %%
+pd.DataFrame(
+    {
+        learner.title: {
+            f"session {row['evaluated_session']}": row["accuracy"]
+            for row in evaluation.accuracy_rows(data, "test", answers[learner.name])
+        }
+        for learner in learners
+    }
+).T.round(3)
+
+# %% [markdown]
+# ## Save
+# The next session starts from this folder. It appears whole or not at all.
+
+# %%
+folder = runs.save_session(run, chain, learners, answers, losses, seconds)
+sorted(path.name for path in folder.iterdir())
+
+# %% [markdown]
+# ## Exercises
+# 1. Run sessions 1 and 2. Which method loses most on session 1's classes?
+# 2. Set `memory_budget` to 16 and run both sessions again in another `run_folder`. Which methods
+#    suffer most, and why those?
+# 3. Set `adapter_alpha = 0.0`. What do the adapters do at first, and can they still learn?
+#
+# ## References
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099 (steps 1 to 3).
+# * ACL: arXiv 2304.09042 (adapters per session, "others"). * iCaRL: arXiv 1611.07725 (herding).
+#
+# **Before:** [prepare the data](01_prepare_data.ipynb) · **Next:** [the figures](03_figures.ipynb)

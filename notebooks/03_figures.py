@@ -1,0 +1,166 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: "1.3"
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3 · The figures
+#
+# **What you will see.** Every figure of a run: what is kept and what is forgotten, session after
+# session, and what each method costs. Each picture is saved as PNG and SVG with its numbers as csv.
+#
+# **Expected** for the default `demo` run (mean over three training seeds): EXPECTED
+#
+# **Takes** about a minute. If the run is not there yet, it is made first with the `smoke` profile
+# (two minutes).
+
+# %% tags=["parameters"]
+run_folder: str = "../runs/smoke"  # the run to draw
+figures_folder: str = "../figures/smoke"  # where pictures and numbers go
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+import pandas as pd
+
+from dynammo import cost, diagram, plotting, runs, tables
+from dynammo.backbones import RECIPES
+from dynammo.command import make_if_missing
+from dynammo.provenance import note, provenance
+
+run, figures = Path(run_folder), Path(figures_folder)
+make_if_missing(run)
+settings = runs.settings_of(run)
+data = runs.load_stream(settings, settings.order_seeds[0], run)
+under = note(settings, data)
+origin = provenance(settings, data)
+collected = tables.collect(run, settings)
+
+
+def save(figure, table, name):
+    """Write a figure with its numbers, and show it."""
+    plotting.save_figure(figure, table, figures / name, origin)
+    return figure
+
+
+# %% [markdown]
+# ## The method, with this run's own numbers
+
+# %%
+recipe = RECIPES[settings.backbone]
+save(
+    diagram.method_diagram(
+        number_of_sessions=data.number_of_sessions,
+        classes_per_session=[len(labels) for labels in data.sessions],
+        stage_names=list(recipe.stages),
+        adapter_stages=list(settings.adapter_stages or recipe.adapter_stages),
+        backbone_title=settings.backbone,
+        memory_budget=settings.memory_budget,
+        note=under,
+    ),
+    None,
+    "method",
+)
+
+# %% [markdown]
+# ## Accuracy after each session
+# Over **all** classes seen so far, on test images. A drop is not only forgetting: later sessions
+# tell more classes apart.
+
+# %%
+save(
+    plotting.accuracy_by_session(collected["sessions"], note=under),
+    collected["sessions"],
+    "accuracy_by_session",
+)
+
+# %% [markdown]
+# ## What is forgotten
+# Row $i$, column $j$: accuracy on the classes of session $j$ after session $i$. Read a column from
+# top to bottom to watch a session fade.
+
+# %%
+save(
+    plotting.accuracy_matrices(collected["accuracy"], note=under),
+    collected["accuracy"],
+    "accuracy_matrices",
+)
+
+# %% [markdown]
+# ## Accuracy against cost: the paper's argument in one picture
+# MACs (multiply-accumulates) of one image after the last session, counted by ptflops ("aten"
+# backend) and checked with torch's own counter; FLOPs are twice that.
+
+# %%
+costs = tables.costs_of_run(settings, data)
+summary = tables.summarise(collected, costs)
+save(plotting.accuracy_against_macs(summary, note=under), summary, "accuracy_against_macs")
+
+# %%
+summary.round(3)
+
+# %% [markdown]
+# ## How the cost grows
+# ResNet-18 at 224 px, the paper's setting, with 1 to 20 sessions. Counted on the learners' own
+# networks, which need not be trained for that.
+
+# %%
+growth = pd.DataFrame(cost.paper_cost_growth())
+growth_note = "ResNet-18 at 224 px, two classes a session; counted, nothing is trained"
+save(plotting.cost_growth(growth, note=growth_note), growth, "cost_growth")
+
+# %% [markdown]
+# ## One head or one per session?
+# The released code gives every session a head with an extra output "others"; the paper's figure
+# shows a single head. Both read the same merged features here.
+
+# %%
+if {"dynammo", "dynammo_task_heads"} <= set(settings.methods):
+    heads = collected["sessions"].query("method in ('dynammo', 'dynammo_task_heads')")
+    display(save(plotting.head_comparison(heads, note=under), heads, "head_comparison"))
+
+# %% [markdown]
+# ## Who is taken for whom?
+# After the last session; rows are true classes. Lines part the sessions.
+
+# %%
+confusion = collected["confusion"].query("method in ('dynammo', 'acl')")
+save(
+    plotting.confusion_matrices(confusion, data.session_of_class, note=under),
+    confusion,
+    "confusion",
+)
+
+# %% [markdown]
+# ## The numbers behind it all
+
+# %%
+runs.write_json(figures / "provenance.json", origin | {"settings": settings.as_dict()})
+tables.write_tables(figures, collected, summary)
+sorted(path.name for path in figures.glob("*.csv"))
+
+# %% [markdown]
+# ## Exercises
+# 1. By how many points does DynaMMo fall behind ACL, and how many times fewer MACs does it take?
+#    The paper's abstract says 2.76 points and about 10 times. For which number of sessions can
+#    "10 times" be true at all?
+# 2. Is the difference between DynaMMo and the last adapter alone larger than its spread over seeds?
+#    What would you conclude about merging from this run?
+# 3. Find the pair of classes that is confused most. Did they arrive in one session or in two?
+#
+# ## References
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
+# * A. Chaudhry et al., *Riemannian Walk for Incremental Learning*, ECCV 2018 (forgetting).
+# * D. Lopez-Paz, M. Ranzato, *Gradient Episodic Memory*, NeurIPS 2017 (backward transfer).
+#
+# **Before:** [one incremental session](02_incremental_session.ipynb)

@@ -1,0 +1,293 @@
+"""Names, paths and downloads. A server on this machine stands in for the internet."""
+
+import hashlib
+import http.server
+import io
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dynammo import sources
+from dynammo.data import SPLITS, load_npz
+from dynammo.downloads import fetch
+from dynammo.errors import InputError
+from dynammo.sources import convert_cifar100, data_folder, load_data_set, medmnist_info
+
+FEW = {"train": 2, "val": 1, "test": 1}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """An empty data folder and an empty current folder, so that no real file is ever touched."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DYNAMMO_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def npz_bytes(classes: int, size: int = 28) -> bytes:
+    """A grey data set in MedMNIST's layout, two images of each class in each split."""
+    arrays = {}
+    for split in SPLITS:
+        labels = np.arange(2 * classes) % classes
+        arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
+        arrays[f"{split}_images"] = np.full((2 * classes, size, size), 7, dtype=np.uint8)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Answers from a dictionary of path to content; `flaky` fails the first time only."""
+
+    files: dict[str, bytes] = {}
+    asked: list[str] = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        content = self.files.get(self.path.partition("?")[0])
+        if content is None or (self.path == "/flaky" and self.asked.count("/flaky") == 1):
+            self.send_error(404 if content is None else 503)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        # "cut" promises everything and breaks off half way, as a lost connection does.
+        self.wfile.write(content[: len(content) // 2] if self.path == "/cut" else content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server on this machine; its class holds what it serves and what was asked."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    Server.files, Server.asked = {}, []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        Server.url = f"http://127.0.0.1:{running.server_port}"
+        yield Server
+        running.shutdown()
+        thread.join()
+
+
+def test_fetch_downloads_once(server, home):
+    server.files["/x.bin"] = b"x" * 200_000
+    for _ in range(2):
+        path = fetch(f"{server.url}/x.bin", md5(server.files["/x.bin"]), home / "sub" / "x.bin")
+        assert path.read_bytes() == server.files["/x.bin"]
+    assert server.asked == ["/x.bin"]
+    assert [file.name for file in path.parent.iterdir()] == ["x.bin"]
+
+
+def test_fetch_tries_again(server, home):
+    server.files["/flaky"] = b"content"
+    fetch(f"{server.url}/flaky", md5(b"content"), home / "x.bin", pause=0)
+    assert server.asked == ["/flaky", "/flaky"]
+    assert (home / "x.bin").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize(
+    ("page", "wrong"),
+    [("/other", "the MD5 was wrong"), ("/none", "404"), ("/cut", "could not be")],
+)
+def test_failed_download_leaves_nothing_and_tells_how_to_do_it_by_hand(server, home, page, wrong):
+    server.files |= {"/other": b"another version", "/cut": b"right" * 10_000}
+    expected = md5(server.files["/cut"])
+    with pytest.raises(InputError) as refusal:
+        fetch(f"{server.url}{page}", expected, home / "x.bin", attempts=2, pause=0)
+    assert server.asked == [page, page]
+    for told in (wrong, "x.bin", f"{server.url}{page}", str(home), expected):
+        assert told in str(refusal.value)
+    assert list(home.iterdir()) == []
+
+
+def test_no_connection_is_one_clear_error(home, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(InputError, match=r"no connection.*put x.bin .*by hand"):
+        fetch("http://127.0.0.1:9/x.bin", "0" * 32, home / "x.bin", attempts=2, pause=0)
+    assert list(home.iterdir()) == []
+
+
+def test_file_with_another_checksum_is_refused_and_kept(home):
+    mine = write(home / "x.bin", b"mine")
+    with pytest.raises(InputError, match="Delete it") as refusal:
+        fetch("http://127.0.0.1:9/x.bin", "0" * 32, mine)
+    for told in (str(mine), md5(b"mine"), "0" * 32, "DYNAMMO_DATA"):
+        assert told in str(refusal.value)
+    assert mine.read_bytes() == b"mine"
+
+
+def test_data_folder_that_cannot_be_made(home):
+    write(home, b"a file where the folder should be")
+    with pytest.raises(InputError, match="Set DYNAMMO_DATA"):
+        fetch("http://127.0.0.1:9/x.bin", "0" * 32, home / "sub" / "x.bin")
+
+
+def test_data_folder_follows_the_environment(home, monkeypatch):
+    assert data_folder() == home
+    monkeypatch.delenv("DYNAMMO_DATA")
+    assert data_folder() == home.parent / ".medmnist"
+
+
+@pytest.mark.parametrize(("spec", "suffix"), [("bloodmnist@28", ""), ("bloodmnist", "_64")])
+def test_medmnist_set_is_downloaded_under_its_own_file_name(
+    server, home, monkeypatch, spec, suffix
+):
+    content = npz_bytes(8, size=28 if suffix == "" else 64)
+    server.files[f"/bloodmnist{suffix}.npz"] = content
+    info = medmnist_info()
+    info["bloodmnist"][f"url{suffix}"] = f"{server.url}/bloodmnist{suffix}.npz?download=1"
+    info["bloodmnist"][f"MD5{suffix}"] = md5(content)
+    monkeypatch.setattr(sources, "medmnist_info", lambda: info)
+
+    data_set = load_data_set(spec)
+    assert data_set.name == spec
+    assert data_set.image_size == (28 if suffix == "" else 64)
+    assert data_set.class_names[0] == "basophil"
+    assert [file.name for file in home.iterdir()] == [f"bloodmnist{suffix}.npz"]
+    assert load_data_set(spec).checksum() == data_set.checksum()
+    assert len(server.asked) == 1
+
+
+def test_torch_is_not_needed_to_load_data():
+    program = (
+        "import sys, dynammo.streams, dynammo.sources; dynammo.sources.medmnist_info(); "
+        "sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
+    )
+    root = Path(sources.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", program], cwd=root).returncode == 0
+
+
+def test_medmnist_links_are_those_of_the_package():
+    blood = medmnist_info()["bloodmnist"]
+    assert blood["url_64"] == (
+        "https://zenodo.org/records/10519652/files/bloodmnist_64.npz?download=1"
+    )
+    assert blood["MD5"] == "7053d0359d879ad8a5505303e11de1dc"
+
+
+def test_phantom_is_drawn_and_says_so():
+    data_set = load_data_set("phantom@32", phantom_seed=3, phantom_per_class=FEW)
+    assert data_set.synthetic
+    assert data_set.image_size == 32
+    assert (data_set.name, data_set.number_of_classes) == ("phantom@32", 8)
+    assert [len(data_set.train), len(data_set.val), len(data_set.test)] == [16, 8, 8]
+    other = load_data_set("phantom@32", phantom_seed=4, phantom_per_class=FEW)
+    assert other.checksum() != data_set.checksum()
+
+
+def test_own_npz_is_found_here_first_and_then_in_the_data_folder(home):
+    write(home / "cells.npz", npz_bytes(3))
+    assert load_data_set("cells.npz").number_of_classes == 3
+    write(Path("cells.npz"), npz_bytes(2))
+    assert load_data_set("cells.npz").number_of_classes == 2
+    assert load_data_set(str(home / "cells.npz")).number_of_classes == 3
+
+
+@pytest.mark.parametrize(("place", "spec"), [("here/mine", "mine"), ("data/skin8", "skin8")])
+def test_image_folders_take_a_size(home, place, spec):
+    for split in SPLITS:
+        for class_name in ("a", "b"):
+            folder = home.parent / place / split / class_name
+            folder.mkdir(parents=True)
+            Image.new("RGB", (20, 20)).save(folder / "1.png")
+    assert load_data_set(spec).image_size == 64
+    assert load_data_set(f"{spec}@16").image_size == 16
+    assert load_data_set(spec).name == spec
+
+
+def cifar100_archive(path: Path, train_per_class: int = 4) -> np.ndarray:
+    """Write a small archive laid out like the real one; return the training records."""
+    rng = np.random.default_rng(0)
+    members, labels = {}, np.arange(100)
+    for part, per_class in (("train", train_per_class), ("test", 1)):
+        records = rng.integers(0, 256, (100 * per_class, 3074), dtype=np.uint8)
+        records[:, 1] = np.tile(labels, per_class)
+        members[f"{part}.bin"] = records
+    names = "".join(f"name{label}\n" for label in labels).encode()
+    contents = {name: records.tobytes() for name, records in members.items()}
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in {**contents, "fine_label_names.txt": names}.items():
+            entry = tarfile.TarInfo(f"cifar-100-binary/{name}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return members["train.bin"]
+
+
+def test_cifar100_is_converted_with_the_last_images_held_out(tmp_path):
+    records = cifar100_archive(tmp_path / "archive.tar.gz")
+    convert_cifar100(tmp_path / "archive.tar.gz", tmp_path / "cifar100.npz", val_per_class=1)
+    data_set = load_npz(tmp_path / "cifar100.npz")
+    assert data_set.class_names[42] == "name42"
+    assert [len(data_set.train), len(data_set.val), len(data_set.test)] == [300, 100, 100]
+    # The fourth round of classes is the last image of each.
+    assert data_set.val.labels.tolist() == list(range(100))
+    row, column, colour = 5, 9, 2
+    pixel = 2 + colour * 1024 + row * 32 + column
+    assert (data_set.val.images[:, row, column, colour] == records[300:, pixel]).all()
+    assert (data_set.train.images[:, row, column, colour] == records[:300, pixel]).all()
+    assert sorted(file.name for file in tmp_path.glob("*cifar*")) == ["cifar100.npz"]
+
+
+def test_part_of_cifar100_does_not_pass_for_the_whole(home, server, monkeypatch):
+    home.mkdir()
+    cifar100_archive(home / "archive")
+    content = (home / "archive").read_bytes()
+    server.files["/cifar-100-binary.tar.gz"] = content
+    monkeypatch.setattr(sources, "CIFAR100_URL", f"{server.url}/cifar-100-binary.tar.gz")
+    monkeypatch.setattr(sources, "CIFAR100_MD5", md5(content))
+    monkeypatch.setattr(sources.convert_cifar100, "__defaults__", (1,))
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"\[300, 100, 100\].*not the whole.*another name"):
+            load_data_set("cifar100")
+    assert server.asked == ["/cifar-100-binary.tar.gz"]
+    assert load_data_set("cifar100.npz").number_of_classes == 100  # a part, used on purpose
+
+
+@pytest.mark.parametrize(
+    ("spec", "wrong", "to_do"),
+    [
+        ("bloodmist", "no data set 'bloodmist'", "Did you mean bloodmnist?"),
+        ("bloodmnist@big", "no data set", "with @size where sizes exist"),
+        ("", "no data set", "Use one of phantom, "),
+        ("bloodmnist@32", "does not come in 32 px", "bloodmnist@28, bloodmnist@64"),
+        ("chestmnist", "several labels", "single-label"),
+        ("organmnist3d@64", "volumes", "2D set"),
+        ("phantom@0", "0 px", "phantom@64"),
+        ("cifar100@64", "32 px", "without a size"),
+        ("skin8", "ISIC 2019", "data/skin8/train/<class>/"),
+        ("path16", "seven public", "data/path16/train/<class>/"),
+        ("no/such.npz", "There is no no/such.npz", "Check the path"),
+        ("no/such/folder@32", "There is no no/such/folder", "Check the path"),
+        ("~nobody-here/x.npz", "There is no ~nobody-here", "Check the path"),
+        ("there.npz@32", "size of its arrays", "Leave out @32"),
+        ("notes.txt", "not a complete npz", "np.savez"),
+    ],
+)
+def test_bad_specifications_are_refused_with_advice(spec, wrong, to_do):
+    write(Path("there.npz"), npz_bytes(2))
+    write(Path("notes.txt"), b"notes")
+    with pytest.raises(InputError) as refusal:
+        load_data_set(spec)
+    assert wrong in str(refusal.value)
+    assert to_do in str(refusal.value)
