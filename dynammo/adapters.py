@@ -108,8 +108,6 @@ def stage_shapes(
         InputError: a stage the backbone does not have, or one that images do not pass.
     """
     modules = dict(backbone.network.named_modules())
-    shapes: dict[str, tuple[int, int, int]] = {}
-    handles = []
     for name in stage_names:
         if name == "" or name not in modules:
             stages = ", ".join(n for n, _ in backbone.network.named_children())
@@ -117,6 +115,9 @@ def stage_shapes(
                 f"'{backbone.name}' has no stage '{name}': adapter_stages may name {stages} or any "
                 "module inside them."
             )
+    shapes: dict[str, tuple[int, int, int]] = {}
+    handles = []
+    for name in stage_names:
 
         def record(_module, inputs, name=name):
             shapes[name] = tuple(inputs[0].shape[1:])

@@ -291,7 +291,7 @@ def make_backbone(name: str, weights: str = "imagenet", seed: int = 0) -> Backbo
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = recipe.build()
-    if weights == "imagenet":
-        network.load_state_dict(recipe.load_weights())
+        if weights == "imagenet":
+            network.load_state_dict(recipe.load_weights())
     network.fc = nn.Identity()
     return Backbone(name, network, recipe, pretrained=weights == "imagenet")

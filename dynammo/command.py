@@ -53,6 +53,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="change one setting, e.g. --set adapter_epochs=20 --set 'train_seeds=[1,2]'; "
         "dynammo/settings.py lists them",
     )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT,
+        metavar="FOLDER",
+        help="where runs/ and figures/ go (default: this project)",
+    )
     parser.add_argument("--name", default="", help="name of the run (default: from the above)")
     parser.add_argument(
         "--cores", type=int, default=2, metavar="N", help="jobs' threads in all (default: 2)"
@@ -108,7 +115,8 @@ def only_one(run: Path):
 def start(options: argparse.Namespace) -> int:
     """Run the graph; return its exit status."""
     name, settings = resolve(options)
-    run, figures = ROOT / "runs" / name, ROOT / "figures" / name
+    output = options.output.resolve()
+    run, figures = output / "runs" / name, output / "figures" / name
     with only_one(run):
         if options.fresh and not options.dry_run:
             for path in (*run.iterdir(), figures):
@@ -143,7 +151,7 @@ def start(options: argparse.Namespace) -> int:
             return status
         if status:
             print(
-                f"\nThe run stopped; what was finished is kept in {run.relative_to(ROOT)}. Mend "
+                f"\nThe run stopped; what was finished is kept in {run}. Mend "
                 "what the message above names and give the same command again to go on.",
                 file=sys.stderr,
             )
@@ -187,7 +195,7 @@ def _snakemake(run: Path, options: argparse.Namespace) -> int:
                 print(f"    {line.strip()}", flush=True)
     if graph.returncode:
         tail = log.read_text().splitlines()[-12:]
-        print("\n".join(tail), f"(all of it: {log.relative_to(ROOT)})", sep="\n", file=sys.stderr)
+        print("\n".join(tail), f"(all of it: {log})", sep="\n", file=sys.stderr)
     return graph.returncode
 
 
@@ -203,8 +211,8 @@ def _closing_words(run: Path, figures: Path, begun: float) -> None:
         count = f"{len(durations)} x " if len(durations) > 1 else ""
         print(f"  {part:28} {count}{sum(durations) / len(durations):.0f} s")
     pictures = len(list(figures.glob("*.png")))
-    print(f"Figures: {figures.relative_to(ROOT)} ({pictures} pictures, with their numbers as csv)")
-    print(f"Report:  {(run / 'report' / 'index.html').relative_to(ROOT)}")
+    print(f"Figures: {figures} ({pictures} pictures, with their numbers as csv)")
+    print(f"Report:  {run / 'report' / 'index.html'}")
 
 
 def main(arguments: Sequence[str]) -> int:

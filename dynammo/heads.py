@@ -72,13 +72,12 @@ class TaskHeads(nn.Module):
 
     def others(self, features: Tensor) -> Tensor:
         """Probability [N, t] that an image is none of session i's classes."""
-        logits = self.session_logits(features)
-        return torch.stack([F.softmax(session, dim=1)[:, -1] for session in logits], dim=1)
+        return _others(self.session_logits(features))
 
     def forward(self, features: Tensor) -> Tensor:
         """Log-probabilities [N, K] of the inferred session's classes, minus infinity elsewhere."""
         logits = self.session_logits(features)
-        chosen = self.others(features).argmin(dim=1)
+        chosen = _others(logits).argmin(dim=1)
         scores = []
         for i, session in enumerate(logits):
             own = F.log_softmax(session, dim=1)[:, :-1]
@@ -95,6 +94,10 @@ class TaskHeads(nn.Module):
             total = total + F.cross_entropy(session, targets)
             first += own_classes
         return total
+
+
+def _others(logits: list[Tensor]) -> Tensor:
+    return torch.stack([F.softmax(session, dim=1)[:, -1] for session in logits], dim=1)
 
 
 def session_targets(labels: Tensor, first_class: int, own_classes: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class Settings:
     methods: tuple[str, ...] = (
         "frozen_features",
         "dynammo",
-        "dynammo_task_heads",
+        "dynammo_unified_head",
         "last_adapter",
         "acl",
     )
@@ -99,6 +100,14 @@ class Settings:
         for name in positive.split():
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be above 0.")
+        for name in ("adapter_momentum", "adapter_weight_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be 0 or more, below 1.")
+        for name in ("adapter_milestones", "head_milestones"):
+            if not all(0 < share <= 1 for share in getattr(self, name)):
+                raise InputError(
+                    f"{name} is {list(getattr(self, name))}: give shares of the epochs, 0 to 1."
+                )
         if self.batch_size < 2:
             raise InputError(f"batch_size is {self.batch_size}: batch norm needs at least 2.")
         for name in ("classes_per_session", "train_per_class"):
@@ -155,6 +164,9 @@ def _check_type(field: dataclasses.Field, value: Any) -> None:
         ok = isinstance(value, kinds[wanted]) and not isinstance(value, bool)
     if not ok:
         raise InputError(f"Setting '{field.name}' must be of type {wanted}, not {value!r}.")
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise InputError(f"Setting '{field.name}' must be a finite number, not {number}.")
 
 
 def profile_names() -> list[str]:

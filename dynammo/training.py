@@ -66,7 +66,8 @@ def descend(
     Returns:
         Mean loss of each epoch.
     """
-    drops = [max(1, math.ceil(share * epochs)) for share in milestones]
+    # A little less, because 0.55 * 100 is a little more than 55 in floating point.
+    drops = [max(1, math.ceil(share * epochs - 1e-9)) for share in milestones]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops)
     losses = []
     # Plain text on standard output reads well in a notebook, its HTML copy and a terminal.

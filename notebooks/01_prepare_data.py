@@ -50,7 +50,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo import plotting, runs, tables
+from dynammo import looks, runs, stream_figures, tables
 from dynammo.provenance import data_note, provenance
 from dynammo.settings import Settings
 
@@ -81,21 +81,21 @@ pd.DataFrame(
 # %% [markdown]
 # ## What the images look like
 # One row a class, in order of arrival. The default images are **synthetic**: drawn from what tells
-# blood cells apart under the microscope (shape of the nucleus, colour and density of granules, size,
-# cytoplasm), so that everything here runs without a download. They are not clinical data.
+# blood cells apart under the microscope (shape of the nucleus, colour and density of granules,
+# size, cytoplasm), so that everything here runs without a download. They are not clinical data.
 
 # %%
-figure = plotting.sample_sheet(data, per_class=10, note=note)
-plotting.save_figure(figure, None, figures / "sample_sheet", origin)
+figure = stream_figures.sample_sheet(data, per_class=10, note=note)
+looks.save_figure(figure, None, figures / "sample_sheet", origin)
 figure
 
 # %% [markdown]
 # ## How many images there are
 
 # %%
-figure = plotting.class_balance(data, note=note)
+figure = stream_figures.class_balance(data, note=note)
 counts = tables.class_counts(data)
-plotting.save_figure(figure, counts, figures / "class_balance", origin)
+looks.save_figure(figure, counts, figures / "class_balance", origin)
 figure
 
 # %%

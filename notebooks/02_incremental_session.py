@@ -24,8 +24,8 @@
 #
 # **Takes** about half a minute on one core.
 #
-# The notebook is run once per session, as a chain: session $t$ starts from what session $t-1$ saved.
-# Run it with `session = 1`, then 2, and so on; `./run_all.sh` does that for you.
+# The notebook is run once per session, as a chain: session $t$ starts from what session $t-1$
+# saved. Run it with `session = 1`, then 2, and so on; `./run_all.sh` does that for you.
 
 # %% [markdown]
 # ## Parameters
@@ -62,7 +62,7 @@ head_learning_rate: float = 0.001
 head_milestones: list = [0.55, 0.8]
 memory_budget: int = 80  # exemplars in all, shared by the classes seen
 
-methods: list = ["frozen_features", "dynammo", "dynammo_task_heads", "last_adapter", "acl"]
+methods: list = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
 threads: int = 1  # fixed, because it changes the order of float sums
 device: str = "auto"  # a GPU if there is one
 
@@ -91,11 +91,12 @@ print(f"session {session} of {data.number_of_sessions} brings: {', '.join(names)
 # The backbone $f$ is frozen. In front of some of its stages sits an *adapter*, a small residual
 # branch with two convolutions,
 #
-# $$x \;+\; \alpha\,\mathrm{relu}(\mathrm{bn}_2(\mathrm{conv}^{\top}(\mathrm{relu}(\mathrm{bn}_1(\mathrm{conv}(x)))))).$$
+# $$x + \alpha \, r(b_2(\mathrm{conv}^{\top}(r(b_1(\mathrm{conv}(x)))))), \quad
+# r = \mathrm{relu}, \; b_1, b_2 = \text{batch norm}.$$
 #
-# The new set $\theta_t$ starts from $\theta_{t-1}$ and is trained by cross-entropy on the new images
-# and the exemplar memory. Its auxiliary head has one output per new class and one more, **others**:
-# the label of every exemplar of an old class.
+# The new set $\theta_t$ starts from $\theta_{t-1}$ and is trained by cross-entropy on the new
+# images and the exemplar memory. Its auxiliary head has one output per new class and one more,
+# **others**: the label of every exemplar of an old class.
 
 # %%
 positions = chain.training_positions(session)
@@ -106,9 +107,7 @@ with runs.stopwatch(seconds, "tuning"):
     losses = chain.tune()
 
 # %%
-history = pd.DataFrame(
-    {"session": session, "epoch": range(1, len(losses) + 1), "loss": losses}
-)
+history = pd.DataFrame({"session": session, "epoch": range(1, len(losses) + 1), "loss": losses})
 plotting.training_losses(history, note=note(settings, data))
 
 # %% [markdown]
@@ -150,10 +149,10 @@ pd.Series(
 #
 # | method | passes | head |
 # |---|---|---|
-# | frozen features | 1, no adapters | one over all classes |
-# | DynaMMo | 1, merged adapters | one over all classes |
-# | DynaMMo, task heads | 1, merged adapters | one per session, with "others" |
-# | last adapter | 1, newest adapters | one over all classes |
+# | frozen features | 1, no adapters | one per session, with "others" |
+# | DynaMMo | 1, merged adapters | one per session, with "others" |
+# | DynaMMo, unified head | 1, merged adapters | one over all classes |
+# | last adapter | 1, newest adapters | one per session, with "others" |
 # | ACL | $t$, one per session's adapters | one per session, with "others" |
 
 # %%

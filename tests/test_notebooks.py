@@ -1,0 +1,75 @@
+"""The notebooks as files, and how one of them is run headlessly."""
+
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+from dynammo.errors import InputError
+from dynammo.notebooks import NotebookFailed, execute
+from dynammo.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FOLDERS = {"run_folder", "figures_folder", "session", "order_seed", "train_seed"}
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@each_notebook
+def test_notebook_and_its_text_twin_are_the_same(path):
+    twin = jupytext.read(path.with_suffix(".py"))
+    cells = [(cell.cell_type, cell.source) for cell in nbformat.read(path, 4).cells]
+    assert cells == [(cell.cell_type, cell.source) for cell in twin.cells]
+
+
+@each_notebook
+def test_no_output_is_committed_and_cells_are_short(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs and cell.execution_count is None
+            if "parameters" not in cell.metadata.get("tags", []):
+                assert len(cell.source.splitlines()) <= 20, cell.source
+
+
+@each_notebook
+def test_parameters_are_settings_with_the_same_defaults(path):
+    defaults = Settings().as_dict()
+    for name, parameter in papermill.inspect_notebook(str(path)).items():
+        assert parameter["inferred_type_name"] != "None", f"{name} has no type"
+        if name not in FOLDERS:
+            assert eval(parameter["default"]) == defaults[name], name
+            assert parameter["help"] or name.startswith("adapter_") or name.startswith("head_")
+
+
+def test_the_session_notebook_has_a_parameter_for_every_setting():
+    known = papermill.inspect_notebook(str(ROOT / "notebooks/02_incremental_session.ipynb"))
+    assert set(Settings().as_dict()) - {"order_seeds", "train_seeds"} <= set(known)
+
+
+def test_links_between_notebooks_lead_somewhere():
+    for path in NOTEBOOKS:
+        for link in path.read_text().split("](")[1:]:
+            target = link.partition(")")[0]
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), (path.name, target)
+
+
+def test_unknown_parameter_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(InputError, match="no parameter 'sesion'.*session"):
+        execute(
+            ROOT / "notebooks/02_incremental_session.ipynb", tmp_path / "o.ipynb", {"sesion": 2}
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_cell_is_named_and_its_copy_kept(tmp_path):
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell("1 / 0")]
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "", "language": "python"}
+    nbformat.write(notebook, tmp_path / "broken.ipynb")
+    output = tmp_path / "out" / "broken.ipynb"
+    with pytest.raises(NotebookFailed, match="broken.ipynb stopped in cell 1: ZeroDivisionError"):
+        execute(tmp_path / "broken.ipynb", output, {})
+    assert [path.name for path in output.parent.iterdir()] == ["broken.failed.ipynb"]

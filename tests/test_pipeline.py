@@ -1,0 +1,185 @@
+"""The graph and the command as a user runs them: everything, killed, and on data of one's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dynammo.learners import LEARNERS
+
+ROOT = Path(__file__).parent.parent
+FIGURES = [
+    "accuracy_against_macs",
+    "accuracy_by_session",
+    "accuracy_matrices",
+    "class_balance",
+    "confusion",
+    "cost_growth",
+    "head_comparison",
+    "method",
+    "sample_sheet",
+]
+
+
+def start(output: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "dynammo.command", "--output", str(output), *arguments]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    return text
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> tuple[Path, str]:
+    output = tmp_path_factory.mktemp("smoke")
+    return output, finish(start(output, "--profile", "smoke"))
+
+
+def test_smoke_makes_every_figure_with_its_numbers(smoke):
+    figures = smoke[0] / "figures" / "smoke"
+    for name in FIGURES:
+        assert (figures / f"{name}.png").stat().st_size > 5000, name
+        assert (figures / f"{name}.svg").read_text().rstrip().endswith("</svg>"), name
+    drawn_from_numbers = set(FIGURES) - {"method", "sample_sheet"}
+    for name in drawn_from_numbers:
+        assert len(pd.read_csv(figures / f"{name}.csv")), name
+
+
+def test_tables_keep_their_contract(smoke):
+    figures = smoke[0] / "figures" / "smoke"
+    summary = pd.read_csv(figures / "summary.csv")
+    wanted = "method seeds average_accuracy average_accuracy_sd last_accuracy forgetting macs"
+    assert set(f"{wanted} parameters_stored parameters_used".split()) <= set(summary.columns)
+    assert sorted(summary.method) == sorted(LEARNERS)
+    accuracy = pd.read_csv(figures / "accuracy.csv")
+    key = ["method", "order_seed", "train_seed", "session", "evaluated_session"]
+    assert not accuracy.duplicated(key).any()
+    assert len(accuracy) == len(LEARNERS) * (1 + 2)  # two sessions: 1 and 2 evaluated ones
+    assert accuracy.accuracy.between(0, 1).all()
+    for path in figures.glob("*.csv"):
+        timed = "seconds" in pd.read_csv(path).columns
+        assert timed == (path.name == "timings.csv"), path.name
+
+
+def test_merged_adapters_cost_one_pass_and_acl_one_per_session(smoke):
+    macs = pd.read_csv(smoke[0] / "figures/smoke/summary.csv").set_index("method").macs
+    one = macs["last_adapter"]
+    assert macs["dynammo"] == pytest.approx(one, rel=1e-3)
+    assert macs["acl"] == pytest.approx(2 * one, rel=1e-3)
+
+
+def test_summary_follows_from_the_accuracy_table(smoke):
+    figures = smoke[0] / "figures" / "smoke"
+    accuracy = pd.read_csv(figures / "accuracy.csv").query("method == 'dynammo'")
+    accuracy["right"] = accuracy.accuracy * accuracy.images
+    per_session = accuracy.groupby("session")[["right", "images"]].sum()
+    expected = (per_session.right / per_session.images).mean()
+    summary = pd.read_csv(figures / "summary.csv").set_index("method")
+    assert summary.average_accuracy["dynammo"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_end_says_where_things_are_and_how_long_they_took(smoke):
+    output, text = smoke
+    assert str(output / "figures" / "smoke") in text
+    assert "02_incremental_session" in text.partition("How long each part took")[2]
+    index = output / "runs/smoke/report/index.html"
+    assert str(index) in text
+    for link in index.read_text().split('href="')[1:]:
+        assert (index.parent / link.partition('"')[0]).exists(), link[:80]
+
+
+def test_a_run_records_settings_versions_and_data(smoke):
+    run = smoke[0] / "runs" / "smoke"
+    assert json.loads((run / "settings.json").read_text())["adapter_epochs"] == 1
+    origin = json.loads((smoke[0] / "figures/smoke/provenance.json").read_text())
+    assert origin["torch"].startswith("2.") and len(origin["data_checksum"]) == 64
+
+
+def test_a_second_call_has_nothing_to_do(smoke):
+    record = smoke[0] / "runs/smoke/order0-seed1/session1/session.json"
+    before = record.stat().st_mtime_ns
+    begun = time.time()
+    finish(start(smoke[0], "--profile", "smoke"))
+    assert record.stat().st_mtime_ns == before
+    assert time.time() - begun < 60
+
+
+def test_a_killed_run_resumes_and_ends_with_the_same_bytes(smoke, tmp_path):
+    process = start(tmp_path, "--profile", "smoke")
+    first = tmp_path / "runs/smoke/order0-seed1/session1"
+    deadline = time.time() + 200
+    while not first.exists():
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.1)
+    time.sleep(2)  # into the notebook of session 2
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "figures/smoke/summary.csv").exists()
+    finish(start(tmp_path, "--profile", "smoke"))
+
+    def contents(output: Path) -> dict[str, bytes]:
+        figures = output / "figures/smoke"
+        weights = (output / "runs/smoke").glob("order*/session*/*.safetensors")
+        files = [p for p in figures.iterdir() if p.name != "timings.csv"] + list(weights)
+        return {str(p.relative_to(output)): p.read_bytes() for p in files}
+
+    once, resumed = contents(smoke[0]), contents(tmp_path)
+    assert once.keys() == resumed.keys()
+    assert [name for name in once if once[name] != resumed[name]] == []
+
+
+def test_own_npz_runs_from_file_to_figures(tmp_path):
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 40), ("val", 10), ("test", 20)):
+        labels = np.arange(count) % 5
+        images = generator.integers(0, 40, (count, 32, 32, 3)) + labels[:, None, None, None] * 40
+        arrays |= {f"{split}_images": images.astype(np.uint8), f"{split}_labels": labels[:, None]}
+    np.savez(tmp_path / "my cells.npz", **arrays)
+    finish(
+        start(
+            tmp_path,
+            *("--profile", "smoke", "--stream", str(tmp_path / "my cells.npz")),
+            *("--classes-per-session", "3", "--set", "methods=['dynammo', 'acl']"),
+        )
+    )
+    summary = pd.read_csv(tmp_path / "figures/smoke-my_cells-3/summary.csv")
+    assert list(summary.method) == ["dynammo", "acl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--profile", "huge"], "Unknown profile 'huge': choose one of demo, smoke"),
+        (["--stream", "bloodmnst"], "Did you mean bloodmnist"),
+        (["--stream", "nowhere/cells.npz"], "There is no nowhere/cells.npz"),
+        (["--classes-per-session", "9"], "8 classes"),
+        (["--set", "adapter_epoch=3"], "did you mean 'adapter_epochs'"),
+        (["--set", "methods=['dynamo']"], "Unknown method 'dynamo'"),
+        (["--set", "adapter_stages=['layer1']"], "has no stage 'layer1'"),
+        (["--set", "memory_budget=7"], "memory of 7 images"),
+        (["--set", "adapter_epochs"], "NAME=VALUE"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do(arguments, said, tmp_path):
+    command = [sys.executable, "-m", "dynammo.command", "--output", str(tmp_path), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr and len(answer.stderr.strip().splitlines()) == 1

@@ -1,0 +1,336 @@
+"""Figures tell the numbers they are given, look alike from one to the next, and repeat exactly."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from PIL import Image
+
+from dynammo import looks, plotting, stream_figures
+from dynammo.diagram import method_diagram, shown_sessions
+from dynammo.errors import InputError
+from dynammo.learners import LEARNERS
+
+METHODS = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
+NOTE = "made-up numbers"
+
+
+def sessions_table(seeds: int = 3, methods=METHODS, sessions: int = 4) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    rows = [
+        {
+            "method": method,
+            "order_seed": seed,
+            "train_seed": seed,
+            "session": t,
+            "classes_seen": 2 * t,
+            "images": 20 * t,
+            "accuracy": random.uniform(0.5, 1),
+            "session_inference": 0.9 if method == "dynammo" else np.nan,
+        }
+        for method in methods
+        for seed in range(seeds)
+        for t in range(1, sessions + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def accuracy_table() -> pd.DataFrame:
+    rows = [
+        {"method": method, "session": i, "evaluated_session": j, "accuracy": 0.9 - 0.1 * (i - j)}
+        for method in METHODS
+        for i in range(1, 4)
+        for j in range(1, i + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def summary_table() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "method": METHODS,
+            "average_accuracy": [0.6, 0.81, 0.75, 0.7, 0.843],
+            "average_accuracy_sd": [0.01, 0.02, np.nan, 0.01, 0.02],
+            "macs": [24_000_000, 31_000_000, 31_000_000, 31_000_000, 124_000_000],
+        }
+    )
+
+
+def growth_table() -> pd.DataFrame:
+    rows = [
+        {
+            "method": method,
+            "sessions": t,
+            "macs": 3e9 * (t if method == "acl" else 1),
+            "parameters_stored": 1e7 + 6e6 * (t if method == "acl" else 1),
+        }
+        for method in METHODS
+        for t in (1, 5, 20)
+    ]
+    return pd.DataFrame(rows)
+
+
+def confusion_table(methods=("dynammo", "acl")) -> pd.DataFrame:
+    names = ["platelet", "immature granulocyte", "basophil"]
+    shares = np.array([[0.9, 0.1, 0], [0.25, 0.75, 0], [0.003, 0.197, 0.8]])
+    rows = [
+        {"method": m, "true_class": t, "predicted_class": p, "share": shares[i, j]}
+        for m in methods
+        for i, t in enumerate(names)
+        for j, p in enumerate(names)
+    ]
+    return pd.DataFrame(rows)
+
+
+def losses_table() -> pd.DataFrame:
+    return pd.DataFrame({"session": [1, 1, 2, 2], "epoch": [1, 2, 1, 2], "loss": [1, 0.5, 2, 0.7]})
+
+
+def line(figure, method: str, panel: int = 0):
+    """Return the line drawn for a method."""
+    title = looks.look(method).title
+    return next(one for one in figure.axes[panel].get_lines() if one.get_label() == title)
+
+
+def texts(figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+@pytest.fixture
+def stream():
+    splits = {
+        name: SimpleNamespace(
+            images=np.full((3 * size, 8, 8, 3), 40, np.uint8), labels=np.repeat(range(3), size)
+        )
+        for name, size in (("train", 5), ("val", 2), ("test", 3))
+    }
+    return SimpleNamespace(
+        **splits,
+        class_names=("platelet", "immature granulocyte", "basophil"),
+        number_of_classes=3,
+        number_of_sessions=2,
+        session_of_class=np.array([1, 1, 2]),
+        image_size=8,
+    )
+
+
+def test_means_are_the_tables():
+    table = sessions_table()
+    figure = plotting.accuracy_by_session(table, NOTE)
+    for method in METHODS:
+        mean = table[table["method"] == method].groupby("session")["accuracy"].mean()
+        np.testing.assert_allclose(line(figure, method).get_ydata(), 100 * mean)
+    assert figure.axes[0].get_ylim()[0] == 0
+    assert NOTE in texts(figure) and "3 seeds" in texts(figure)
+
+
+def test_growth_is_the_tables_from_zero():
+    figure = plotting.cost_growth(growth_table(), NOTE)
+    np.testing.assert_allclose(line(figure, "acl").get_ydata(), [3, 15, 60])
+    np.testing.assert_allclose(line(figure, "acl", 1).get_ydata(), [16, 40, 130])
+    assert [ax.get_ylim()[0] for ax in figure.axes] == [0, 0]
+
+
+def test_annotated_saving_is_the_tables():
+    figure = plotting.accuracy_against_macs(summary_table(), NOTE)
+    assert "4.0× fewer MACs, \u22123.3 points" in texts(figure)
+    assert "MMACs" in figure.axes[0].get_xlabel()
+    alone = summary_table().query("method != 'acl'")
+    assert "fewer" not in texts(plotting.accuracy_against_macs(alone, NOTE))
+
+
+def test_a_method_looks_the_same_everywhere():
+    figures = [
+        plotting.accuracy_by_session(sessions_table(), NOTE),
+        plotting.accuracy_by_session(sessions_table(methods=["acl", "dynammo"]), NOTE),
+        plotting.accuracy_against_macs(summary_table(), NOTE),
+        plotting.cost_growth(growth_table(), NOTE),
+    ]
+    for method in ("acl", "dynammo"):
+        lines = [line(figure, method) for figure in figures]
+        assert len({to_rgb(one.get_color()) for one in lines}) == 1
+        assert len({one.get_marker() for one in lines}) == 1
+
+
+def test_methods_are_told_apart_by_colour_and_marker(monkeypatch):
+    more = {f"method_{i}": SimpleNamespace(title=f"method {i}") for i in range(10)}
+    monkeypatch.setattr(plotting, "LEARNERS", LEARNERS | more)
+    looks = [looks.look(name) for name in LEARNERS | more]
+    assert len({(kind.colour, kind.marker) for kind in looks}) == len(looks)
+    assert [kind.place for kind in looks] == list(range(len(looks)))
+    assert looks.look("never_seen") == looks.look("never_seen")
+    assert looks.look("never_seen").title == "never seen"
+
+
+def test_labels_keep_their_distance():
+    placed = looks.spread([0.5, 0.5, 0.51, 0.1], 0.1, 0, 1)
+    assert np.diff(np.sort(placed)).min() >= 0.1 - 1e-9
+    assert placed[3] == pytest.approx(0.1)  # has room, so it stays
+    np.testing.assert_allclose(np.sort(looks.spread([1, 1, 1], 0.2, 0, 1)), [0.6, 0.8, 1])
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds(seeds):
+    table = sessions_table(seeds)
+    figure = plotting.accuracy_by_session(table, NOTE)
+    figure.draw_without_rendering()
+    assert ("One seed" in texts(figure)) == (seeds == 1)
+    plotting.head_comparison(table, NOTE).draw_without_rendering()
+
+
+def test_heads_are_compared_seed_by_seed():
+    table = sessions_table()
+    figure = plotting.head_comparison(table, NOTE)
+    wide = table.pivot_table("accuracy", ["order_seed", "session"], "method")
+    wanted = 100 * (wide["dynammo"] - wide["dynammo_unified_head"]).loc[1]
+    drawn = [one.get_ydata() for one in figure.axes[1].get_lines()]
+    assert any(len(y) == 4 and np.allclose(y, wanted) for y in drawn)
+    with pytest.raises(InputError, match="dynammo_unified_head"):
+        plotting.head_comparison(table.query("method == 'dynammo'"), NOTE)
+
+
+def test_matrices_tell_lower_triangle():
+    figure = plotting.accuracy_matrices(accuracy_table(), NOTE)
+    ax = next(ax for ax in figure.axes if ax.get_title(loc="left") == "DynaMMo")
+    assert sorted(t.get_text() for t in ax.texts) == ["70", "80", "80", "90", "90", "90"]
+
+
+def test_confusion_names_classes_and_parts_sessions():
+    figure = plotting.confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE)
+    cells = {t.get_position(): t.get_text() for t in figure.axes[0].texts}
+    assert cells[(0.5, 1.5)] == "25" and (0.5, 2.5) not in cells  # under 0.5 % is left empty
+    assert "immature granulocyte" in texts(figure)
+    assert len(figure.axes[0].get_lines()) == 2
+
+
+def test_stream_figures_name_classes_and_sessions(stream):
+    sheet = stream_figures.sample_sheet(stream, NOTE, per_class=4)
+    assert len(sheet.axes[0].get_images()) == 3
+    assert "Session 2" in texts(sheet) and "immature\ngranulocyte" in texts(sheet)
+    balance = stream_figures.class_balance(stream, NOTE)
+    heights = [bar.get_height() for bars in balance.axes[0].containers for bar in bars]
+    assert heights == [5] * 3 + [2] * 3 + [3] * 3
+
+
+def test_losses_are_the_tables():
+    figure = plotting.training_losses(losses_table(), NOTE)
+    np.testing.assert_allclose(figure.axes[0].get_lines()[1].get_ydata(), [2, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("draw", "table"),
+    [
+        (plotting.accuracy_by_session, sessions_table()),
+        (plotting.accuracy_matrices, accuracy_table()),
+        (plotting.accuracy_against_macs, summary_table()),
+        (plotting.cost_growth, growth_table()),
+        (plotting.confusion_matrices, confusion_table()),
+        (plotting.head_comparison, sessions_table()),
+        (plotting.training_losses, losses_table()),
+    ],
+)
+def test_tables_that_cannot_be_drawn(draw, table):
+    with pytest.raises(InputError, match="no rows"):
+        draw(table.iloc[:0], note=NOTE)
+    with pytest.raises(InputError, match="lacks the column"):
+        draw(table.iloc[:, 1:], note=NOTE)
+
+
+SAVE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import test_plotting as t
+t.save_all(Path(sys.argv[2]))
+"""
+
+
+def save_all(folder: Path) -> None:
+    provenance = {"run": "demo", "revision": "abc123"}
+    table = sessions_table()
+    figures = {
+        "sessions": plotting.accuracy_by_session(table, NOTE),
+        "confusion": plotting.confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE),
+        "method": method_diagram(2, [2, 3], ["a", "b"], ["b"], "tiny", 20, NOTE),
+    }
+    for name, figure in figures.items():
+        looks.save_figure(figure, table, folder / name, provenance)
+
+
+def test_files_repeat_byte_for_byte(tmp_path):
+    save_all(tmp_path / "here")
+    arguments = [sys.executable, "-c", SAVE, str(Path(__file__).parent), str(tmp_path / "there")]
+    subprocess.run(arguments, check=True)
+    files = sorted((tmp_path / "here").iterdir())
+    assert len(files) == 9  # and no unfinished file is left
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "there" / file.name).read_bytes(), file.name
+
+
+def test_saving_the_same_figure_again_changes_nothing(tmp_path):
+    figure = plotting.accuracy_against_macs(summary_table(), NOTE)
+    first = looks.save_figure(figure, None, tmp_path / "first" / "cost", {})
+    again = looks.save_figure(figure, None, tmp_path / "again" / "cost", {})
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in again]
+    assert figure._repr_png_().startswith(b"\x89PNG")  # notebooks can still show it
+
+
+def test_files_tell_where_they_come_from(tmp_path):
+    table = pd.DataFrame({"method": ["acl"], "accuracy": [1 / 3], "macs": [123_456_789]})
+    figure = plotting.training_losses(losses_table(), NOTE)
+    png, svg, csv = looks.save_figure(
+        figure, table, tmp_path / "new" / "v1.0", {"run": "demo", "data": "sha256 <00>"}
+    )
+    assert [file.name for file in (png, svg, csv)] == ["v1.0.png", "v1.0.svg", "v1.0.csv"]
+    with Image.open(png) as image:
+        assert image.text["run"] == "demo" and image.text["data"] == "sha256 <00>"
+        assert not any("date" in key.lower() or "time" in key.lower() for key in image.info)
+    drawing = svg.read_text()
+    assert "run: demo; data: sha256 &lt;00&gt;" in drawing and "<dc:date>" not in drawing
+    assert csv.read_text() == "method,accuracy,macs\nacl,0.333333,123456789\n"
+
+
+def test_failed_write_leaves_nothing(tmp_path):
+    figure = plotting.training_losses(losses_table(), NOTE)
+    figure.savefig = lambda path, **_: (path.write_bytes(b"half"), 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        looks.save_figure(figure, None, tmp_path / "figure", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 5, 10])
+def test_diagram_shows_the_runs_numbers(sessions):
+    stages = ["stem", "layer1", "layer2"]
+    figure = method_diagram(sessions, [3] * sessions, stages, stages[1:], "ResNet-18", 60, NOTE)
+    written = texts(figure)
+    for part in (*stages, f"Session {sessions}", f"{3 * sessions} classes", "ResNet-18", NOTE):
+        assert part in written
+    assert f"ACL predicts in {sessions} pass" in written and "60 images" in written
+    assert f"with {60 // (3 * sessions)} images of each class" in written
+    assert ("Session 4" in written) == (sessions == 5)
+
+
+def test_diagram_leaves_out_the_middle():
+    assert shown_sessions(5) == [1, 2, 3, 4, 5]
+    assert shown_sessions(10) == [1, 2, 3, None, 10]
+
+
+def test_diagram_rejects_numbers_that_contradict():
+    with pytest.raises(InputError, match="one count for each"):
+        method_diagram(3, [2, 2], ["a"], ["a"], "tiny", 20, NOTE)
+    with pytest.raises(InputError, match="no stage c"):
+        method_diagram(2, [2, 2], ["a"], ["c"], "tiny", 20, NOTE)
+
+
+def test_drawing_leaves_global_settings_alone():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plotting.accuracy_by_session(sessions_table(), NOTE)
+    assert dict(matplotlib.rcParams) == before

@@ -1,0 +1,81 @@
+"""What a newcomer relies on: pins that agree, code that is clean, imports that are allowed."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PINS = {
+    canonicalize_name(requirement.name): requirement
+    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+    for requirement in [Requirement(line)]
+}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDED = [
+    Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+]
+MODULES = sorted((ROOT / "dynammo").glob("*.py"))
+
+
+@pytest.mark.parametrize("needed", NEEDED, ids=lambda needed: needed.name)
+def test_pins_satisfy_the_project_and_are_what_runs_here(needed):
+    (specifier,) = PINS[canonicalize_name(needed.name)].specifier
+    assert specifier.operator == "=="
+    assert needed.specifier.contains(specifier.version)
+
+
+def test_conda_installs_the_same_pins():
+    text = (ROOT / "environment.yml").read_text()
+    assert "--requirement requirements.txt" in text and "--editable ." in text
+    assert "==" not in text
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_code_is_lint_clean_and_formatted(command):
+    answer = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "dynammo", "tests", "notebooks"],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout
+
+
+def imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_nothing_imports_torchvision():
+    assert [path.name for path in MODULES if any("torchvision" in n for n in imports(path))] == []
+
+
+def test_imports_run_one_way():
+    own = {path.stem: {n.split(".")[1] for n in imports(path) if n.startswith("dynammo.")}
+           for path in MODULES}  # fmt: skip
+    done: set[str] = set()
+    while left := own.keys() - done:
+        free = {name for name in left if (own[name] & own.keys()) - {name} <= done}
+        assert free, f"imports run in a circle among {sorted(left)}"
+        done |= free
+    assert not own["merging"] & {"data", "streams", "backbones", "training"}
+    assert "plotting" not in own["learners"]
+
+
+def test_version_is_the_installed_one():
+    import dynammo
+
+    assert version("dynammo-companion") == dynammo.__version__
