@@ -168,6 +168,9 @@ class Recipe:
     feature_size: int  # D
     mean: tuple[float, float, float]  # of RGB in 0..1, as the pretrained weights expect it
     standard_deviation: tuple[float, float, float]
+    # Features are multiplied by this. It sets how far one step moves a head's logits, which grows
+    # with the square of the features' length, and so which learning rates are stable.
+    feature_scale: float
     load_weights: Callable[[], dict[str, Tensor]]
 
 
@@ -186,6 +189,7 @@ class Backbone(nn.Module):
         self.stages = recipe.stages
         self.adapter_stages = recipe.adapter_stages
         self.feature_size = recipe.feature_size
+        self.feature_scale = recipe.feature_scale
         self.pretrained = pretrained
         self.register_buffer("mean", torch.tensor(recipe.mean).view(3, 1, 1), persistent=False)
         deviation = torch.tensor(recipe.standard_deviation).view(3, 1, 1)
@@ -204,7 +208,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images [N, 3, H, W] to features [N, feature_size]."""
-        return self.network(x)
+        return self.network(x) * self.feature_scale
 
 
 def _efficientnet_lite0_weights() -> dict[str, Tensor]:
@@ -257,6 +261,7 @@ RECIPES = {
         feature_size=512,
         mean=(0.485, 0.456, 0.406),
         standard_deviation=(0.229, 0.224, 0.225),
+        feature_scale=1.0,  # the released learning rates were chosen for these
         load_weights=_resnet18_weights,
     ),
     "efficientnet_lite0": Recipe(
@@ -267,6 +272,7 @@ RECIPES = {
         feature_size=1280,
         mean=(0.498, 0.498, 0.498),
         standard_deviation=(0.502, 0.502, 0.502),
+        feature_scale=0.15,  # about 65 long without it; at that, 0.01 already overshoots
         load_weights=_efficientnet_lite0_weights,
     ),
 }

@@ -126,8 +126,8 @@ class Learner:
 class DynaMMo(Learner):
     """All adapter sets averaged into one: one pass, however many sessions.
 
-    Task heads are the default, as in the released code and because they were better than a unified
-    head on validation images of every stream tried (phantom, blood cells, mixed sources).
+    Task heads are the default because ACL and the released code have them, so that ACL and DynaMMo
+    differ in merging alone. A unified head was as good on validation images.
     """
 
     name = "dynammo"

@@ -48,11 +48,11 @@ backbone: str = "efficientnet_lite0"  # or "resnet18", the paper's
 weights: str = "imagenet"  # or "random"
 adapter_stages: list = []  # stages to put adapters before; empty: the backbone's own choice
 adapter_width: float = 1.0  # hidden channels of an adapter / channels of the map
-adapter_alpha: float = 0.02  # initial weight of the adapter's branch
+adapter_alpha: float = 0.2  # initial weight of the adapter's branch; the paper: 0.02
 adapter_padding: str = "same"  # "valid" as in the released code, for large maps
 
 adapter_epochs: int = 8  # the paper: 200
-adapter_learning_rate: float = 0.01
+adapter_learning_rate: float = 0.1  # the paper: 0.01, for 200 epochs
 adapter_momentum: float = 0.9
 adapter_weight_decay: float = 0.0005
 adapter_milestones: list = [0.35, 0.65, 0.85]  # learning rate x 0.1 after these shares of epochs

@@ -125,7 +125,7 @@ save(plotting.cost_growth(growth, note=growth_note), growth, "cost_growth")
 # ## One head or one per session?
 # The released code gives every session a head with an extra output "others"; the paper's figure
 # shows a single head over all classes. Both read the same merged features here. Task heads are the
-# default: they were better on validation images of every stream we tried.
+# default, because ACL has them too, so that the two differ in merging alone.
 
 # %%
 if {"dynammo", "dynammo_unified_head"} <= set(settings.methods):
