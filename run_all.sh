@@ -5,16 +5,15 @@
 # An active environment that has the pinned packages (environment.yml) is used as it is. Otherwise
 # the packages of requirements.txt go into .venv here, once.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-usable() { # does this interpreter have what the project needs?
-  "$1" - <<'PY' >/dev/null 2>&1
+usable() { # does this interpreter have what the project needs, and this copy of the project?
+  (cd / && "$1" - "$root") <<'PY' >/dev/null 2>&1
 import sys
-from importlib.metadata import version
-assert sys.version_info >= (3, 11)
-for package in ("torch", "papermill", "snakemake", "jupytext", "ptflops", "pytest", "dynammo-companion"):
-    version(package)
-import torch
+from pathlib import Path
+import jupytext, papermill, pytest, snakemake, torch
+import dynammo
+assert Path(dynammo.__file__).parent.parent == Path(sys.argv[1])
 PY
 }
 
@@ -33,15 +32,15 @@ find_python() { # a Python new enough to make the environment with
 if usable python; then
   python=$(command -v python)
 else
-  python="$PWD/.venv/bin/python"
-  wanted=$(cat requirements.txt pyproject.toml | cksum)
-  if [[ ! -x $python || $(cat .venv/installed 2>/dev/null) != "$wanted" ]]; then
+  python="$root/.venv/bin/python"
+  wanted=$(cat "$root/requirements.txt" "$root/pyproject.toml" | cksum)
+  if [[ ! -x $python || $(cat "$root/.venv/installed" 2>/dev/null) != "$wanted" ]]; then
     base=$(find_python)
     echo "Setting up .venv with the pinned packages (once; a few minutes) ..."
-    "$base" -m venv .venv
-    "$python" -m pip install --quiet --requirement requirements.txt
-    "$python" -m pip install --quiet --no-deps --editable .
-    echo "$wanted" >.venv/installed
+    "$base" -m venv "$root/.venv"
+    "$python" -m pip install --quiet --requirement "$root/requirements.txt"
+    "$python" -m pip install --quiet --no-deps --editable "$root"
+    echo "$wanted" >"$root/.venv/installed"
   fi
 fi
 
@@ -51,6 +50,7 @@ export PATH
 
 if [[ ${1:-} == --test ]]; then
   shift
+  cd "$root"
   exec "$python" -m pytest "$@"
 fi
 exec "$python" -m dynammo.command "$@"

@@ -1,6 +1,6 @@
 """The tuned chain of adapters: tune once, merge many.
 
-Step 1 (adapter tuning) and step 4 (exemplars) are the same for DynaMMo, ACL and every way of
+Step 1 (adapter tuning) and step 3 (exemplars) are the same for DynaMMo, ACL and every way of
 merging, so they are done once per session and shared by all learners. That makes every comparison
 between learners a paired one.
 """
@@ -135,7 +135,7 @@ class Chain:
         self.merged_state = running_mean(self.merged_state, self.adapter_states[-1], self.session)
 
     def choose_exemplars(self) -> None:
-        """Step 4: herd the session's exemplars on the features of theta_t, shrink the old ones."""
+        """Step 3: herd the session's exemplars on the features of theta_t, shrink the old ones."""
         positions = self.stream.indices("train", self.session)
         features = extract_features(
             self.network(self.adapter_states[-1]), self.stream.train.images[positions]

@@ -21,6 +21,7 @@ from dynammo.learners import make_learners
 from dynammo.provenance import provenance
 from dynammo.runs import load_stream, open_session, prepare_torch, run_name, write_json
 from dynammo.settings import DATA_SETTINGS, Settings, load_profile, profile_names
+from dynammo.sources import absolute_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -79,7 +80,7 @@ def resolve(options: argparse.Namespace) -> tuple[str, Settings]:
     changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
     if options.stream:
         # A profile's own cut into sessions is for its own stream.
-        changes |= {"stream": options.stream, "classes_per_session": 0}
+        changes |= {"stream": absolute_spec(options.stream), "classes_per_session": 0}
     if options.classes_per_session < 0 or options.cores < 1:
         raise InputError("--classes-per-session and --cores must be 1 or more.")
     if options.classes_per_session:
@@ -136,7 +137,7 @@ def start(options: argparse.Namespace) -> int:
             flush=True,
         )
         write_json(run / "settings.json", settings.as_dict())
-        write_json(run / "provenance.json", provenance(settings, stream))
+        write_json(run / "provenance.json", provenance(stream))
         graph = {
             "settings": settings.as_dict(),
             "data_settings": list(DATA_SETTINGS),
@@ -185,6 +186,8 @@ def _snakemake(run: Path, options: argparse.Namespace) -> int:
     if options.dry_run:
         return subprocess.run([*command, "--dry-run", "--quiet", "host"], check=False).returncode
     log = run / "snakemake.log"
+    for failed in (run / "notebooks").glob("*.failed.ipynb"):
+        failed.unlink()
     with (
         log.open("w") as file,
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as graph,
@@ -193,7 +196,8 @@ def _snakemake(run: Path, options: argparse.Namespace) -> int:
             file.write(line)
             if re.fullmatch(r"\d+ of \d+ steps \(.*\) done\s*", line):
                 print(f"    {line.strip()}", flush=True)
-    if graph.returncode:
+    # A notebook that failed has said so itself; anything else is explained by the log's end.
+    if graph.returncode and not list((run / "notebooks").glob("*.failed.ipynb")):
         tail = log.read_text().splitlines()[-12:]
         print("\n".join(tail), f"(all of it: {log})", sep="\n", file=sys.stderr)
     return graph.returncode

@@ -141,7 +141,7 @@ def _learning(
 
 
 def _merging(ax: Axes, n: int, classes: Sequence[int], budget: int, colours: Sequence) -> None:
-    """Steps 2 to 4: the average, the head and the memory."""
+    """Steps 2 to 4: the average, the memory and the heads."""
     _step(ax, 2, 42.3)
     _box(ax, LEFT, 39, RIGHT - LEFT, 6.6)
     _stripes(ax, LEFT + 2, 40.3, 3, 4, colours)
@@ -158,17 +158,17 @@ def _merging(ax: Axes, n: int, classes: Sequence[int], budget: int, colours: Seq
     _box(ax, LEFT, 25.3, RIGHT - LEFT, 11.4)
     head = "one per session, on the memory alone: every class counts the same"
     memory = f"with {share} images of each class, chosen to keep the class\u2019s mean (herding)"
-    for y, title, told in ((34, "Tune the heads", head), (28, "Fill the memory", memory)):
+    for y, title, told in ((34, "Fill the memory", memory), (28, "Tune the heads", head)):
         _text(ax, LEFT + 2, y, title, weight="bold", size=10.5)
         _text(ax, LEFT + 17, y, told, size=9, color=SOFT)
     x, unit = 85.0, 32 / sum(classes)
-    _text(ax, x, 32.2, f"memory: at most {budget} images", size=9)
+    _text(ax, x, 35.2, f"memory: at most {budget} images", size=9)
     for count, colour in zip(classes, colours, strict=True):
         for _ in range(count):
             bar = {"facecolor": colour, "edgecolor": "white", "linewidth": min(1.2, unit)}
-            ax.add_patch(Rectangle((x, 27.5), unit, 3, **bar))
+            ax.add_patch(Rectangle((x, 30.6), unit, 3, **bar))
             x += unit
-    _arrow(ax, (84.2, 30.5), (74, 34), 0.2)
+    _arrow(ax, (84.2, 31.5), (75, 28), -0.2)
 
 
 def _image(ax: Axes, x: float, y: float) -> tuple[float, float]:

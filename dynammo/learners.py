@@ -76,7 +76,7 @@ class Learner:
         return self.chain.auxiliary
 
     def learn_session(self) -> None:
-        """Step 3 for the chain's newest session: grow the head, tune it on the balanced memory.
+        """Step 4 for the chain's newest session: grow the head, tune it on the balanced memory.
 
         As in the released code, the first session keeps its auxiliary head: there is nothing yet
         to balance it against.

@@ -69,7 +69,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
         part.replace(failed)
         raise NotebookFailed(
             f"{notebook.name} stopped in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
-            f"The copy with the error in its place is {failed}."
+            f"The copy with the error in its place is {failed.resolve()}"
         ) from error
     part.replace(output)
 

@@ -25,10 +25,10 @@ def git_revision(folder: Path) -> str:
     return answer.stdout.strip()
 
 
-def provenance(settings: Settings, stream: Stream) -> dict[str, str]:
+def provenance(stream: Stream) -> dict[str, str]:
     """Where a figure's numbers come from, as short strings; without dates, so it is repeatable."""
     return {
-        "stream": settings.stream,
+        "stream": stream.name,
         "data_checksum": stream.checksum,
         "code_revision": git_revision(Path(__file__).parent),
         "python": platform.python_version(),
@@ -45,10 +45,15 @@ def data_note(stream: Stream) -> str:
 def note(settings: Settings, stream: Stream) -> str:
     """The lines under every result that say how far its numbers can be trusted."""
     chains = len(settings.train_seeds) * len(settings.order_seeds)
-    runs = f"{chains} run{'s' if chains > 1 else ''}"
-    seeds = f"{len(settings.train_seeds)} training seeds x {len(settings.order_seeds)} class orders"
+    runs = _counted(chains, "run")
+    seeds = f"{_counted(len(settings.train_seeds), 'training seed')} x "
+    seeds += _counted(len(settings.order_seeds), "class order")
     weights = "ImageNet weights" if settings.weights == "imagenet" else "NOT pretrained"
     parts = [data_note(stream), f"{settings.backbone}, {weights}", f"{runs} ({seeds})"]
     if settings.adapter_epochs < PAPER_EPOCHS:
         parts.append(f"shortened: {settings.adapter_epochs} epochs of the paper's {PAPER_EPOCHS}")
     return "; ".join(parts)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"

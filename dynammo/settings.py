@@ -68,14 +68,14 @@ class Settings:
     adapter_milestones: tuple[float, ...] = (0.35, 0.65, 0.85)
     batch_size: int = 32
 
-    # Step 3, head fine-tuning on the balanced memory (released: Adam, 100 epochs, x 0.1 after 55
+    # Step 3, exemplars in total (released: 80 on PATH16, 40 on SKIN8, 2000 on CIFAR-100).
+    memory_budget: int = 80
+
+    # Step 4, head fine-tuning on the balanced memory (released: Adam, 100 epochs, x 0.1 after 55
     # and 80).
     head_epochs: int = 100
     head_learning_rate: float = 1e-3
     head_milestones: tuple[float, ...] = (0.55, 0.8)
-
-    # Step 4, exemplars in total (released: 80 on PATH16, 40 on SKIN8, 2000 on CIFAR-100).
-    memory_budget: int = 80
 
     # Learners to evaluate on the tuned chain, by name (dynammo.learners.LEARNERS).
     methods: tuple[str, ...] = (

@@ -59,6 +59,19 @@ def expand_alias(spec: str) -> tuple[str, ...]:
     return tuple(f"{member}{at}{size}" for member in ALIASES[base]) if base in ALIASES else (spec,)
 
 
+def absolute_spec(spec: str) -> str:
+    """Return a specification whose paths are absolute, so that it means the same in any folder."""
+    parts = []
+    for part in spec.split("+"):
+        base, _ = _base_and_size(part.strip())
+        named = {"phantom", "cifar100", *ALIASES, *FOLDER_SETS, *medmnist_info()}
+        path = Path(base).expanduser()
+        if base and base not in named and path.exists():
+            part = f"{path.resolve()}{part.strip()[len(base) :]}"
+        parts.append(part)
+    return "+".join(parts)
+
+
 def load_data_set(
     spec: str,
     *,

@@ -217,7 +217,7 @@ def fit_head(
     settings: Settings,
     generator: torch.Generator,
 ) -> None:
-    """Step 3 of DynaMMo: train a head with Adam on features that no longer change.
+    """Step 4 of DynaMMo: train a head with Adam on features that no longer change.
 
     Args:
         parameters: of the head; trained in place.

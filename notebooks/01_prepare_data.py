@@ -57,7 +57,7 @@ from dynammo.settings import Settings
 settings = Settings.from_names(globals())
 run, figures = Path(run_folder), Path(figures_folder)
 data = runs.load_stream(settings, order_seed, run)
-origin = provenance(settings, data)
+origin = provenance(data)
 note = data_note(data)
 
 # %% [markdown]

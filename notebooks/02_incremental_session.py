@@ -128,7 +128,7 @@ pd.Series(
 ).to_frame().round(3)
 
 # %% [markdown]
-# ## Step 4: choose exemplars
+# ## Step 3: choose exemplars
 #
 # *Herding* takes, one by one, the images that keep the mean of those chosen closest to the mean of
 # the class. The budget is fixed, so old classes give up images as classes arrive.
@@ -141,7 +141,7 @@ pd.Series(
 ).to_frame()
 
 # %% [markdown]
-# ## Step 3: tune the heads on the balanced memory
+# ## Step 4: tune the heads on the balanced memory
 #
 # With backbone and merged adapters fixed, features no longer change: they are computed once, and
 # only the head is trained. Every method below gets the same exemplars and the same recipe. They

@@ -44,7 +44,7 @@ make_if_missing(run)
 settings = runs.settings_of(run)
 data = runs.load_stream(settings, settings.order_seeds[0], run)
 under = note(settings, data)
-origin = provenance(settings, data)
+origin = provenance(data)
 collected = tables.collect(run, settings)
 
 
@@ -148,7 +148,9 @@ save(
 # ## The numbers behind it all
 
 # %%
-runs.write_json(figures / "provenance.json", origin | {"settings": settings.as_dict()})
+runs.write_json(
+    figures / "provenance.json", origin | {"settings": {**settings.as_dict(), "stream": data.name}}
+)
 tables.write_tables(figures, collected, summary)
 sorted(path.name for path in figures.glob("*.csv"))
 
