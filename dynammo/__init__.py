@@ -1,9 +1,15 @@
 """DynaMMo companion: dynamic model merging for class-incremental learning, as readable code.
 
-Reading order, each file one idea and importing only from files before it:
+Reading order, each file one idea, importing only from files before it:
 
-``errors, phantom, data, sources, streams, backbones, adapters, merging, heads, memory, training,
-learners, metrics, cost, settings, runs, plotting``.
+* what is learned: ``errors, cell_types, phantom, data, image_folder, downloads, sources,
+  streams``
+* the parts: ``backbones, adapters, merging, heads, memory``
+* the method: ``settings, training, chain, learners``
+* what is measured: ``metrics, evaluation, cost``
+* how it runs: ``runs, provenance, tables``
+* how it is drawn and called: ``looks, plotting, stream_figures, diagram, notebooks, report,
+  command``
 
 Paper: Qazi, Almakky, Hashmi, Sanjeev, Yaqub. *DynaMMo: Dynamic Model Merging for Efficient Class
 Incremental Learning for Medical Images*. MIUA 2024, arXiv 2404.14099.

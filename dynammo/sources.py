@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dynammo import phantom
+from dynammo import cell_types, phantom
 from dynammo.data import SPLITS, DataSet, from_arrays, load_npz, read_npz, write_npz
 from dynammo.downloads import fetch
 from dynammo.errors import InputError
@@ -118,7 +118,7 @@ def _drawn(
     """Draw the phantom, or read what an earlier job drew by the same code and arguments."""
     if cache is None:
         return phantom.draw_phantom(seed, per_class, size)
-    code = zlib.crc32(Path(phantom.__file__).read_bytes())
+    code = zlib.crc32(b"".join(Path(m.__file__).read_bytes() for m in (cell_types, phantom)))
     counts = "-".join(str(per_class[split]) for split in SPLITS)
     path = cache / f"phantom_{size}px_{counts}_seed{seed}_{code:08x}.npz"
     if not path.exists():

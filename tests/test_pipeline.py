@@ -35,6 +35,7 @@ def start(output: Path, *arguments: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        cwd=output,
         start_new_session=True,
     )
 
@@ -155,7 +156,7 @@ def test_own_npz_runs_from_file_to_figures(tmp_path):
     finish(
         start(
             tmp_path,
-            *("--profile", "smoke", "--stream", str(tmp_path / "my cells.npz")),
+            *("--profile", "smoke", "--stream", "my cells.npz"),  # relative to where one is
             *("--classes-per-session", "3", "--set", "methods=['dynammo', 'acl']"),
         )
     )
