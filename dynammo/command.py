@@ -18,7 +18,7 @@ from typing import Any
 
 from dynammo.errors import InputError
 from dynammo.learners import make_learners
-from dynammo.provenance import provenance
+from dynammo.provenance import git_revision, provenance
 from dynammo.runs import load_stream, open_session, prepare_torch, run_name, write_json
 from dynammo.settings import DATA_SETTINGS, Settings, load_profile, profile_names
 from dynammo.sources import absolute_spec
@@ -137,7 +137,8 @@ def start(options: argparse.Namespace) -> int:
             flush=True,
         )
         write_json(run / "settings.json", settings.as_dict())
-        write_json(run / "provenance.json", provenance(stream))
+        origin = provenance(stream) | {"git_revision": git_revision(ROOT)}
+        write_json(run / "provenance.json", origin)
         graph = {
             "settings": settings.as_dict(),
             "data_settings": list(DATA_SETTINGS),

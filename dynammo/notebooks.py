@@ -68,8 +68,8 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     except papermill.exceptions.PapermillExecutionError as error:
         part.replace(failed)
         raise NotebookFailed(
-            f"{notebook.name} stopped in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
-            f"The copy with the error in its place is {failed.resolve()}"
+            f"{notebook.name} stopped in cell {error.cell_index + 1}: {error.ename}: "
+            f"{error.evalue}\nThe copy with the error in its place is {failed.resolve()}"
         ) from error
     part.replace(output)
 

@@ -104,6 +104,11 @@ def open_session(
     stream = load_stream(settings, order_seed, run)
     stream.classes(session)  # refuses a session the stream does not have
     backbone = make_backbone(settings.backbone, settings.weights).to(prepare_torch(settings))
+    if settings.memory_budget < stream.number_of_classes:
+        raise InputError(
+            f"A memory of {settings.memory_budget} images cannot hold one of each of "
+            f"{stream.number_of_classes} classes: raise memory_budget."
+        )
     chain = Chain(settings, stream, backbone, train_seed)
     learners = make_learners(settings.methods, chain)
     earlier = [session_folder(run, order_seed, train_seed, t) for t in range(1, session)]

@@ -67,9 +67,11 @@ def tiny_settings(blobs_npz):
         train_seeds=(1,),
         adapter_stages=("stage4", "stage6"),
         adapter_width=0.25,
-        adapter_epochs=4,
+        adapter_epochs=10,
+        adapter_learning_rate=0.1,
         batch_size=16,
-        head_epochs=30,
+        head_epochs=100,
+        head_learning_rate=1e-2,
         memory_budget=24,
         device="cpu",
     )

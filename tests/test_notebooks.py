@@ -40,7 +40,7 @@ def test_parameters_are_settings_with_the_same_defaults(path):
         assert parameter["inferred_type_name"] != "None", f"{name} has no type"
         if name not in FOLDERS:
             assert eval(parameter["default"]) == defaults[name], name
-            assert parameter["help"] or name.startswith("adapter_") or name.startswith("head_")
+            assert parameter["help"] or name == "methods" or name.startswith(("adapter_", "head_"))
 
 
 def test_the_session_notebook_has_a_parameter_for_every_setting():

@@ -160,10 +160,10 @@ def test_a_method_looks_the_same_everywhere():
 
 def test_methods_are_told_apart_by_colour_and_marker(monkeypatch):
     more = {f"method_{i}": SimpleNamespace(title=f"method {i}") for i in range(10)}
-    monkeypatch.setattr(plotting, "LEARNERS", LEARNERS | more)
-    looks = [looks.look(name) for name in LEARNERS | more]
-    assert len({(kind.colour, kind.marker) for kind in looks}) == len(looks)
-    assert [kind.place for kind in looks] == list(range(len(looks)))
+    monkeypatch.setattr(looks, "LEARNERS", LEARNERS | more)
+    seen = [looks.look(name) for name in LEARNERS | more]
+    assert len({(kind.colour, kind.marker) for kind in seen}) == len(seen)
+    assert [kind.place for kind in seen] == list(range(len(seen)))
     assert looks.look("never_seen") == looks.look("never_seen")
     assert looks.look("never_seen").title == "never seen"
 

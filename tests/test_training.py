@@ -243,7 +243,7 @@ def test_tuning_changes_the_adapters_and_the_auxiliary_head_and_nothing_else(
     losses = tune_adapters(network, head, images, labels, settings, generator(), progress=False)
 
     assert len(losses) == 4
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
     for key, value in pretrained.state_dict().items():
         assert torch.equal(value, backbone[key]), key
     for name, parameter in pretrained.named_parameters():
@@ -316,8 +316,8 @@ def test_the_auxiliary_head_alone_is_trained_by_step_ones_recipe(few, pretrained
     tune_auxiliary_head(head, features, labels, settings, generator(5))
 
     random = generator(5)
-    optimizer = torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    for rate in (0.01, 0.001):
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    for rate in (0.1, 0.01):
         optimizer.param_groups[0]["lr"] = rate
         order = torch.randperm(21, generator=random)
         for batch in (order[:16], order[16:]):
