@@ -60,7 +60,8 @@ class Settings:
 
     # Step 1, adapter tuning. Released: 200 epochs, learning rate 0.01, momentum 0.9, weight decay
     # 5e-4, batches of 32, x 0.1 after epochs 70, 130, 170 (kept here as shares of the epochs).
-    # Eight epochs need the larger learning rate, chosen on validation images.
+    # Eight epochs of EfficientNet-Lite0 need the larger learning rate, chosen on validation images;
+    # ResNet-18's longer features need 0.01 (see Recipe.feature_scale).
     adapter_epochs: int = 8
     adapter_learning_rate: float = 0.1
     adapter_momentum: float = 0.9

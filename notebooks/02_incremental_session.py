@@ -164,7 +164,10 @@ for learner in learners:
 # %% [markdown]
 # ## Which classes can be told apart now?
 #
-# The test images of **all** classes seen so far. Nothing is chosen by these numbers.
+# The test images of **all** classes seen so far. Nothing is chosen by these numbers. The columns on
+# the right ask the task heads two more questions: which session is an image from, and does it
+# belong to a class not seen yet (area under the ROC curve; 0.5 is chance, and that is all session 1
+# can reach, since nothing was labelled "others" yet).
 
 # %%
 answers = {}
@@ -209,6 +212,7 @@ sorted(path.name for path in folder.iterdir())
 #
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099 (steps 1 to 3).
-# * ACL: arXiv 2304.09042 (adapters per session, "others"). * iCaRL: arXiv 1611.07725 (herding).
+# * ACL: arXiv 2304.09042 (adapters per session, "others").
+# * S.-A. Rebuffi et al., *iCaRL*, CVPR 2017, arXiv 1611.07725 (herding).
 #
 # **Before:** [prepare the data](01_prepare_data.ipynb) · **Next:** [the figures](03_figures.ipynb)
