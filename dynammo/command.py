@@ -143,6 +143,7 @@ def start(options: argparse.Namespace) -> int:
             "settings": settings.as_dict(),
             "data_settings": list(DATA_SETTINGS),
             "number_of_sessions": sessions,
+            "data_checksum": stream.checksum,
             "figures": str(figures),
             "python": sys.executable,
         }
