@@ -37,10 +37,13 @@ def write_report(run: Path, figures: Path) -> Path:
     The page itself is written last, so that a report that has one is complete.
     """
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     report = run / "report"
     report.mkdir(exist_ok=True)
     exporter = HTMLExporter()
+    # A progress bar overwrites its own line; without this every state of it would be shown.
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor(enabled=True), enabled=True)
     links = []
     notebooks = [
         path
