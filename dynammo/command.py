@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from dynammo.errors import InputError
-from dynammo.learners import make_learners
 from dynammo.provenance import git_revision, provenance
-from dynammo.runs import load_stream, open_session, prepare_torch, run_name, write_json
+from dynammo.runs import open_session, run_name, write_json
 from dynammo.settings import DATA_SETTINGS, Settings, load_profile, profile_names
 from dynammo.sources import absolute_spec
 
@@ -124,11 +123,9 @@ def start(options: argparse.Namespace) -> int:
                 if path.name != ".lock" and path.exists():
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         print(f"Run '{name}': checking the data and the settings ...", flush=True)
-        prepare_torch(settings)
-        stream = load_stream(settings, settings.order_seeds[0], run)
         chain, _ = open_session(run, settings, settings.order_seeds[0], settings.train_seeds[0], 1)
-        make_learners(settings.methods, chain)
         chain.adapters(None)  # refuses stages that the backbone does not have
+        stream = chain.stream
         sessions = stream.number_of_sessions
         jobs = len(settings.order_seeds) * len(settings.train_seeds) * sessions
         print(
