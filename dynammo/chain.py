@@ -16,13 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dynammo.adapters import AdaptedNetwork, AdapterSet, make_adapters
-from dynammo.backbones import Backbone
-from dynammo.errors import InputError
 from dynammo.heads import session_targets
 from dynammo.memory import ExemplarMemory
 from dynammo.merging import StateDict, running_mean
-from dynammo.settings import Settings
-from dynammo.streams import Stream
+from dynammo.study import Study
 from dynammo.training import (
     extract_features,
     generator_for,
@@ -32,37 +29,18 @@ from dynammo.training import (
 )
 
 
-def choose_device(name: str) -> torch.device:
-    """Turn the setting ``device`` into a torch device; "auto" takes a GPU if there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"Device '{name}' cannot be used here: try 'cpu' or 'auto'.") from error
-
-
 @dataclass
-class Chain:
+class Chain(Study):
     """Adapter sets theta_1..theta_t of one order and training seed, with their exemplars.
 
-    Fields after ``train_seed`` are the state after ``session`` sessions; a new chain is at 0.
+    The fields here are the state after ``session`` sessions; a new chain is at 0.
     """
 
-    settings: Settings
-    stream: Stream
-    backbone: Backbone
-    train_seed: int
     session: int = 0
     adapter_states: tuple[StateDict, ...] = ()  # theta_1..theta_t
     merged_state: StateDict | None = None  # W_t, the running mean of adapter_states
     auxiliary: nn.Linear | None = None  # the newest session's head, |C_t| + 1 outputs
     memory: ExemplarMemory | None = None
-
-    @property
-    def seeds(self) -> tuple[int, int]:
-        """Order seed and training seed, which all random numbers of the chain derive from."""
-        return self.stream.order_seed, self.train_seed
 
     def adapters(self, state: StateDict | None) -> AdapterSet:
         """Build an adapter set that holds ``state``; None gives a fresh one."""
@@ -105,12 +83,11 @@ class Chain:
         """
         session = self.session + 1
         classes = self.stream.classes(session)
-        device = self.backbone.mean.device
         head = linear_head(
             self.backbone.feature_size,
             len(classes) + 1,
             seed_for("auxiliary head", *self.seeds, session),
-            device,
+            self.device,
         )
         positions = self.training_positions(session)
         labels = torch.as_tensor(self.stream.train.labels[positions])
@@ -138,7 +115,9 @@ class Chain:
         """Step 3: herd the session's exemplars on the features of theta_t, shrink the old ones."""
         positions = self.stream.indices("train", self.session)
         features = extract_features(
-            self.network(self.adapter_states[-1]), self.stream.train.images[positions]
+            self.network(self.adapter_states[-1]),
+            self.backbone,
+            self.stream.train.images[positions],
         )
         memory = self.memory or ExemplarMemory(self.settings.memory_budget)
         self.memory = memory.with_session(
@@ -153,12 +132,11 @@ class Chain:
         save_file(self.adapter_states[-1], folder / "adapters.safetensors")
         save_file(self.merged_state, folder / "merged_adapters.safetensors")
         save_file(self.auxiliary.state_dict(), folder / "auxiliary_head.safetensors")
-        positions = {str(label): chosen for label, chosen in self.memory.positions.items()}
-        np.savez(folder / "exemplars.npz", **positions)
+        self.memory.save(folder / "exemplars.npz")
 
     def restore(self, folders: list[Path]) -> None:
         """Take up the state saved by sessions 1..t, given their folders in that order."""
-        device = str(self.backbone.mean.device)
+        device = str(self.device)
         self.session = len(folders)
         self.adapter_states = tuple(
             load_file(folder / "adapters.safetensors", device=device) for folder in folders
@@ -168,12 +146,12 @@ class Chain:
         self.merged_state = load_file(folders[-1] / "merged_adapters.safetensors", device=device)
         auxiliary = load_file(folders[-1] / "auxiliary_head.safetensors", device=device)
         outputs, feature_size = auxiliary["weight"].shape
-        self.auxiliary = linear_head(feature_size, outputs, 0, self.backbone.mean.device)
+        self.auxiliary = linear_head(feature_size, outputs, 0, self.device)
         self.auxiliary.load_state_dict(auxiliary)
         self.auxiliary.requires_grad_(False)
-        with np.load(folders[-1] / "exemplars.npz", allow_pickle=False) as saved:
-            positions = {int(label): saved[label] for label in saved.files}
-        self.memory = ExemplarMemory(self.settings.memory_budget, positions)
+        self.memory = ExemplarMemory.load(
+            folders[-1] / "exemplars.npz", self.settings.memory_budget
+        )
 
 
 def _contiguous(state: StateDict) -> dict[str, Tensor]:

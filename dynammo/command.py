@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from dynammo.errors import InputError
+from dynammo.files import write_json
+from dynammo.learners import LEARNERS, check_methods
 from dynammo.provenance import git_revision, provenance
-from dynammo.runs import open_session, run_name, write_json
+from dynammo.runs import run_name
+from dynammo.sessions import comparable, jobs, open_session
 from dynammo.settings import DATA_SETTINGS, Settings, load_profile, profile_names
 from dynammo.sources import absolute_spec
 
@@ -44,6 +47,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--classes-per-session", type=int, default=0, metavar="N", help="new classes a session"
+    )
+    parser.add_argument(
+        "--methods",
+        default="",
+        metavar="NAME,NAME",
+        help=f"which methods to run, or 'all': {', '.join(LEARNERS)}",
     )
     parser.add_argument(
         "--set",
@@ -84,8 +93,14 @@ def resolve(options: argparse.Namespace) -> tuple[str, Settings]:
         raise InputError("--classes-per-session and --cores must be 1 or more.")
     if options.classes_per_session:
         changes["classes_per_session"] = options.classes_per_session
+    if options.methods == "all":
+        changes["methods"] = list(LEARNERS)
+    elif options.methods:
+        changes["methods"] = [name.strip() for name in options.methods.split(",")]
+    settings = settings.with_changes(changes)
+    check_methods(settings.methods)
     name = run_name(options.profile, options.stream, options.classes_per_session)
-    return options.name or name, settings.with_changes(changes)
+    return options.name or name, settings
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -127,10 +142,11 @@ def start(options: argparse.Namespace) -> int:
         chain.adapters(None)  # refuses stages that the backbone does not have
         stream = chain.stream
         sessions = stream.number_of_sessions
-        jobs = len(settings.order_seeds) * len(settings.train_seeds) * sessions
+        all_jobs = jobs(settings, settings.methods)
         print(
             f"{stream.name}: {stream.number_of_classes} classes in {sessions} sessions, "
-            f"{jobs} session notebooks with {settings.threads} thread(s) each.",
+            f"{len(settings.methods)} methods in {len(all_jobs)} chains of sessions, "
+            f"{settings.threads} thread(s) each.",
             flush=True,
         )
         write_json(run / "settings.json", settings.as_dict())
@@ -139,6 +155,9 @@ def start(options: argparse.Namespace) -> int:
         graph = {
             "settings": settings.as_dict(),
             "data_settings": list(DATA_SETTINGS),
+            "jobs": all_jobs,
+            "families": {name: kind.family for name, kind in LEARNERS.items()},
+            "comparable": {method: comparable(settings, method) for *_, method in all_jobs},
             "number_of_sessions": sessions,
             "data_checksum": stream.checksum,
             "figures": str(figures),
@@ -206,7 +225,7 @@ def _closing_words(run: Path, figures: Path, begun: float) -> None:
     seconds: dict[str, list[float]] = {}
     for path in sorted((run / "notebooks").glob("[0-9]*.ipynb")):
         record = json.loads(path.read_text())["metadata"]["papermill"]
-        part = path.stem.split("-order")[0]
+        part = re.sub(r"-order\d+-seed\d+(-session\d+)?", "", path.stem)
         if not path.stem.endswith(".failed"):
             seconds.setdefault(part, []).append(record["duration"])
     print(f"\nDone in {time.time() - begun:.0f} s. How long each part took:")

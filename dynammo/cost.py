@@ -25,9 +25,11 @@ from dynammo.backbones import make_backbone
 from dynammo.chain import Chain
 from dynammo.data import Split
 from dynammo.errors import InputError
-from dynammo.learners import Learner, make_learners
+from dynammo.learners import Learner, adapter_methods, make_learner
+from dynammo.learners.base import count_parameters
 from dynammo.settings import Settings
 from dynammo.streams import Stream
+from dynammo.study import Study
 
 PTFLOPS_BACKEND = "aten"
 
@@ -97,21 +99,6 @@ def count_macs(network: nn.Module, image_size: int) -> Macs:
     return Macs(int(macs), int(checked))
 
 
-def count_parameters(*modules: nn.Module) -> int:
-    """Number of distinct parameters in some modules; a shared backbone counts once."""
-    return sum({id(p): p.numel() for m in modules for p in m.parameters()}.values())
-
-
-def learner_parameters(learner: Learner) -> tuple[int, int]:
-    """Parameters a learner stores in order to go on, and uses for one prediction."""
-    network = learner.network()
-    used = count_parameters(network)
-    chain = learner.chain
-    one_set = count_parameters(chain.adapters(None))
-    stored = count_parameters(chain.backbone, learner.head)
-    return stored + learner.stored_adapter_sets() * one_set, used
-
-
 @torch.no_grad()
 def latency(network: nn.Module, image_size: int, batch: int = 1, repeats: int = 20) -> float:
     """Median seconds of one forward pass of a batch, after a warm-up."""
@@ -131,18 +118,23 @@ def latency(network: nn.Module, image_size: int, batch: int = 1, repeats: int = 
     return float(np.median(seconds[2:]))
 
 
-def outline_chain(
-    settings: Settings, classes_per_session: Sequence[int], image_size: int, device: str
-) -> Chain:
-    """A chain with the shapes of some learned sessions but nothing learned.
+def outline_learner(
+    method: str,
+    settings: Settings,
+    classes_per_session: Sequence[int],
+    image_size: int,
+    device: str = "meta",
+) -> Learner:
+    """A learner with the shape that some learned sessions leave but nothing learned.
 
-    Enough to count and time what learners would run, for any number of sessions; on the meta
-    device it takes no memory and no time.
+    Enough to count and time what it would run, for any number of sessions; on the meta device it
+    takes no memory and no time.
 
     Args:
         classes_per_session: how many classes each session brought; its length is T.
     """
-    backbone = make_backbone(settings.backbone, "random").to(device)
+    with torch.device(device):
+        backbone = make_backbone(settings.backbone, "random")
     empty = Split(np.zeros((1, image_size, image_size, 3), np.uint8), np.zeros(1, np.int64))
     ends = np.cumsum([0, *classes_per_session])
     stream = Stream(
@@ -158,24 +150,34 @@ def outline_chain(
         checksum="",
     )
     sessions = len(classes_per_session)
-    chain = Chain(settings, stream, backbone, train_seed=0, session=sessions)
-    chain.merged_state = chain.adapters(None).state_dict()
-    chain.adapter_states = (chain.merged_state,) * sessions
-    return chain
+    study = Study(settings, stream, backbone, train_seed=0)
+    if adapter_methods([method]):
+        study = Chain(settings, stream, backbone, train_seed=0, session=sessions)
+        study.merged_state = study.adapters(None).state_dict()
+        study.adapter_states = (study.merged_state,) * sessions
+    learner = make_learner(method, study)
+    if not adapter_methods([method]):
+        learner.session = sessions
+    learner.outline()
+    return learner
 
 
-def count_cost(learner: Learner) -> dict[str, int | str]:
-    """MACs and parameters of a learner with its chain's number of sessions, as a table row."""
-    learner.grow_head()
-    macs = count_macs(learner.network(), learner.chain.stream.image_size)
-    stored, used = learner_parameters(learner)
+def count_cost(learner: Learner) -> dict[str, int]:
+    """What a learner costs after its newest session: counts for a row of a table."""
+    network = learner.network()
+    macs = count_macs(network, learner.stream.image_size)
     return {
-        "method": learner.name,
         "macs": macs.ptflops,
         "macs_torch_counter": macs.torch,
-        "parameters_stored": stored,
-        "parameters_used": used,
+        "parameters_used": count_parameters(network),
+        "parameters_stored": learner.stored_numbers(),
+        "parameters_trained": learner.trained_numbers(),
     }
+
+
+def exemplar_bytes(learner: Learner) -> int:
+    """Bytes of the training images that a learner keeps, uncompressed."""
+    return learner.stored_images() * 3 * learner.stream.image_size**2
 
 
 def cost_growth(
@@ -185,14 +187,19 @@ def cost_growth(
     image_size: int,
     classes_per_session: int = 2,
 ) -> list[dict[str, int | str]]:
-    """MACs and parameters of learners after each number of sessions, one row each.
+    """MACs, parameters and memory of learners after each number of sessions, one row each.
 
-    Counted on the learners' own networks, built on the meta device.
+    ``memory_bytes`` is what is kept between sessions: numbers of 4 bytes, and a full memory of
+    uncompressed images where the method has one. Counted on the learners' own networks, built on
+    the meta device.
     """
     rows = []
-    for count in sessions:
-        chain = outline_chain(settings, [classes_per_session] * count, image_size, "meta")
-        rows += [{"sessions": count} | count_cost(x) for x in make_learners(methods, chain)]
+    for count, method in itertools.product(sessions, methods):
+        learner = outline_learner(method, settings, [classes_per_session] * count, image_size)
+        images = settings.memory_budget if learner.remembers else 0
+        row = {"sessions": count, "method": method} | count_cost(learner)
+        row["memory_bytes"] = 4 * row["parameters_stored"] + images * 3 * image_size**2
+        rows.append(row)
     return rows
 
 
@@ -202,5 +209,5 @@ def paper_cost_growth() -> list[dict[str, int | str]]:
     Independent of any run: nothing is trained for it.
     """
     settings = Settings(backbone="resnet18", adapter_padding="valid")
-    methods = ("frozen_features", "dynammo", "acl")
-    return cost_growth(settings, methods, (1, 2, 4, 7, 10, 15, 20), image_size=224)
+    methods = ("frozen_features", "ranpac", "replay", "ewc", "der", "acl", "dynammo")
+    return cost_growth(settings, methods, (1, 4, 10, 20), image_size=224)

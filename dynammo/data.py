@@ -7,7 +7,6 @@ MedMNIST's (https://medmnist.com, Yang et al., Scientific Data 2023): one ``.npz
 """
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dynammo.errors import InputError
+from dynammo.files import write_whole
 
 SPLITS = ("train", "val", "test")
 LAYOUT_KEYS = tuple(f"{split}_{part}" for split in SPLITS for part in ("images", "labels"))
@@ -252,16 +252,15 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         InputError: the folder cannot be written to, or there is no room.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:  # np.savez would add another ending to a path
             np.savez(file, **arrays)
-        unfinished.replace(path)
+
+    try:
+        write_whole(path, write)
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror}). Make room there, or set DYNAMMO_DATA to "
             "a folder that can be written to."
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from dynammo import metrics
-from dynammo.heads import TaskHeads
 from dynammo.learners import Learner
 from dynammo.streams import Stream
 
@@ -27,20 +26,18 @@ class Predictions:
     inferred_session: np.ndarray | None = None  # int64 [N of the whole split], from 1
 
 
-@torch.no_grad()
 def predict(learner: Learner, split: str) -> Predictions:
     """Predict a split of the learner's stream, by image alone: which session is not told."""
-    chain = learner.chain
-    images = getattr(chain.stream, split).images
-    seen = chain.stream.indices(split, range(1, chain.session + 1))
-    if not isinstance(learner.head, TaskHeads):
-        scores = learner.head(learner.features(images[seen]))
-        return Predictions(chain.session, scores.argmax(dim=1).cpu().numpy())
-    features = learner.features(images)
-    lowest, inferred = learner.head.others(features).min(dim=1)
+    images = getattr(learner.stream, split).images
+    seen = learner.stream.indices(split, range(1, learner.session + 1))
+    if not learner.knows_others:
+        scores, _ = learner.judge(images[seen])
+        return Predictions(learner.session, scores.argmax(dim=1).cpu().numpy())
+    scores, others = learner.judge(images)
+    lowest, inferred = others.min(dim=1)
     return Predictions(
-        chain.session,
-        learner.head(features)[torch.as_tensor(seen)].argmax(dim=1).cpu().numpy(),
+        learner.session,
+        scores[torch.as_tensor(seen)].argmax(dim=1).cpu().numpy(),
         lowest.cpu().numpy(),
         inferred.cpu().numpy() + 1,
     )

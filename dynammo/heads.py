@@ -29,15 +29,19 @@ class UnifiedHead(nn.Module):
 
         Rows of old classes stay as they are. ``auxiliary`` maps D features to |C_t| + 1 outputs.
         """
-        new_weight, new_bias = auxiliary.weight.detach()[:-1], auxiliary.bias.detach()[:-1]
+        self.add_classes(auxiliary.weight[:-1], auxiliary.bias[:-1])
+
+    def add_classes(self, weight: Tensor, bias: Tensor) -> None:
+        """Append rows [k, D] and biases [k] of new classes."""
+        new_weight, new_bias = weight.detach(), bias.detach()
         self.weight = nn.Parameter(torch.cat([self.weight.detach().to(new_weight), new_weight]))
         self.bias = nn.Parameter(torch.cat([self.bias.detach().to(new_bias), new_bias]))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features [N, 1, D] to logits [N, K] of the K classes seen."""
-        if features.shape[1] != 1:
+        """Map features [N, 1, D] or [N, D] to logits [N, K] of the K classes seen."""
+        if features.ndim == 3 and features.shape[1] != 1:
             raise InputError("A unified head reads one pass; use task heads for several.")
-        return F.linear(features[:, 0], self.weight, self.bias)
+        return F.linear(features.flatten(1), self.weight, self.bias)
 
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of labels [N] in 0..K-1."""

@@ -6,10 +6,9 @@ the bottom that says what data it is of. `save_figure` writes figures so that th
 give the same bytes.
 """
 
-import os
 import textwrap
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -20,11 +19,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
 from sklearn.isotonic import isotonic_regression
 
 from dynammo.errors import InputError
-from dynammo.learners import LEARNERS
+from dynammo.files import write_csv, write_whole
+from dynammo.learners import FAMILIES, LEARNERS
 
 # Letters in the SVG are drawn as outlines ("path"), because the page that shows it (GitHub, a
 # browser without DejaVu Sans) would otherwise put another font's wider letters into the layout.
@@ -48,17 +50,34 @@ STYLE = {
 }
 styled = style.context(["default", STYLE])
 
-PALETTE = sns.color_palette("colorblind")
-MARKERS = "osD^vXPph<>"  # 11, so that with 10 colours the pairs repeat after 110 methods
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-# Palette number of the methods met most; the others follow in the order of LEARNERS.
-COLOURS = {
-    "dynammo": 0,
-    "acl": 3,
-    "dynammo_unified_head": 9,
-    "last_adapter": 1,
-    "frozen_features": 7,
+# Ten colours that colour-blind readers tell apart, and six dark ones that go with them.
+MORE = ("#332288", "#882255", "#117733", "#999933", "#aa4499", "#222222")
+PALETTE = [*sns.color_palette("colorblind"), *map(to_rgb, MORE)]
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+# Palette number, marker and dash number. No colour comes twice in a family, and no pair of colour
+# and marker twice at all; the colours of the methods met most are theirs alone.
+LOOKS = {
+    "dynammo": (0, "o", 0),
+    "dynammo_unified_head": (9, "D", 2),
+    "last_adapter": (1, "^", 3),
+    "acl": (3, "s", 1),
+    "frozen_features": (7, "v", 0),
+    "fine_tuning": (13, "<", 1),
+    "joint": (15, "D", 0),
+    "replay": (5, "P", 0),
+    "der_plus_plus": (14, "X", 1),
+    "lwf": (13, "p", 3),
+    "icarl": (2, "s", 0),
+    "wa": (4, ">", 1),
+    "ucir": (10, "P", 2),
+    "podnet": (11, "d", 4),
+    "ewc": (11, "X", 3),
+    "der": (10, "h", 2),
+    "nearest_class_mean": (14, "<", 2),
+    "ranpac": (12, ">", 1),
 }
+SPARE_COLOURS = (2, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15)  # for methods without a look of their own
+SPARE_MARKERS = "H8o"
 HEADS = {"dynammo": "task heads", "dynammo_unified_head": "unified head"}
 SEED = ["order_seed", "train_seed"]
 
@@ -76,7 +95,7 @@ class Look:
     @property
     def line(self) -> dict:
         """Options of Axes.plot."""
-        marks = {"marker": self.marker, "ms": 6.5, "mec": "white", "mew": 0.7}
+        marks = {"marker": self.marker, "ms": 6.5, "mec": "white", "mew": 0.5}
         return {"color": self.colour, "ls": self.dash, "lw": 1.6, **marks}
 
     @property
@@ -90,15 +109,11 @@ def look(method: str) -> Look:
     """Look of a method; of one that is not in LEARNERS it follows from its name alone."""
     known = list(LEARNERS)
     place = known.index(method) if method in known else len(known) + zlib.crc32(method.encode())
-    colours = [*COLOURS.values(), *(i for i in range(10) if i not in COLOURS.values())]
-    others = [name for name in known if name not in COLOURS]
-    if method in COLOURS:
-        turn = list(COLOURS).index(method)
-    else:
-        turn = len(COLOURS) + (others.index(method) if method in others else place)
     title = LEARNERS[method].title if method in known else method.replace("_", " ")
-    marker, dash = MARKERS[turn % len(MARKERS)], DASHES[turn % len(DASHES)]
-    return Look(title, PALETTE[colours[turn % 10]], marker, dash, place)
+    colour = SPARE_COLOURS[place % len(SPARE_COLOURS)]
+    spare = (colour, SPARE_MARKERS[place % len(SPARE_MARKERS)], place % len(DASHES))
+    colour, marker, dash = LOOKS.get(method, spare)
+    return Look(title, PALETTE[colour], marker, DASHES[dash], place)
 
 
 class Picture(Figure):
@@ -119,6 +134,19 @@ def canvas(note: str, width: float, height: float, rows: int = 1, columns: int =
     text = figure.text(0.1 / width, 0.08 / height, "\n".join(lines), fontsize=7.5, color="0.42")
     text.set_in_layout(False)
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def grid_of(count: int, most: int) -> tuple[int, int]:
+    """Return rows and columns for so many panels, at most so many in a row."""
+    rows = -(-count // most)
+    return rows, -(-count // rows)
+
+
+def outer(axes: np.ndarray, count: int) -> tuple[list[Axes], list[Axes]]:
+    """Hide all but the first panels of a grid; return those on its left and on its lower edge."""
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return list(axes[:, 0]), list(axes.flat[:count])[-axes.shape[1] :]
 
 
 def finished(figure: Picture) -> Picture:
@@ -143,53 +171,70 @@ def methods_in(table: pd.DataFrame) -> list[str]:
     return sorted(table["method"].unique(), key=lambda name: (look(name).place, name))
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> np.ndarray:
-    """Positions nearest to those wanted (least squares) with a gap between any two."""
+def by_family(methods: Iterable[str]) -> dict[str, list[str]]:
+    """Group methods under the titles of their families, in the order of FAMILIES."""
+    methods = list(methods)
+    groups = {
+        title: [name for name in methods if name in LEARNERS and LEARNERS[name].family == family]
+        for family, title in FAMILIES.items()
+    }
+    groups["other"] = [name for name in methods if name not in LEARNERS]
+    return {title.capitalize(): group for title, group in groups.items() if group}
+
+
+def spread(
+    wanted: Sequence[float], size: float | Sequence[float], low: float, high: float
+) -> np.ndarray:
+    """Positions nearest to those wanted (least squares) for things of a size, side by side."""
     wanted = np.asarray(wanted, dtype=float)
     order = np.argsort(wanted, kind="stable")
-    ladder = gap * np.arange(len(wanted))
+    sizes = np.broadcast_to(size, wanted.shape)[order]
+    ladder = np.cumsum([0, *(sizes[1:] + sizes[:-1]) / 2])
     top = max(low, high - ladder[-1])
     placed = np.empty_like(wanted)
     placed[order] = isotonic_regression(wanted[order] - ladder, y_min=low, y_max=top) + ladder
     return placed
 
 
-def label_ends(ax: Axes, points: Sequence[tuple[float, float, Look]], x: float = 1) -> None:
-    """Name points (x, y in data units) right of axes fraction x, tied to them by thin lines.
+def label_ends(
+    ends: Mapping[Axes, Sequence[tuple[float, float, Look]]],
+    x: float = 1,
+    side: int = 1,
+    letters: int = 40,
+) -> None:
+    """Name points (x, y in data units) of some axes, tied to their names by thin lines.
 
-    The axes need their final limits.
+    The names are right of axes fraction x, or left of it with side = -1, and broken into lines of
+    so many letters. The axes need their final limits.
     """
-    places = [point[:2] for point in points]
-    line = {"arrowstyle": "-", "lw": 0.8, "shrinkA": 3, "shrinkB": 5, "relpos": (0, 0.5)}
-    texts = []
-    for place, (_, _, kind) in zip(places, points, strict=True):
-        options = {"color": kind.ink, "arrowprops": {**line, "color": kind.colour}}
-        aside = {"textcoords": ax.transAxes, "va": "center", "fontsize": 9}
-        texts.append(ax.annotate(kind.title, place, (x + 0.1, 0.5), **aside, **options))
-    ax.figure.draw_without_rendering()  # the layout now leaves room for the labels
-    width, height = ax.get_window_extent().size * 72 / ax.figure.dpi  # in points
-    wanted = ax.transAxes.inverted().transform(ax.transData.transform(places))[:, 1]
-    heights = spread(wanted, 13 / height, 0.01, 1)
-    for text, y, (_, _, kind) in zip(texts, heights, points, strict=True):
-        text.set_position((x + 26 / width, y))
-        key = {**kind.line, "ms": 5, "transform": ax.transAxes, "clip_on": False}
-        ax.plot([x + 20 / width], [y], scalex=False, scaley=False, **key)
+    line = {"arrowstyle": "-", "lw": 0.8, "shrinkA": 3, "shrinkB": 5}
+    line["relpos"] = ((1 - side) / 2, 0.5)
+    white = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}
+    aside = {"va": "center", "ha": "left" if side > 0 else "right", "fontsize": 9, "bbox": white}
+    names = {}
+    for ax, points in ends.items():
+        aside["textcoords"] = offset_copy(ax.transAxes, ax.figure, side * 26, units="points")
+        for *place, kind in points:
+            ink = {"color": kind.ink, "arrowprops": {**line, "color": kind.colour}}
+            name = ax.annotate(textwrap.fill(kind.title, letters), place, (x, 0.5), **aside, **ink)
+            names.setdefault(ax, []).append(name)
+    next(iter(ends)).figure.draw_without_rendering()  # the layout now leaves room for the names
+    for ax, points in ends.items():
+        height = ax.get_window_extent().height * 72 / ax.figure.dpi  # in points
+        places = ax.transData.transform([point[:2] for point in points])
+        wanted = ax.transAxes.inverted().transform(places)[:, 1]
+        sizes = [(2 + 11 * (1 + name.get_text().count("\n"))) / height for name in names[ax]]
+        heights = spread(wanted, sizes, 0.01, 1)
+        key_at = offset_copy(ax.transAxes, ax.figure, side * 20, units="points")
+        for name, y, (_, _, kind) in zip(names[ax], heights, points, strict=True):
+            name.set_position((x, y))
+            key = {**kind.line, "ms": 5, "mew": 0, "transform": key_at, "clip_on": False}
+            ax.plot([x], [y], scalex=False, scaley=False, **key)
 
 
 def short_name(name: str, width: int = 22) -> str:
     """Break a class name into lines of at most so many letters."""
     return textwrap.fill(str(name).replace("_", " "), width)
-
-
-def _atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Have a file written beside its place and moved there when it is whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
 
 
 @styled
@@ -210,7 +255,6 @@ def save_figure(
         The paths written.
     """
     stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
     facts = {key: str(value) for key, value in provenance.items()}
     described = "; ".join(f"{key}: {value}" for key, value in facts.items())
     metadata = {
@@ -221,9 +265,7 @@ def save_figure(
     for kind, facts_of_kind in metadata.items():
         options = {"format": kind, "dpi": 150, "metadata": facts_of_kind}
         write = partial(figure.savefig, **options)
-        paths.append(_atomically(stem.with_name(f"{stem.name}.{kind}"), write))
+        paths.append(write_whole(stem.with_name(f"{stem.name}.{kind}"), write))
     if table is not None:
-        options = {"index": False, "float_format": "%.6g", "lineterminator": "\n"}
-        path = stem.with_name(f"{stem.name}.csv")
-        paths.append(_atomically(path, partial(table.to_csv, **options)))
+        paths.append(write_csv(stem.with_name(f"{stem.name}.csv"), table))
     return paths

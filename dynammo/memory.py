@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -81,3 +82,13 @@ class ExemplarMemory:
         if not self.positions:
             return np.zeros(0, dtype=np.int64)
         return np.concatenate([self.positions[label] for label in sorted(self.positions)])
+
+    def save(self, path: Path) -> None:
+        """Write the positions as an ``.npz`` with one array a class."""
+        np.savez(path, **{str(label): chosen for label, chosen in self.positions.items()})
+
+    @classmethod
+    def load(cls, path: Path, budget: int) -> ExemplarMemory:
+        """Read what :meth:`save` wrote."""
+        with np.load(path, allow_pickle=False) as saved:
+            return cls(budget, {int(label): saved[label] for label in saved.files})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dynammo.errors import InputError
+from dynammo.settings import Settings
 
 KERNEL = "python3"
 
@@ -22,16 +23,31 @@ class NotebookFailed(InputError):
     """A cell raised an error; the message names the notebook, the cell and the kept copy."""
 
 
-def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters the notebook does not have: Papermill would warn and run the defaults."""
+def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as a notebook takes them.
+
+    Settings that the notebook does not show go into its parameter ``more``, if it has one and they
+    are not the defaults anyway. Whatever else it does not have is refused: Papermill would only
+    warn, and run with the defaults.
+
+    Raises:
+        InputError: a parameter that the notebook does not have.
+    """
     import papermill
 
     known = papermill.inspect_notebook(str(notebook))
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
+    given = {name: value for name, value in parameters.items() if name in known}
+    rest = {name: value for name, value in parameters.items() if name not in known}
+    if "more" in known:
+        defaults = Settings().as_dict()
+        changed = {k: v for k, v in rest.items() if k in defaults and v != defaults[k]}
+        given["more"] = changed | dict(parameters.get("more", {}))
+        rest = {name: value for name, value in rest.items() if name not in defaults}
+    if rest:
         raise InputError(
-            f"{notebook.name} has no parameter '{unknown[0]}': it has {', '.join(sorted(known))}."
+            f"{notebook.name} has no parameter '{min(rest)}': it has {', '.join(sorted(known))}."
         )
+    return given
 
 
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
@@ -49,7 +65,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
 
     if not notebook.exists():
         raise InputError(f"There is no notebook {notebook}.")
-    check_parameters(notebook, parameters)
+    given = fitted(notebook, parameters)
     output.parent.mkdir(parents=True, exist_ok=True)
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     failed.unlink(missing_ok=True)
@@ -60,7 +76,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
         papermill.execute_notebook(
             str(notebook),
             str(part),
-            parameters=dict(parameters),
+            parameters=given,
             kernel_name=KERNEL,
             cwd=str(notebook.parent),
             progress_bar=False,

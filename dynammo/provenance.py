@@ -26,17 +26,51 @@ def git_revision(folder: Path) -> str:
     return answer.stdout.strip()
 
 
+# Files that draw, and files that only run notebooks and collect what they left. No session's result
+# depends on them.
+DRAWING = (
+    "looks",
+    "plotting",
+    "cost_figures",
+    "grids",
+    "stream_figures",
+    "diagram",
+    "tables",
+)
+AROUND = ("report", "command", "notebooks")
+
+
+def library_files() -> list[Path]:
+    """Every file of this library that says how results are computed or drawn."""
+    folder = Path(__file__).parent
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".toml"))
+
+
+def result_files() -> list[Path]:
+    """The files that the result of a session depends on."""
+    others = DRAWING + AROUND
+    return [p for p in library_files() if p.suffix == ".py" and p.stem not in others]
+
+
+def _checksum(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def code_checksum() -> str:
     """SHA-256 over this library's files: the same in every commit that does not touch them.
 
     Figures carry this rather than the commit, so that making them again in a later commit gives
     the same bytes as long as the code that made them is the same.
     """
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in (".py", ".toml"):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    return _checksum(library_files())
+
+
+def results_checksum() -> str:
+    """SHA-256 over the files that the result of a session depends on."""
+    return _checksum(result_files())
 
 
 def provenance(stream: Stream) -> dict[str, str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from dynammo.files import write_text
+
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -68,9 +70,8 @@ def write_report(run: Path, figures: Path) -> Path:
             f'<figure><img src="{source}" alt="{picture.stem}">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
-    index = report / "index.html"
-    part = report / ".index.html.part"
-    part.write_text(
+    return write_text(
+        report / "index.html",
         PAGE.format(
             title=f"DynaMMo companion: {html.escape(run.resolve().name)}",
             summary=pd.read_csv(figures / "summary.csv").to_html(
@@ -78,10 +79,8 @@ def write_report(run: Path, figures: Path) -> Path:
             ),
             notebooks="".join(links),
             figures="".join(pictures),
-        )
+        ),
     )
-    part.replace(index)
-    return index
 
 
 if __name__ == "__main__":

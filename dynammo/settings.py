@@ -40,6 +40,9 @@ class Settings:
     # Seeds of the class order and of everything random in training; every pair is run.
     order_seeds: tuple[int, ...] = (0,)
     train_seeds: tuple[int, ...] = (1, 2, 3)
+    # Methods that train the whole network take several times longer: run them with only the first
+    # so many training seeds; 0 means all.
+    whole_network_seeds: int = 0
     # Images per class of the embedded data set, and the seed it is drawn from.
     phantom_train: int = 120
     phantom_val: int = 25
@@ -78,7 +81,41 @@ class Settings:
     head_learning_rate: float = 1e-3
     head_milestones: tuple[float, ...] = (0.55, 0.8)
 
-    # Learners to evaluate on the tuned chain, by name (dynammo.learners.LEARNERS).
+    # Methods that train the whole network, at step 1's epochs, batches, momentum, weight decay and
+    # schedule; the learning rate was chosen on validation images, for joint training.
+    network_learning_rate: float = 0.1
+    # LwF: temperature 2 and weight 1 as in the paper (arXiv 1606.09282, section 3).
+    lwf_temperature: float = 2.0
+    lwf_weight: float = 1.0
+    # EWC: strength lambda of equation 3 (1000 in PyCIL; the paper searches it for each problem),
+    # and from how many of a session's images the Fisher information is estimated.
+    ewc_strength: float = 1000.0
+    ewc_fisher_images: int = 100
+    # WA: temperature 2, as in the paper (arXiv 1911.07053, section 5).
+    wa_temperature: float = 2.0
+    # UCIR: lambda_base 5, margin 0.5 and K = 2 nearest new classes, as in the paper for CIFAR-100.
+    ucir_less_forget: float = 5.0
+    ucir_margin: float = 0.5
+    ucir_negatives: int = 2
+    # Initial scale of the cosines. UCIR learns it (released: from 1, for 160 epochs).
+    ucir_scale: float = 10.0
+    # PODNet: lambda_c 3, lambda_f 1, margin 0.6 and 10 proxies, as in the paper for CIFAR-100.
+    podnet_spatial: float = 3.0
+    podnet_flat: float = 1.0
+    podnet_margin: float = 0.6
+    podnet_proxies: int = 10
+    # Scale of the cosines, fixed: learned as in the paper, it falls below 0 in short sessions.
+    podnet_scale: float = 10.0
+    # DER++: alpha and beta of equation 6, from the paper's table for its small memories.
+    der_plus_plus_alpha: float = 0.2
+    der_plus_plus_beta: float = 0.5
+    # DER: weight of the auxiliary loss, and temperature of the balanced head (released: 1 and 5).
+    der_auxiliary: float = 1.0
+    der_temperature: float = 5.0
+    # RanPAC: M, the number of random features (the paper: 10000 with 768 features).
+    ranpac_features: int = 2000
+
+    # Learners to run, by name (dynammo.learners.LEARNERS).
     methods: tuple[str, ...] = (
         "frozen_features",
         "dynammo",
@@ -99,7 +136,9 @@ class Settings:
             _check_type(field, getattr(self, field.name))
         positive = (
             "phantom_train phantom_val phantom_test adapter_epochs head_epochs memory_budget "
-            "threads adapter_learning_rate head_learning_rate adapter_width"
+            "threads adapter_learning_rate head_learning_rate adapter_width network_learning_rate "
+            "lwf_temperature wa_temperature der_temperature ewc_fisher_images ucir_negatives "
+            "ucir_scale podnet_scale podnet_proxies ranpac_features"
         )
         for name in positive.split():
             if getattr(self, name) <= 0:
@@ -114,7 +153,12 @@ class Settings:
                 )
         if self.batch_size < 2:
             raise InputError(f"batch_size is {self.batch_size}: batch norm needs at least 2.")
-        for name in ("classes_per_session", "train_per_class"):
+        weights = (
+            "classes_per_session train_per_class whole_network_seeds lwf_weight ewc_strength "
+            "ucir_less_forget ucir_margin podnet_spatial podnet_flat podnet_margin "
+            "der_plus_plus_alpha der_plus_plus_beta der_auxiliary"
+        )
+        for name in weights.split():
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be 0 or more.")
         for name in ("order_seeds", "train_seeds", "methods"):
@@ -145,9 +189,11 @@ class Settings:
         """Settings from a notebook's variables: ``Settings.from_names(globals())``.
 
         Names that are no settings are left alone, so all of a notebook's variables can be passed.
+        A variable ``more`` may hold further settings by name.
         """
         known = {field.name for field in dataclasses.fields(cls)}
-        return cls().with_changes({k: v for k, v in names.items() if k in known})
+        settings = cls().with_changes({k: v for k, v in names.items() if k in known})
+        return settings.with_changes(names.get("more", {}))
 
     def as_dict(self) -> dict[str, Any]:
         """All knobs as plain JSON values, tuples as lists."""

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dynammo import metrics
-from dynammo.cost import count_cost, outline_chain
 from dynammo.errors import InputError
 from dynammo.evaluation import accuracy_rows, session_row
-from dynammo.learners import make_learners
-from dynammo.runs import load_predictions, load_stream, session_folder
+from dynammo.files import write_csv, write_text
+from dynammo.learners import FAMILIES, LEARNERS
+from dynammo.runs import load_stream
+from dynammo.sessions import jobs, load_predictions, session_folder
 from dynammo.settings import Settings
 from dynammo.streams import Stream
 
 
-def collect(run: Path, settings: Settings, split: str = "test") -> dict[str, pd.DataFrame]:
+def collect(
+    run: Path, settings: Settings, methods: Sequence[str] | None = None, split: str = "test"
+) -> dict[str, pd.DataFrame]:
     """Read every session of a run and compute its tables.
 
+    Args:
+        methods: which to read; by default all that the settings name.
+
     Returns:
-        ``sessions`` (a row per method, seeds and session), ``accuracy`` (the accuracy matrices),
-        ``confusion`` (after the last session, mean over seeds), ``losses`` and ``timings``.
+        ``sessions`` (a row per method, seeds and session, with its cost), ``accuracy`` (the
+        accuracy matrices), ``confusion`` (after the last session, mean over seeds), ``losses`` and
+        ``timings``.
 
     Raises:
         InputError: a session of the run is missing.
@@ -31,28 +39,45 @@ def collect(run: Path, settings: Settings, split: str = "test") -> dict[str, pd.
     rows: dict[str, list[dict]] = {"sessions": [], "accuracy": [], "losses": [], "timings": []}
     confusions: dict[tuple[int, str], list[np.ndarray]] = {}
     streams = {order: load_stream(settings, order, run) for order in settings.order_seeds}
-    for order_seed, stream in streams.items():
-        for train_seed in settings.train_seeds:
-            for session in range(1, stream.number_of_sessions + 1):
-                folder = session_folder(run, order_seed, train_seed, session)
-                if not (folder / "session.json").exists():
-                    raise InputError(f"{folder} is missing: run ./run_all.sh to complete the run.")
-                key = {"order_seed": order_seed, "train_seed": train_seed, "session": session}
-                _add_training(rows, folder, key)
-                for method, answers in load_predictions(folder, session).items():
-                    tag = {"method": method, **key}
-                    rows["sessions"].append(tag | session_row(stream, split, answers))
-                    rows["accuracy"] += [tag | r for r in accuracy_rows(stream, split, answers)]
-                    if session == stream.number_of_sessions:
-                        matrix = _confusion(stream, split, answers.predicted)
-                        confusions.setdefault((order_seed, method), []).append(matrix)
+    wanted = settings.methods if methods is None else methods
+    for order_seed, train_seed, fed_by in jobs(settings, wanted):
+        stream = streams[order_seed]
+        for session in range(1, stream.number_of_sessions + 1):
+            folder = session_folder(run, order_seed, train_seed, session, fed_by)
+            if not (folder / "session.json").exists():
+                raise InputError(f"{folder} is missing: run ./run_all.sh to complete the run.")
+            key = {"order_seed": order_seed, "train_seed": train_seed, "session": session}
+            costs = _add_record(rows, folder, key, fed_by or "adapters")
+            for method, answers in load_predictions(folder, session).items():
+                if method not in wanted:
+                    continue
+                tag = {"method": method, **key}
+                row = session_row(stream, split, answers) | costs[method]
+                rows["sessions"].append(tag | row)
+                rows["accuracy"] += [tag | r for r in accuracy_rows(stream, split, answers)]
+                if session == stream.number_of_sessions:
+                    matrix = _confusion(stream, split, answers.predicted)
+                    confusions.setdefault((order_seed, method), []).append(matrix)
     tables = {name: pd.DataFrame(row) for name, row in rows.items()}
+    for name in ("sessions", "accuracy"):
+        in_order = tables[name].method.map(list(LEARNERS).index)
+        tables[name] = tables[name].iloc[in_order.argsort(kind="stable")].reset_index(drop=True)
     tables["confusion"] = _confusion_table(confusions, streams)
     return tables
 
 
-def summarise(tables: dict[str, pd.DataFrame], costs: pd.DataFrame) -> pd.DataFrame:
-    """One row per method: means and standard deviations over seeds, and what it costs.
+COSTS = (
+    "macs",
+    "macs_torch_counter",
+    "parameters_used",
+    "parameters_stored",
+    "parameters_trained",
+    "exemplar_bytes",
+)
+
+
+def summarise(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row per method: means and standard deviations over seeds, and its cost at the end.
 
     ``average_accuracy`` is the paper's: the mean over sessions of the accuracy over all classes
     seen. Standard deviations are over runs (n - 1), empty for a single run.
@@ -76,15 +101,60 @@ def summarise(tables: dict[str, pd.DataFrame], costs: pd.DataFrame) -> pd.DataFr
                 "backward_transfer": np.mean([metrics.backward_transfer(m) for m in matrix]),
                 "mean_class_recall": last.mean_class_recall.mean(),
                 "session_inference": last.session_inference.mean(),
+                **{name: last[name].iloc[0] for name in COSTS},
             }
         )
-    return pd.DataFrame(rows).merge(costs, on="method", how="left")
+    return pd.DataFrame(rows)
 
 
-def costs_of_run(settings: Settings, stream: Stream) -> pd.DataFrame:
-    """MACs and parameters of each method after the run's last session, counted."""
-    chain = outline_chain(settings, [len(c) for c in stream.sessions], stream.image_size, "meta")
-    return pd.DataFrame([count_cost(x) for x in make_learners(settings.methods, chain)])
+def readable(summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary as a table to print: in percent, millions and kilobytes, methods by title."""
+    accuracy = 100 * summary.average_accuracy
+    spread = (100 * summary.average_accuracy_sd).map(
+        lambda sd: "" if np.isnan(sd) else f" ± {sd:.1f}"
+    )
+    return pd.DataFrame(
+        {
+            "method": [LEARNERS[name].title for name in summary.method],
+            "family": [FAMILIES[LEARNERS[name].family] for name in summary.method],
+            "seeds": summary.seeds,
+            "average accuracy (%)": accuracy.map("{:.1f}".format) + spread,
+            "last accuracy (%)": (100 * summary.last_accuracy).map("{:.1f}".format),
+            "forgetting (points)": (100 * summary.forgetting).map("{:.1f}".format),
+            "MMACs an image": (summary.macs / 1e6).map("{:.1f}".format),
+            "parameters trained (M)": (summary.parameters_trained / 1e6).map("{:.2f}".format),
+            "numbers stored (M)": (summary.parameters_stored / 1e6).map("{:.2f}".format),
+            "exemplars (kB)": (summary.exemplar_bytes / 1e3).map("{:.0f}".format),
+        }
+    )
+
+
+def cost_by_session(collected: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What a session costs, measured: one row per session of a single method and pair of seeds."""
+    sessions = collected["sessions"].set_index("session")
+    trained = collected["timings"].query("part != 'test'").set_index("session")
+    return pd.DataFrame(
+        {
+            "accuracy (%)": (100 * sessions.accuracy).round(1),
+            "MMACs an image": (sessions.macs / 1e6).round(1),
+            "parameters trained (M)": (sessions.parameters_trained / 1e6).round(2),
+            "numbers stored (M)": (sessions.parameters_stored / 1e6).round(2),
+            "exemplars (kB)": (sessions.exemplar_bytes / 1e3).round(0),
+            "training (s)": trained.seconds.round(1),
+            "peak memory (MB)": trained.peak_megabytes.round(0),
+        }
+    )
+
+
+def training_cost(collected: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Seconds a session and peak memory of training, mean over sessions and seeds, by method."""
+    trained = collected["timings"].query("part != 'test'")
+    by_part = trained.groupby(["method", "part"], sort=False)[["seconds", "peak_megabytes"]].mean()
+    titles = {name: kind.title for name, kind in LEARNERS.items()}
+    by_part = by_part.rename(index=titles, level="method").round(
+        {"seconds": 1, "peak_megabytes": 0}
+    )
+    return by_part.rename(columns={"peak_megabytes": "peak memory (MB)"})
 
 
 def class_counts(stream: Stream) -> pd.DataFrame:
@@ -96,29 +166,28 @@ def class_counts(stream: Stream) -> pd.DataFrame:
     return pd.DataFrame(counts)
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table so that it is the same bytes whenever its numbers are the same."""
-    part = path.with_name(f".{path.name}.part")
-    table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
-    part.replace(path)
-
-
 def write_tables(figures: Path, collected: dict[str, pd.DataFrame], summary: pd.DataFrame) -> None:
-    """Write ``summary.csv``, ``accuracy.csv``, ``sessions.csv`` and ``timings.csv``.
+    """Write ``accuracy``, ``sessions`` and ``timings`` as csv, ``summary`` as csv, md and tex.
 
     The summary comes last: where it is, the others are complete.
     """
     for name in ("accuracy", "sessions", "timings"):
         write_csv(figures / f"{name}.csv", collected[name])
+    printed = readable(summary)
+    write_text(figures / "summary.md", printed.to_markdown(index=False) + "\n")
+    write_text(figures / "summary.tex", printed.to_latex(index=False, escape=True))
     write_csv(figures / "summary.csv", summary)
 
 
-def _add_training(rows: dict[str, list[dict]], folder: Path, key: dict[str, int]) -> None:
+def _add_record(
+    rows: dict[str, list[dict]], folder: Path, key: dict[str, int], trained: str
+) -> dict[str, dict[str, int]]:
+    """Add a session's losses and measured times; return the cost of each method in it."""
     record = json.loads((folder / "session.json").read_text())
     for epoch, loss in enumerate(record["losses"], start=1):
-        rows["losses"].append(key | {"epoch": epoch, "loss": loss})
-    for part, seconds in json.loads((folder / "seconds.json").read_text()).items():
-        rows["timings"].append(key | {"part": part, "seconds": seconds})
+        rows["losses"].append({"method": trained, **key, "epoch": epoch, "loss": loss})
+    rows["timings"] += [key | row for row in json.loads((folder / "measured.json").read_text())]
+    return record["costs"]
 
 
 def _confusion(stream: Stream, split: str, predicted: np.ndarray) -> np.ndarray:

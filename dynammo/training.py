@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dynammo.adapters import AdaptedNetwork
+from dynammo.backbones import Backbone
 from dynammo.settings import Settings
 
 EVALUATION_BATCH = 128
@@ -136,7 +137,7 @@ def tune_adapters(
     losses = descend(
         batch_loss,
         len(images),
-        _step_1_optimizer([*network.adapters.parameters(), *head.parameters()], settings),
+        step_1_optimizer([*network.adapters.parameters(), *head.parameters()], settings),
         settings.adapter_epochs,
         settings.adapter_milestones,
         settings.batch_size,
@@ -148,10 +149,13 @@ def tune_adapters(
     return losses
 
 
-def _step_1_optimizer(parameters: Sequence[nn.Parameter], settings: Settings) -> torch.optim.SGD:
+def step_1_optimizer(
+    parameters: Sequence[nn.Parameter], settings: Settings, learning_rate: float | None = None
+) -> torch.optim.SGD:
+    """SGD as step 1 uses it, for other parameters at a learning rate of their own."""
     return torch.optim.SGD(
         parameters,
-        lr=settings.adapter_learning_rate,
+        lr=learning_rate or settings.adapter_learning_rate,
         momentum=settings.adapter_momentum,
         weight_decay=settings.adapter_weight_decay,
     )
@@ -176,7 +180,7 @@ def tune_auxiliary_head(
             lambda x, y: F.cross_entropy(head(x[:, 0]), y), features, targets, generator
         ),
         len(targets),
-        _step_1_optimizer(list(head.parameters()), settings),
+        step_1_optimizer(list(head.parameters()), settings),
         settings.adapter_epochs,
         settings.adapter_milestones,
         settings.batch_size,
@@ -185,17 +189,24 @@ def tune_auxiliary_head(
 
 
 @torch.no_grad()
-def extract_features(network: AdaptedNetwork, images: np.ndarray, *, flip: bool = False) -> Tensor:
+def in_batches(
+    function: Callable[[Tensor], Tensor], backbone: Backbone, images: np.ndarray
+) -> Tensor:
+    """Apply a function of normalised images [B, 3, H, W] to uint8 images [N, H, W, 3]."""
+    starts = range(0, len(images), EVALUATION_BATCH)
+    batches = (backbone.normalise(images[i : i + EVALUATION_BATCH]) for i in starts)
+    return torch.cat([function(batch) for batch in batches])
+
+
+def extract_features(
+    network: nn.Module, backbone: Backbone, images: np.ndarray, *, flip: bool = False
+) -> Tensor:
     """Features [N, D] of uint8 images [N, H, W, 3] in evaluation mode, optionally all flipped."""
     network.eval()
-    features = []
-    for start in range(0, len(images), EVALUATION_BATCH):
-        x = network.backbone.normalise(images[start : start + EVALUATION_BATCH])
-        features.append(network(x.flip(3) if flip else x))
-    return torch.cat(features)
+    return in_batches(lambda x: network(x.flip(3) if flip else x), backbone, images)
 
 
-def both_flips(networks: Sequence[AdaptedNetwork], images: np.ndarray) -> Tensor:
+def both_flips(networks: Sequence[nn.Module], backbone: Backbone, images: np.ndarray) -> Tensor:
     """Features [2, N, P, D] of images and of their mirror images, under each of P networks.
 
     With everything before the head frozen these are all the features that training with random
@@ -203,7 +214,7 @@ def both_flips(networks: Sequence[AdaptedNetwork], images: np.ndarray) -> Tensor
     """
     return torch.stack(
         [
-            torch.stack([extract_features(n, images, flip=flip) for n in networks], dim=1)
+            torch.stack([extract_features(n, backbone, images, flip=flip) for n in networks], dim=1)
             for flip in (False, True)
         ]
     )

@@ -73,16 +73,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo import evaluation, plotting, runs
+from dynammo import evaluation, plotting, sessions
 from dynammo.merging import relative_distance
+from dynammo.meter import Meter
 from dynammo.provenance import note
 from dynammo.settings import Settings
 
 settings = Settings.from_names(globals())
 run = Path(run_folder)
-seconds = {}
-chain, learners = runs.open_session(run, settings, order_seed, train_seed, session)
-data = chain.stream
+chain, learners = sessions.open_session(run, settings, order_seed, train_seed, session)
+data, meter = chain.stream, Meter(chain.device)
 names = [data.class_names[label] for label in data.classes(session)]
 print(f"session {session} of {data.number_of_sessions} brings: {', '.join(names)}")
 
@@ -104,7 +104,7 @@ positions = chain.training_positions(session)
 old = len(positions) - len(data.indices("train", session))
 print(f"{len(positions) - old} images of new classes, {old} exemplars labelled 'others'")
 
-with runs.stopwatch(seconds, "tuning"):
+with meter.measure("adapters", "training"):
     losses = chain.tune()
 
 # %%
@@ -158,7 +158,7 @@ pd.Series(
 
 # %%
 for learner in learners:
-    with runs.stopwatch(seconds, f"head {learner.name}"):
+    with meter.measure(learner.name, "head"):
         learner.learn_session()
 
 # %% [markdown]
@@ -172,7 +172,7 @@ for learner in learners:
 # %%
 answers = {}
 for learner in learners:
-    with runs.stopwatch(seconds, f"test {learner.name}"):
+    with meter.measure(learner.name, "test"):
         answers[learner.name] = evaluation.predict(learner, "test")
 pd.DataFrame(
     {
@@ -196,11 +196,19 @@ pd.DataFrame(
 ).T.round(3)
 
 # %% [markdown]
+# ## What it cost
+# Step 1 is done once for all methods with adapters, so its time is theirs in common. The peak is
+# the memory of the whole process, with Python, torch and the images.
+
+# %%
+pd.DataFrame(meter.rows).set_index(["method", "part"]).round(1)
+
+# %% [markdown]
 # ## Save
 # The next session starts from this folder. It appears whole or not at all.
 
 # %%
-folder = runs.save_session(run, chain, learners, answers, losses, seconds)
+folder = sessions.save_session(run, chain, learners, answers, losses, meter)
 sorted(path.name for path in folder.iterdir())
 
 # %% [markdown]
@@ -215,4 +223,4 @@ sorted(path.name for path in folder.iterdir())
 # * ACL: arXiv 2304.09042 (adapters per session, "others").
 # * S.-A. Rebuffi et al., *iCaRL*, CVPR 2017, arXiv 1611.07725 (herding).
 #
-# **Before:** [prepare the data](01_prepare_data.ipynb) · **Next:** [the figures](03_figures.ipynb)
+# **Before:** [prepare the data](01_prepare_data.ipynb) · **Next:** [the bounds](03_bounds.ipynb)

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dynammo.cost import latency, outline_chain
-from dynammo.learners import make_learners
+from dynammo.cost import latency, outline_learner
 from dynammo.settings import Settings
 
 METHODS = ("dynammo", "acl", "last_adapter")
@@ -22,11 +21,8 @@ METHODS = ("dynammo", "acl", "last_adapter")
 
 def measure(settings: Settings, sessions: int, image_size: int, batch: int, rounds: int) -> dict:
     """Median seconds and ratios over rounds for T = sessions."""
-    chain = outline_chain(settings, [2] * sessions, image_size, "cpu")
-    networks = []
-    for learner in make_learners(METHODS, chain):
-        learner.grow_head()
-        networks.append(learner.network())
+    shape = ([2] * sessions, image_size, "cpu")
+    networks = [outline_learner(name, settings, *shape).network() for name in METHODS]
     times = np.array(
         [[latency(net, image_size, batch, repeats=5) for net in networks] for _ in range(rounds)]
     )

@@ -8,20 +8,20 @@ import pytest
 import torch
 
 from dynammo import chain as chain_module
-from dynammo import learners as learners_module
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.evaluation import accuracy_rows, predict
 from dynammo.heads import TaskHeads, UnifiedHead
-from dynammo.learners import ACL, LEARNERS, DynaMMo, FrozenFeatures, LastAdapter, make_learners
+from dynammo.learners import LEARNERS, adapter_chain, adapter_methods, make_adapter_learners
+from dynammo.learners.adapter_chain import ACL, DynaMMo, FrozenFeatures, LastAdapter
 from dynammo.merging import uniform_mean
 
-METHODS = tuple(LEARNERS)
+METHODS = tuple(adapter_methods(list(LEARNERS)))
 
 
 def start(settings, stream, backbone, train_seed=1) -> tuple[Chain, dict]:
     chain = Chain(settings, stream, backbone, train_seed)
-    return chain, {learner.name: learner for learner in make_learners(METHODS, chain)}
+    return chain, {learner.name: learner for learner in make_adapter_learners(METHODS, chain)}
 
 
 def learn(chain: Chain, learners: dict) -> list[float]:
@@ -310,7 +310,7 @@ def test_every_session_and_seed_has_random_numbers_of_its_own(
     tiny_settings, blobs, pretrained, monkeypatch
 ):
     seeds = []
-    for module, name in ((chain_module, "tune_adapters"), (learners_module, "fit_head")):
+    for module, name in ((chain_module, "tune_adapters"), (adapter_chain, "fit_head")):
         original = getattr(module, name)
 
         def note(*arguments, original=original, **options):

@@ -1,8 +1,6 @@
 """Costs against formulas worked out here, and that counting leaves no trace."""
 
-import copy
 import dataclasses
-import functools
 import sys
 import types
 
@@ -11,36 +9,25 @@ import torch
 from torch import nn
 
 from dynammo import cost
-from dynammo.backbones import make_backbone
 from dynammo.cost import (
     cost_growth,
     count_cost,
     count_macs,
     count_parameters,
     latency,
-    learner_parameters,
-    outline_chain,
+    outline_learner,
 )
 from dynammo.errors import InputError
 from dynammo.heads import UnifiedHead
-from dynammo.learners import ACL, LEARNERS, DynaMMo, FrozenFeatures
+from dynammo.learners import ACL, LEARNERS, DynaMMo, FrozenFeatures, adapter_methods
 from dynammo.settings import Settings
 
 RESNET = Settings(
     backbone="resnet18", weights="random", adapter_stages=("layer2", "layer4"), adapter_width=0.5
 )
 LITE = Settings(weights="random", adapter_stages=("stage3", "stage6"), adapter_width=0.25)
-ALL_METHODS = tuple(LEARNERS.values())
+ALL_METHODS = tuple(LEARNERS[name] for name in adapter_methods(list(LEARNERS)))
 ONE_PASS = tuple(kind for kind in ALL_METHODS if kind is not ACL)
-
-
-@pytest.fixture(autouse=True)
-def quick_backbones(monkeypatch):
-    """Copies of networks built once: drawing random weights is what takes the time here."""
-    monkeypatch.setattr(cost, "make_backbone", lambda *which: copy.deepcopy(built(*which)))
-
-
-built = functools.cache(make_backbone)
 
 
 def adapter_macs(channels: int, hidden: int, size: int) -> int:
@@ -84,9 +71,7 @@ def head_macs(kind, feature_size: int, sessions: int, classes: int) -> int:
 
 
 def outlined(kind, settings, sessions: int, size: int = 64, device: str = "meta"):
-    learner = kind(outline_chain(settings, [2] * sessions, size, device))
-    learner.grow_head()
-    return learner
+    return outline_learner(kind.name, settings, [2] * sessions, size, device)
 
 
 def test_macs_of_a_convolution_and_a_linear_layer_by_formula():
@@ -141,12 +126,41 @@ def test_acl_costs_as_many_passes_as_sessions_exactly():
         assert macs == sessions * one_pass + 512 * 3 * sessions
 
 
-def test_the_two_counters_agree_for_every_method():
-    rows = cost_growth(RESNET, [k.name for k in ALL_METHODS], (1, 3), image_size=64)
-    assert len(rows) == 2 * len(ALL_METHODS)
-    for row in rows:
+@pytest.fixture(scope="module")
+def growth():
+    """Every method after 1 and after 3 sessions."""
+    rows = cost_growth(RESNET, list(LEARNERS), (1, 3), image_size=64)
+    return {(row["method"], row["sessions"]): row for row in rows}
+
+
+def test_the_two_counters_agree_for_every_method(growth):
+    assert set(growth) == {(method, sessions) for method in LEARNERS for sessions in (1, 3)}
+    for row in growth.values():
         assert row["macs"] == pytest.approx(row["macs_torch_counter"], rel=0.03)
-    assert {row["sessions"] for row in rows} == {1, 3}
+
+
+def test_only_expansion_costs_more_macs_with_every_session(growth):
+    for method in LEARNERS:
+        ratio = growth[method, 3]["macs"] / growth[method, 1]["macs"]
+        assert ratio == pytest.approx(3 if method in ("acl", "der") else 1, rel=1e-3), method
+
+
+def test_what_methods_store_by_formula(growth):
+    backbone, one_class = 11_689_512 - 513 * 1000, 513
+    whole = backbone + 6 * one_class
+    expected = {
+        "fine_tuning": whole,
+        "replay": whole,
+        "ewc": 2 * whole,  # the Fisher information of every weight; the anchor is the network
+        "der": 3 * backbone + 6 * (3 * 512 + 1),
+        "nearest_class_mean": backbone + 6 * 512,
+        "ranpac": backbone + 2000 * 2000 + 2000 * 6 + 1,  # not the projection, drawn from a seed
+    }
+    for method, stored in expected.items():
+        assert growth[method, 3]["parameters_stored"] == stored, method
+    images = Settings().memory_budget * 64 * 64 * 3
+    assert growth["fine_tuning", 3]["memory_bytes"] == 4 * whole
+    assert growth["replay", 3]["memory_bytes"] == 4 * whole + images
 
 
 def test_the_meta_device_counts_what_a_real_network_costs():
@@ -211,14 +225,16 @@ def test_parameters_stored_and_used_by_formula(kind, sessions):
         "acl": (sessions, sessions),
     }.get(kind.name, (min(sessions, 2), 1))
     head = head_parameters(kind, 512, sessions, 2)
-    stored, used = learner_parameters(outlined(kind, RESNET, sessions))
-    assert stored == backbone + kept * one_set + head
-    assert used == backbone + run * one_set + head
+    learner = outlined(kind, RESNET, sessions)
+    assert learner.stored_numbers() == backbone + kept * one_set + head
+    assert count_parameters(learner.network()) == backbone + run * one_set + head
+    trained = head + (0 if kind is FrozenFeatures else one_set)
+    assert learner.trained_numbers() == trained
 
 
 def test_dynammos_storage_stops_growing_apart_from_its_head_and_acls_does_not():
     def without_head(kind, sessions):
-        stored, _ = learner_parameters(outlined(kind, RESNET, sessions))
+        stored = outlined(kind, RESNET, sessions).stored_numbers()
         return stored - head_parameters(kind, 512, sessions, 2)
 
     assert len({without_head(DynaMMo, t) for t in (2, 5, 20)}) == 1
@@ -227,10 +243,8 @@ def test_dynammos_storage_stops_growing_apart_from_its_head_and_acls_does_not():
 
 
 def test_an_outlined_chain_takes_sessions_of_different_sizes():
-    chain = outline_chain(RESNET, [8, 11, 9], 32, "meta")
-    learner = DynaMMo(chain)
-    learner.grow_head()
-    assert chain.session == 3
+    learner = outline_learner("dynammo", RESNET, [8, 11, 9], 32)
+    assert learner.session == 3
     outputs = 8 + 11 + 9 + (0 if DynaMMo.head_kind is UnifiedHead else 3)
     assert count_parameters(learner.head) == 513 * outputs
 

@@ -8,12 +8,15 @@ import papermill
 import pytest
 
 from dynammo.errors import InputError
-from dynammo.notebooks import NotebookFailed, execute
+from dynammo.learners import LEARNERS, adapter_methods
+from dynammo.notebooks import NotebookFailed, execute, fitted
+from dynammo.sessions import comparable
 from dynammo.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FOLDERS = {"run_folder", "figures_folder", "session", "order_seed", "train_seed"}
+OTHERS = {"run_folder", "figures_folder", "session", "method", "order_seed", "train_seed", "more"}
+METHODS_WITH_KNOBS = tuple(f"{name}_" for name in LEARNERS)
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -38,14 +41,31 @@ def test_parameters_are_settings_with_the_same_defaults(path):
     defaults = Settings().as_dict()
     for name, parameter in papermill.inspect_notebook(str(path)).items():
         assert parameter["inferred_type_name"] != "None", f"{name} has no type"
-        if name not in FOLDERS:
+        if name not in OTHERS:
             assert eval(parameter["default"]) == defaults[name], name
-            assert parameter["help"] or name == "methods" or name.startswith(("adapter_", "head_"))
+            explained_by_its_name = ("adapter_", "head_", "methods", *METHODS_WITH_KNOBS)
+            assert parameter["help"] or name.startswith(explained_by_its_name), name
 
 
-def test_the_session_notebook_has_a_parameter_for_every_setting():
+def test_the_session_notebook_has_a_parameter_for_every_setting_a_session_depends_on():
     known = papermill.inspect_notebook(str(ROOT / "notebooks/02_incremental_session.ipynb"))
-    assert set(Settings().as_dict()) - {"order_seeds", "train_seeds"} <= set(known)
+    assert set(comparable(Settings())) <= set(known)
+
+
+@pytest.mark.parametrize("method", [m for m in LEARNERS if not adapter_methods([m])])
+def test_each_family_has_a_notebook_with_the_knobs_of_its_methods(method):
+    (path,) = (ROOT / "notebooks").glob(f"0*_{LEARNERS[method].family}.ipynb")
+    known = papermill.inspect_notebook(str(path))
+    others = set(comparable(Settings(), "fine_tuning"))
+    assert set(comparable(Settings(), method)) - others <= set(known)
+    assert {"method", "stream", "order_seed", "train_seed", "run_folder", "more"} <= set(known)
+    assert f"`{method}`" in path.read_text()
+
+
+def test_settings_a_notebook_does_not_show_go_into_more():
+    path = ROOT / "notebooks/03_bounds.ipynb"
+    given = fitted(path, {"method": "joint", "head_epochs": 3, "adapter_alpha": 0.2})
+    assert given == {"method": "joint", "more": {"head_epochs": 3}}
 
 
 def test_links_between_notebooks_lead_somewhere():

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynammo.learners import LEARNERS
+from dynammo.learners import LEARNERS, adapter_methods
 
 ROOT = Path(__file__).parent.parent
 FIGURES = [
@@ -66,8 +66,12 @@ def test_tables_keep_their_contract(smoke):
     figures = smoke[0] / "figures" / "smoke"
     summary = pd.read_csv(figures / "summary.csv")
     wanted = "method seeds average_accuracy average_accuracy_sd last_accuracy forgetting macs"
-    assert set(f"{wanted} parameters_stored parameters_used".split()) <= set(summary.columns)
-    assert sorted(summary.method) == sorted(LEARNERS)
+    wanted += " parameters_stored parameters_used parameters_trained exemplar_bytes"
+    assert set(wanted.split()) <= set(summary.columns)
+    assert list(summary.method) == list(LEARNERS)  # every method, family by family
+    for ending, rows in (("md", "|"), ("tex", "&")):
+        lines = (figures / f"summary.{ending}").read_text().splitlines()
+        assert len([line for line in lines if line.count(rows) > 5]) >= len(LEARNERS) + 1
     accuracy = pd.read_csv(figures / "accuracy.csv")
     key = ["method", "order_seed", "train_seed", "session", "evaluated_session"]
     assert not accuracy.duplicated(key).any()
@@ -83,6 +87,21 @@ def test_merged_adapters_cost_one_pass_and_acl_one_per_session(smoke):
     one = macs["last_adapter"]
     assert macs["dynammo"] == pytest.approx(one, rel=1e-3)
     assert macs["acl"] == pytest.approx(2 * one, rel=1e-3)
+
+
+def test_every_session_has_its_cost_counted_and_measured(smoke):
+    figures = smoke[0] / "figures" / "smoke"
+    sessions = pd.read_csv(figures / "sessions.csv").set_index(["method", "session"])
+    for method, passes in (("acl", 2), ("der", 2), ("dynammo", 1), ("replay", 1)):
+        macs = sessions.macs[method]
+        assert macs[2] == pytest.approx(passes * macs[1], rel=2e-3), method
+    assert (sessions.exemplar_bytes["replay"] == 32 * 32 * 32 * 3).all()
+    assert list(sessions.exemplar_bytes["joint"]) == [n * 16 * 32 * 32 * 3 for n in (4, 8)]
+    assert (sessions.exemplar_bytes["ranpac"] == 0).all()
+    timings = pd.read_csv(figures / "timings.csv")
+    trained = timings[timings.part == "training"]
+    assert set(trained.method) == {"adapters", *LEARNERS} - set(adapter_methods(list(LEARNERS)))
+    assert (trained.seconds > 0).all() and (trained.peak_megabytes > 50).all()
 
 
 def test_summary_follows_from_the_accuracy_table(smoke):
@@ -122,7 +141,9 @@ def test_a_second_call_has_nothing_to_do(smoke):
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_bytes(smoke, tmp_path):
-    process = start(tmp_path, "--profile", "smoke")
+    methods = ["replay", "acl", "dynammo"]
+    arguments = ("--profile", "smoke", "--methods", ",".join(methods))
+    process = start(tmp_path, *arguments)
     first = tmp_path / "runs/smoke/order0-seed1/session1"
     deadline = time.time() + 200
     while not first.exists():
@@ -132,17 +153,24 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(smoke, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "figures/smoke/summary.csv").exists()
-    finish(start(tmp_path, "--profile", "smoke"))
+    finish(start(tmp_path, *arguments))
 
-    def contents(output: Path) -> dict[str, bytes]:
-        figures = output / "figures/smoke"
-        weights = (output / "runs/smoke").glob("order*/session*/*.safetensors")
-        files = [p for p in figures.iterdir() if p.name != "timings.csv"] + list(weights)
-        return {str(p.relative_to(output)): p.read_bytes() for p in files}
+    def weights(output: Path) -> dict[str, bytes]:
+        chain = output / "runs/smoke/order0-seed1"
+        files = [*chain.glob("session*/*.safetensors"), *chain.glob("replay/*/state.safetensors")]
+        return {str(p.relative_to(chain)): p.read_bytes() for p in files}
 
-    once, resumed = contents(smoke[0]), contents(tmp_path)
-    assert once.keys() == resumed.keys()
-    assert [name for name in once if once[name] != resumed[name]] == []
+    def accuracy(output: Path) -> pd.DataFrame:
+        table = pd.read_csv(output / "figures/smoke/accuracy.csv")
+        return table[table.method.isin(methods)].reset_index(drop=True)
+
+    once, resumed = weights(smoke[0]), weights(tmp_path)
+    assert {"session2/head_acl.safetensors", "replay/session2/state.safetensors"} <= resumed.keys()
+    assert [name for name in resumed if once[name] != resumed[name]] == []
+    pd.testing.assert_frame_equal(accuracy(smoke[0]), accuracy(tmp_path))
+    for name in ("class_balance.png", "cost_growth.png", "cost_growth.csv", "sample_sheet.svg"):
+        figures = [output / "figures/smoke" / name for output in (smoke[0], tmp_path)]
+        assert figures[0].read_bytes() == figures[1].read_bytes(), name
 
 
 def test_own_npz_runs_from_file_to_figures(tmp_path):
@@ -157,11 +185,11 @@ def test_own_npz_runs_from_file_to_figures(tmp_path):
         start(
             tmp_path,
             *("--profile", "smoke", "--stream", "my cells.npz"),  # relative to where one is
-            *("--classes-per-session", "3", "--set", "methods=['dynammo', 'acl']"),
+            *("--classes-per-session", "3", "--methods", "acl, dynammo"),
         )
     )
     summary = pd.read_csv(tmp_path / "figures/smoke-my_cells-3/summary.csv")
-    assert list(summary.method) == ["dynammo", "acl"]
+    assert list(summary.method) == ["acl", "dynammo"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +200,7 @@ def test_own_npz_runs_from_file_to_figures(tmp_path):
         (["--stream", "nowhere/cells.npz"], "There is no nowhere/cells.npz"),
         (["--classes-per-session", "9"], "8 classes"),
         (["--set", "adapter_epoch=3"], "did you mean 'adapter_epochs'"),
-        (["--set", "methods=['dynamo']"], "Unknown method 'dynamo'"),
+        (["--methods", "dynamo"], "Unknown method 'dynamo'"),
         (["--set", "adapter_stages=['layer1']"], "has no stage 'layer1'"),
         (["--set", "memory_budget=7"], "memory of 7 images"),
         (["--set", "adapter_epochs"], "NAME=VALUE"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,12 +12,14 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
+from test_grids import confusion_table
 
-from dynammo import looks, plotting, stream_figures
+from dynammo import cost_figures, grids, looks, plotting, stream_figures
 from dynammo.diagram import method_diagram, shown_sessions
 from dynammo.errors import InputError
-from dynammo.learners import LEARNERS
+from dynammo.learners import FAMILIES, LEARNERS
 
+ALL = list(LEARNERS)
 METHODS = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
 NOTE = "made-up numbers"
 
@@ -32,21 +35,12 @@ def sessions_table(seeds: int = 3, methods=METHODS, sessions: int = 4) -> pd.Dat
             "classes_seen": 2 * t,
             "images": 20 * t,
             "accuracy": random.uniform(0.5, 1),
+            "macs": 31e6 * (t if method == "acl" else 1),
             "session_inference": 0.9 if method == "dynammo" else np.nan,
         }
         for method in methods
         for seed in range(seeds)
         for t in range(1, sessions + 1)
-    ]
-    return pd.DataFrame(rows)
-
-
-def accuracy_table() -> pd.DataFrame:
-    rows = [
-        {"method": method, "session": i, "evaluated_session": j, "accuracy": 0.9 - 0.1 * (i - j)}
-        for method in METHODS
-        for i in range(1, 4)
-        for j in range(1, i + 1)
     ]
     return pd.DataFrame(rows)
 
@@ -69,6 +63,7 @@ def growth_table() -> pd.DataFrame:
             "sessions": t,
             "macs": 3e9 * (t if method == "acl" else 1),
             "parameters_stored": 1e7 + 6e6 * (t if method == "acl" else 1),
+            "memory_bytes": 5e7 + 2.4e7 * (t if method == "acl" else 1),
         }
         for method in METHODS
         for t in (1, 5, 20)
@@ -76,20 +71,13 @@ def growth_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def confusion_table(methods=("dynammo", "acl")) -> pd.DataFrame:
-    names = ["platelet", "immature granulocyte", "basophil"]
-    shares = np.array([[0.9, 0.1, 0], [0.25, 0.75, 0], [0.003, 0.197, 0.8]])
-    rows = [
-        {"method": m, "true_class": t, "predicted_class": p, "share": shares[i, j]}
-        for m in methods
-        for i, t in enumerate(names)
-        for j, p in enumerate(names)
-    ]
-    return pd.DataFrame(rows)
-
-
 def losses_table() -> pd.DataFrame:
     return pd.DataFrame({"session": [1, 1, 2, 2], "epoch": [1, 2, 1, 2], "loss": [1, 0.5, 2, 0.7]})
+
+
+def against_macs(methods=METHODS, draw=cost_figures.accuracy_against_macs):
+    summary = summary_table()
+    return draw(summary[summary["method"].isin(methods)], sessions_table(methods=methods), NOTE)
 
 
 def line(figure, method: str, panel: int = 0):
@@ -122,7 +110,7 @@ def stream():
 
 def test_means_are_the_tables():
     table = sessions_table()
-    figure = plotting.accuracy_by_session(table, NOTE)
+    figure = plotting.accuracy_by_family(table, NOTE)
     for method in METHODS:
         mean = table[table["method"] == method].groupby("session")["accuracy"].mean()
         np.testing.assert_allclose(line(figure, method).get_ydata(), 100 * mean)
@@ -131,26 +119,82 @@ def test_means_are_the_tables():
 
 
 def test_growth_is_the_tables_from_zero():
-    figure = plotting.cost_growth(growth_table(), NOTE)
+    figure = cost_figures.cost_growth(growth_table(), NOTE)
     np.testing.assert_allclose(line(figure, "acl").get_ydata(), [3, 15, 60])
     np.testing.assert_allclose(line(figure, "acl", 1).get_ydata(), [16, 40, 130])
-    assert [ax.get_ylim()[0] for ax in figure.axes] == [0, 0]
+    np.testing.assert_allclose(line(figure, "acl", 2).get_ydata(), [74, 170, 530])
+    assert [ax.get_ylim()[0] for ax in figure.axes] == [0, 0, 0]
+    assert "ACL 530" in texts(figure) and "at 20 sessions" in texts(figure)
 
 
 def test_annotated_saving_is_the_tables():
-    figure = plotting.accuracy_against_macs(summary_table(), NOTE)
+    figure = against_macs()
     assert "4.0× fewer MACs, \u22123.3 points" in texts(figure)
-    assert "MMACs" in figure.axes[0].get_xlabel()
-    alone = summary_table().query("method != 'acl'")
-    assert "fewer" not in texts(plotting.accuracy_against_macs(alone, NOTE))
+    assert "MMACs" in figure.axes[0].get_xlabel() and "does not start at 0" in texts(figure)
+    assert "fewer" not in texts(against_macs(["frozen_features", "dynammo"]))
+
+
+@pytest.mark.parametrize("sessions", [1, 4, 10])
+def test_paths_lead_to_the_averages(sessions):
+    table = sessions_table(sessions=sessions, methods=ALL)
+    average = table.groupby("method")["accuracy"].mean()
+    macs = table[table["session"] == sessions].groupby("method")["macs"].mean()
+    costs = {"average_accuracy": average, "average_accuracy_sd": np.nan, "macs": macs}
+    figure = cost_figures.accuracy_against_macs(pd.DataFrame(costs).reset_index(), table, NOTE)
+    lines = [one.get_ydata() for one in figure.axes[0].get_lines()]
+    for method in ("dynammo", "acl", "der"):
+        own = table[table["method"] == method].groupby("session")["accuracy"].mean()
+        wanted = [100 * own[:t].mean() for t in range(1, sessions + 1)]
+        assert any(len(y) == sessions and np.allclose(y, wanted) for y in lines)
+
+
+def test_points_stay_in_their_place_where_there_is_room():
+    figure = against_macs()
+    for method, macs, average in (("acl", 124, 84.3), ("dynammo", 31, 81)):
+        point = line(figure, method)
+        np.testing.assert_allclose([point.get_xdata()[0], point.get_ydata()[0]], [macs, average])
+
+
+def test_methods_of_equal_cost_stand_side_by_side():
+    table = summary_table().assign(average_accuracy=0.8, macs=31_000_000)
+    figure = cost_figures.accuracy_against_macs(table, sessions_table(), NOTE)
+    x = sorted(line(figure, method).get_xdata()[0] for method in METHODS if method != "acl")
+    assert min(np.diff(x)) > 0.1 and x[0] > 20 and x[-1] == pytest.approx(31)
+
+
+def test_every_family_has_a_panel():
+    table = sessions_table(methods=ALL)
+    figure = plotting.accuracy_by_family(table, NOTE)
+    titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")]
+    assert titles == [title.capitalize() for title in FAMILIES.values()]
+    for method, kind in LEARNERS.items():
+        mean = table[table["method"] == method].groupby("session")["accuracy"].mean()
+        panel = list(FAMILIES).index(kind.family)
+        np.testing.assert_allclose(line(figure, method, panel).get_ydata(), 100 * mean)
+    key = figure.axes[len(titles)].get_legend().get_texts()
+    named = {text.get_text() for text in key}
+    assert named == {"DynaMMo", "ACL", "joint training", "fine-tuning", "chance"}
+    assert {ax.get_ylim() for ax in figure.axes[: len(titles)]} == {(0, 101)}
+
+
+def test_methods_of_a_student_have_a_panel_too():
+    table = sessions_table(methods=["acl", *(f"mine_{i}" for i in range(7))])
+    assert "mine 6" in texts(figure := plotting.accuracy_by_family(table, NOTE))
+    assert "Other" in texts(figure)
+
+
+def test_note_tells_seeds():
+    table = sessions_table()
+    some = table[(table["method"] != "acl") | (table["train_seed"] == 0)]
+    assert "3 seeds (of 1 for some" in texts(plotting.accuracy_by_family(some, NOTE))
 
 
 def test_a_method_looks_the_same_everywhere():
     figures = [
-        plotting.accuracy_by_session(sessions_table(), NOTE),
-        plotting.accuracy_by_session(sessions_table(methods=["acl", "dynammo"]), NOTE),
-        plotting.accuracy_against_macs(summary_table(), NOTE),
-        plotting.cost_growth(growth_table(), NOTE),
+        plotting.accuracy_by_family(sessions_table(), NOTE),
+        plotting.accuracy_by_family(sessions_table(methods=["acl", "dynammo"]), NOTE),
+        against_macs(),
+        cost_figures.cost_growth(growth_table(), NOTE),
     ]
     for method in ("acl", "dynammo"):
         lines = [line(figure, method) for figure in figures]
@@ -168,17 +212,26 @@ def test_methods_are_told_apart_by_colour_and_marker(monkeypatch):
     assert looks.look("never_seen").title == "never seen"
 
 
+def test_a_family_has_no_colour_marker_or_dash_twice():
+    assert set(looks.LOOKS) == set(LEARNERS)
+    for family in looks.by_family(LEARNERS).values():
+        seen = [looks.look(name) for name in family]
+        for feature in ("colour", "marker", "dash"):
+            assert len({getattr(kind, feature) for kind in seen}) == len(seen), (family, feature)
+
+
 def test_labels_keep_their_distance():
     placed = looks.spread([0.5, 0.5, 0.51, 0.1], 0.1, 0, 1)
     assert np.diff(np.sort(placed)).min() >= 0.1 - 1e-9
     assert placed[3] == pytest.approx(0.1)  # has room, so it stays
     np.testing.assert_allclose(np.sort(looks.spread([1, 1, 1], 0.2, 0, 1)), [0.6, 0.8, 1])
+    np.testing.assert_allclose(looks.spread([0.5, 0.6], [0.1, 0.3], 0, 1), [0.45, 0.65])
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_seeds(seeds):
     table = sessions_table(seeds)
-    figure = plotting.accuracy_by_session(table, NOTE)
+    figure = plotting.accuracy_by_family(table, NOTE)
     figure.draw_without_rendering()
     assert ("One seed" in texts(figure)) == (seeds == 1)
     plotting.head_comparison(table, NOTE).draw_without_rendering()
@@ -195,20 +248,6 @@ def test_heads_are_compared_seed_by_seed():
         plotting.head_comparison(table.query("method == 'dynammo'"), NOTE)
 
 
-def test_matrices_tell_lower_triangle():
-    figure = plotting.accuracy_matrices(accuracy_table(), NOTE)
-    ax = next(ax for ax in figure.axes if ax.get_title(loc="left") == "DynaMMo")
-    assert sorted(t.get_text() for t in ax.texts) == ["70", "80", "80", "90", "90", "90"]
-
-
-def test_confusion_names_classes_and_parts_sessions():
-    figure = plotting.confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE)
-    cells = {t.get_position(): t.get_text() for t in figure.axes[0].texts}
-    assert cells[(0.5, 1.5)] == "25" and (0.5, 2.5) not in cells  # under 0.5 % is left empty
-    assert "immature granulocyte" in texts(figure)
-    assert len(figure.axes[0].get_lines()) == 2
-
-
 def test_stream_figures_name_classes_and_sessions(stream):
     sheet = stream_figures.sample_sheet(stream, NOTE, per_class=4)
     assert len(sheet.axes[0].get_images()) == 3
@@ -221,16 +260,25 @@ def test_stream_figures_name_classes_and_sessions(stream):
 def test_losses_are_the_tables():
     figure = plotting.training_losses(losses_table(), NOTE)
     np.testing.assert_allclose(figure.axes[0].get_lines()[1].get_ydata(), [2, 0.7])
+    assert "Training loss of the adapters" in texts(figure)
+
+
+def test_losses_are_of_one_method():
+    for method, title in (("adapters", "of the adapters"), ("podnet", "of PODNet")):
+        figure = plotting.training_losses(losses_table().assign(method=method), NOTE)
+        assert f"Training loss {title}" in texts(figure)
+    two = pd.concat([losses_table().assign(method=method) for method in ("wa", "lwf")])
+    with pytest.raises(InputError, match="Choose one"):
+        plotting.training_losses(two, NOTE)
 
 
 @pytest.mark.parametrize(
     ("draw", "table"),
     [
-        (plotting.accuracy_by_session, sessions_table()),
-        (plotting.accuracy_matrices, accuracy_table()),
-        (plotting.accuracy_against_macs, summary_table()),
-        (plotting.cost_growth, growth_table()),
-        (plotting.confusion_matrices, confusion_table()),
+        (plotting.accuracy_by_family, sessions_table()),
+        (partial(cost_figures.accuracy_against_macs, sessions=sessions_table()), summary_table()),
+        (partial(cost_figures.accuracy_against_macs, summary_table()), sessions_table()),
+        (cost_figures.cost_growth, growth_table()),
         (plotting.head_comparison, sessions_table()),
         (plotting.training_losses, losses_table()),
     ],
@@ -255,8 +303,9 @@ def save_all(folder: Path) -> None:
     provenance = {"run": "demo", "revision": "abc123"}
     table = sessions_table()
     figures = {
-        "sessions": plotting.accuracy_by_session(table, NOTE),
-        "confusion": plotting.confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE),
+        "sessions": plotting.accuracy_by_family(sessions_table(methods=ALL), NOTE),
+        "macs": against_macs(),
+        "confusion": grids.confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE),
         "method": method_diagram(2, [2, 3], ["a", "b"], ["b"], "tiny", 20, NOTE),
     }
     for name, figure in figures.items():
@@ -268,13 +317,13 @@ def test_files_repeat_byte_for_byte(tmp_path):
     arguments = [sys.executable, "-c", SAVE, str(Path(__file__).parent), str(tmp_path / "there")]
     subprocess.run(arguments, check=True)
     files = sorted((tmp_path / "here").iterdir())
-    assert len(files) == 9  # and no unfinished file is left
+    assert len(files) == 12  # and no unfinished file is left
     for file in files:
         assert file.read_bytes() == (tmp_path / "there" / file.name).read_bytes(), file.name
 
 
 def test_saving_the_same_figure_again_changes_nothing(tmp_path):
-    figure = plotting.accuracy_against_macs(summary_table(), NOTE)
+    figure = against_macs()
     first = looks.save_figure(figure, None, tmp_path / "first" / "cost", {})
     again = looks.save_figure(figure, None, tmp_path / "again" / "cost", {})
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in again]
@@ -332,5 +381,5 @@ def test_drawing_leaves_global_settings_alone():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plotting.accuracy_by_session(sessions_table(), NOTE)
+    plotting.accuracy_by_family(sessions_table(), NOTE)
     assert dict(matplotlib.rcParams) == before

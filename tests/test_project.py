@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = [
     Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
 ]
-MODULES = sorted((ROOT / "dynammo").glob("*.py"))
+MODULES = sorted((ROOT / "dynammo").rglob("*.py"))
 
 
 @pytest.mark.parametrize("needed", NEEDED, ids=lambda needed: needed.name)
@@ -59,20 +59,36 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_every_package_is_installed():
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "packages"
+    ]
+    assert sorted(packages) == sorted({module(path.parent / "__init__.py") for path in MODULES})
+
+
 def test_nothing_imports_torchvision():
     assert [path.name for path in MODULES if any("torchvision" in n for n in imports(path))] == []
 
 
 def test_imports_run_one_way():
-    own = {path.stem: {n.split(".")[1] for n in imports(path) if n.startswith("dynammo.")}
+    own = {module(path): {n for n in imports(path) if n.startswith("dynammo.")}
            for path in MODULES}  # fmt: skip
+    for name, imported in own.items():
+        # Names of things in a module, beside names of modules; a package stands for its last file.
+        own[name] = {n for n in imported if n in own} - {name}
     done: set[str] = set()
     while left := own.keys() - done:
-        free = {name for name in left if (own[name] & own.keys()) - {name} <= done}
+        free = {name for name in left if own[name] <= done}
         assert free, f"imports run in a circle among {sorted(left)}"
         done |= free
-    assert not own["merging"] & {"data", "streams", "backbones", "training"}
-    assert "plotting" not in own["learners"]
+    parts = {"data", "streams", "backbones", "training"}
+    assert not own["dynammo.merging"] & {f"dynammo.{name}" for name in parts}
+    for name, imported in own.items():
+        assert "learners" not in name or "dynammo.plotting" not in imported, name
 
 
 def test_version_is_the_installed_one():

@@ -154,7 +154,7 @@ def test_extracted_features_are_those_of_images_one_by_one(few, pretrained):
     images = np.concatenate([images] * 7)  # 147 images: more than one batch of evaluation
     network = adapted(pretrained, alpha=1.0)
     network.train()
-    found = extract_features(network, images)
+    found = extract_features(network, pretrained, images)
     assert found.shape == (147, 1280)
     assert not found.requires_grad
     assert not network.adapters.training
@@ -169,7 +169,7 @@ def test_both_flips_are_the_features_of_images_and_mirror_images_under_each_netw
 ):
     images, _ = few
     networks = [adapted(pretrained, seed=seed, alpha=1.0) for seed in (0, 1)]
-    found = both_flips(networks, images)
+    found = both_flips(networks, pretrained, images)
     assert found.shape == (2, 21, 2, 1280)
     mirrored = np.ascontiguousarray(images[:, :, ::-1])  # [N, H, W, 3]: the columns
     with torch.no_grad():
@@ -198,7 +198,7 @@ def test_fitting_a_head_on_cached_features_equals_running_the_network_at_every_s
     fit_head(
         list(head.parameters()),
         head.loss,
-        both_flips([network], images),
+        both_flips([network], pretrained, images),
         labels,
         settings,
         generator(9),
@@ -310,7 +310,7 @@ def test_tuning_with_the_same_random_numbers_gives_the_same_bits(few, pretrained
 def test_the_auxiliary_head_alone_is_trained_by_step_ones_recipe(few, pretrained, tiny_settings):
     images, labels = few
     settings = dataclasses.replace(tiny_settings, adapter_epochs=2, adapter_milestones=(0.5,))
-    features = both_flips([AdaptedNetwork(pretrained, None)], images)
+    features = both_flips([AdaptedNetwork(pretrained, None)], pretrained, images)
     head = linear_head(1280, 3, 0, torch.device("cpu"))
     plain = copy.deepcopy(head)
     tune_auxiliary_head(head, features, labels, settings, generator(5))

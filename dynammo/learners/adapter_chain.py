@@ -1,7 +1,7 @@
-"""Learners on the tuned chain: which adapter sets run at inference, and which head reads them.
+"""DynaMMo, ACL and their controls: which adapter sets run at inference, and which head reads them.
 
-A learner is fed by a :class:`dynammo.chain.Chain` and differs from the others in two choices only:
-the passes an image takes, and the kind of head. So DynaMMo, ACL and the controls stay comparable.
+These learners are fed by one :class:`dynammo.chain.Chain` and differ in two choices only: the
+passes an image takes, and the kind of head. So they stay comparable.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from dynammo.adapters import AdaptedNetwork
 from dynammo.chain import Chain
-from dynammo.errors import InputError
 from dynammo.heads import TaskHeads, UnifiedHead, session_targets
+from dynammo.learners.base import Learner, count_parameters
 from dynammo.merging import StateDict
 from dynammo.training import (
-    EVALUATION_BATCH,
     both_flips,
     fit_head,
     generator_for,
+    in_batches,
     linear_head,
     seed_for,
     tune_auxiliary_head,
@@ -47,16 +47,29 @@ class InferenceNetwork(nn.Module):
         return torch.stack([network(x) for network in self.passes], dim=1)
 
 
-class Learner:
-    """One way to turn the chain into predictions; subclasses say which adapters run."""
+class AdapterLearner(Learner):
+    """One way to turn the chain into predictions; subclasses say which adapters run.
 
-    name: str  # in files
-    title: str  # in figures
+    The chain does steps 1 to 3 once for all of them; :meth:`learn_session` is step 4.
+    """
+
     head_kind: type[TaskHeads] | type[UnifiedHead] = TaskHeads
+    trains = "one adapter set, then the heads"
 
     def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
         self.chain = chain
         self.head = self.head_kind(chain.backbone.feature_size)
+
+    @property
+    def knows_others(self) -> bool:
+        """Whether each session has a head, with the output "others"."""
+        return self.head_kind is TaskHeads
+
+    @property
+    def session(self) -> int:
+        """The chain's newest session."""
+        return self.chain.session
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """Adapter sets that run at inference, one pass each; None is the bare backbone."""
@@ -75,43 +88,61 @@ class Learner:
         """Head of the newest session's classes and "others" that the learner's head starts from."""
         return self.chain.auxiliary
 
-    def learn_session(self) -> None:
+    def learn_session(self, *, progress: bool = True) -> list[float]:
         """Step 4 for the chain's newest session: grow the head, tune it on the balanced memory.
 
         As in the released code, the first session keeps its auxiliary head: there is nothing yet
-        to balance it against.
+        to balance it against. The losses of step 1 are the chain's; none are returned here.
         """
         chain = self.chain
         self.head.add_session(self.auxiliary_head())
         if chain.session == 1:
-            return
+            return []
         positions = chain.memory.all_positions()
         fit_head(
             list(self.head.parameters()),
             self.head.loss,
-            both_flips(self.network().passes, chain.stream.train.images[positions]),
+            both_flips(self.network().passes, self.backbone, self.stream.train.images[positions]),
             chain.stream.train.labels[positions],
             chain.settings,
             generator_for("head", *chain.seeds, chain.session),
         )
+        return []
 
     @torch.no_grad()
     def features(self, images: np.ndarray) -> Tensor:
         """Features [N, P, D] of uint8 images [N, H, W, 3]."""
-        network = self.network()
-        normalise = self.chain.backbone.normalise
-        starts = range(0, len(images), EVALUATION_BATCH)
-        return torch.cat(
-            [network.features(normalise(images[i : i + EVALUATION_BATCH])) for i in starts]
-        )
+        return in_batches(self.network().features, self.backbone, images)
 
-    def grow_head(self) -> None:
+    @torch.no_grad()
+    def judge(self, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """Scores [N, K], and the heads' "others" [N, t] where each session has a head."""
+        features = self.features(images)
+        others = self.head.others(features) if self.knows_others else None
+        return self.head(features), others
+
+    def _one_set(self) -> int:
+        return count_parameters(self.chain.adapters(None))
+
+    def trained_numbers(self) -> int:
+        """One adapter set in step 1, all heads in step 4."""
+        return self._one_set() + count_parameters(self.head)
+
+    def stored_numbers(self) -> int:
+        """The backbone, the heads and the adapter sets that are kept."""
+        fixed = count_parameters(self.backbone, self.head)
+        return fixed + self.stored_adapter_sets() * self._one_set()
+
+    def stored_images(self) -> int:
+        """The chain's exemplars."""
+        return len(self.chain.memory.all_positions())
+
+    def outline(self) -> None:
         """Give the head the shape it has after the chain's newest session, with any weights."""
-        self.head = self.head_kind(self.chain.backbone.feature_size)
-        for session in range(1, self.chain.session + 1):
-            outputs = len(self.chain.stream.classes(session)) + 1
-            device = self.chain.backbone.mean.device
-            self.head.add_session(linear_head(self.head.feature_size, outputs, 0, device))
+        self.head = self.head_kind(self.backbone.feature_size)
+        for session in range(1, self.session + 1):
+            outputs = len(self.stream.classes(session)) + 1
+            self.head.add_session(linear_head(self.head.feature_size, outputs, 0, self.device))
 
     def save(self, folder: Path) -> None:
         """Write the head into an existing folder."""
@@ -119,11 +150,11 @@ class Learner:
 
     def restore(self, folder: Path) -> None:
         """Take up the head saved after the chain's newest session."""
-        self.grow_head()
+        self.outline()
         self.head.load_state_dict(load_file(folder / f"head_{self.name}.safetensors"))
 
 
-class DynaMMo(Learner):
+class DynaMMo(AdapterLearner):
     """All adapter sets averaged into one: one pass, however many sessions.
 
     Task heads are the default because ACL and the released code have them, so that ACL and DynaMMo
@@ -132,6 +163,7 @@ class DynaMMo(Learner):
 
     name = "dynammo"
     title = "DynaMMo"
+    family = "merging"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The running mean alone."""
@@ -150,33 +182,37 @@ class DynaMMoUnifiedHead(DynaMMo):
     head_kind = UnifiedHead
 
 
-class ACL(Learner):
+class ACL(AdapterLearner):
     """Adapter-based continual learning (arXiv 2304.09042): every set kept, t passes."""
 
     name = "acl"
     title = "ACL"
+    family = "expansion"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """Every session's own set."""
         return self.chain.adapter_states
 
 
-class LastAdapter(Learner):
+class LastAdapter(AdapterLearner):
     """The control without merging: only the newest adapter set, one pass."""
 
     name = "last_adapter"
     title = "last adapter"
+    family = "merging"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The newest set alone."""
         return [self.chain.adapter_states[-1]]
 
 
-class FrozenFeatures(Learner):
+class FrozenFeatures(AdapterLearner):
     """The control without adapters: the same data, recipes and head on the bare backbone."""
 
     name = "frozen_features"
     title = "frozen features"
+    family = "frozen_features"
+    trains = "the heads"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The bare backbone."""
@@ -186,6 +222,10 @@ class FrozenFeatures(Learner):
         """None are needed."""
         return 0
 
+    def trained_numbers(self) -> int:
+        """The heads alone."""
+        return count_parameters(self.head)
+
     def auxiliary_head(self) -> nn.Linear:
         """A head trained as in step 1, on the same images and schedule, on frozen features."""
         chain = self.chain
@@ -194,7 +234,7 @@ class FrozenFeatures(Learner):
             chain.backbone.feature_size,
             len(classes) + 1,
             seed_for("auxiliary head", *chain.seeds, session),
-            chain.backbone.mean.device,
+            chain.device,
         )
         # The memory now holds this session's exemplars too; those are already in its own images.
         old = chain.memory.all_positions()
@@ -204,26 +244,9 @@ class FrozenFeatures(Learner):
         targets = session_targets(torch.as_tensor(labels[positions]), classes[0], len(classes))
         tune_auxiliary_head(
             head,
-            both_flips([chain.network(None)], chain.stream.train.images[positions]),
+            both_flips([chain.network(None)], self.backbone, self.stream.train.images[positions]),
             targets.numpy(),
             chain.settings,
             generator_for("auxiliary head", *chain.seeds, session),
         )
         return head.requires_grad_(False)
-
-
-LEARNERS: dict[str, type[Learner]] = {
-    kind.name: kind for kind in (FrozenFeatures, DynaMMo, DynaMMoUnifiedHead, LastAdapter, ACL)
-}
-
-
-def make_learners(names: Sequence[str], chain: Chain) -> list[Learner]:
-    """Learners by name, all fed by one chain.
-
-    Raises:
-        InputError: a name that is not in LEARNERS.
-    """
-    for name in names:
-        if name not in LEARNERS:
-            raise InputError(f"Unknown method '{name}': choose from {', '.join(LEARNERS)}.")
-    return [LEARNERS[name](chain) for name in names]

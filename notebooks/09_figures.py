@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # 3 · The figures
+# # 9 · The figures
 #
 # **What you will see.** Every figure of a run: what is kept and what is forgotten, session after
 # session, and what each method costs. Each picture is saved as PNG and SVG with its numbers as csv.
@@ -37,7 +37,7 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import display
 
-from dynammo import cost, diagram, looks, plotting, runs, tables
+from dynammo import cost, cost_figures, diagram, files, grids, looks, plotting, runs, tables
 from dynammo.backbones import RECIPES
 from dynammo.command import make_if_missing
 from dynammo.provenance import note, provenance
@@ -79,12 +79,13 @@ save(
 
 # %% [markdown]
 # ## Accuracy after each session
-# Over **all** classes seen so far, on test images. A drop is not only forgetting: later sessions
-# tell more classes apart.
+# Over **all** classes seen so far, on test images, one panel for each family of methods. A drop is
+# not only forgetting: later sessions tell more classes apart. Joint training, where it was run,
+# shows how much of the drop that is.
 
 # %%
 save(
-    plotting.accuracy_by_session(collected["sessions"], note=under),
+    plotting.accuracy_by_family(collected["sessions"], note=under),
     collected["sessions"],
     "accuracy_by_session",
 )
@@ -96,7 +97,7 @@ save(
 
 # %%
 save(
-    plotting.accuracy_matrices(collected["accuracy"], note=under),
+    grids.accuracy_matrices(collected["accuracy"], note=under),
     collected["accuracy"],
     "accuracy_matrices",
 )
@@ -104,15 +105,31 @@ save(
 # %% [markdown]
 # ## Accuracy against cost: the paper's argument in one picture
 # MACs (multiply-accumulates) of one image after the last session, counted by ptflops ("aten"
-# backend) and checked with torch's own counter; FLOPs are twice that.
+# backend) and checked with torch's own counter; FLOPs are twice that. The paths of ACL, DER and
+# DynaMMo go from session to session: ACL and DER move to the right, DynaMMo cannot.
 
 # %%
-costs = tables.costs_of_run(settings, data)
-summary = tables.summarise(collected, costs)
-save(plotting.accuracy_against_macs(summary, note=under), summary, "accuracy_against_macs")
+summary = tables.summarise(collected)
+save(
+    cost_figures.accuracy_against_macs(summary, collected["sessions"], note=under),
+    summary,
+    "accuracy_against_macs",
+)
+
+# %% [markdown]
+# The same as a table, also written as `summary.csv`, `.md` and `.tex`.
 
 # %%
-summary.round(3)
+tables.readable(summary)
+
+# %% [markdown]
+# ## What training took
+# Seconds and peak memory of a session, measured here: the mean over sessions and seeds. The peak is
+# of the whole process, with Python, torch and the images. Adapters are tuned once for all methods
+# that use them, so each of those takes the time of "adapters" and of its own head.
+
+# %%
+tables.training_cost(collected)
 
 # %% [markdown]
 # ## How the cost grows
@@ -122,7 +139,7 @@ summary.round(3)
 # %%
 growth = pd.DataFrame(cost.paper_cost_growth())
 growth_note = "ResNet-18 at 224 px, two classes a session; counted, nothing is trained"
-save(plotting.cost_growth(growth, note=growth_note), growth, "cost_growth")
+save(cost_figures.cost_growth(growth, note=growth_note), growth, "cost_growth")
 
 # %% [markdown]
 # ## One head or one per session?
@@ -142,7 +159,7 @@ if {"dynammo", "dynammo_unified_head"} <= set(settings.methods):
 # %%
 confusion = collected["confusion"].query("method in ('dynammo', 'acl')")
 save(
-    plotting.confusion_matrices(confusion, data.session_of_class, note=under),
+    grids.confusion_matrices(confusion, data.session_of_class, note=under),
     confusion,
     "confusion",
 )
@@ -151,7 +168,7 @@ save(
 # ## The numbers behind it all
 
 # %%
-runs.write_json(
+files.write_json(
     figures / "provenance.json", origin | {"settings": {**settings.as_dict(), "stream": data.name}}
 )
 tables.write_tables(figures, collected, summary)
@@ -171,4 +188,4 @@ sorted(path.name for path in figures.glob("*.csv"))
 # * A. Chaudhry et al., *Riemannian Walk for Incremental Learning*, ECCV 2018 (forgetting).
 # * D. Lopez-Paz, M. Ranzato, *Gradient Episodic Memory*, NeurIPS 2017 (backward transfer).
 #
-# **Before:** [one incremental session](02_incremental_session.ipynb)
+# **Before:** [frozen features](08_frozen_features.ipynb)

@@ -1,0 +1,277 @@
+"""Sessions on disk: what each leaves behind, and how the next one goes on from it.
+
+Below a run's folder there is one chain per pair of seeds, ``order0-seed1``, and in it one folder a
+session: ``session1`` for the tuned adapters with all methods fed by them, ``<method>/session1`` for
+a method of its own. A folder appears whole, by renaming, so a killed run leaves nothing that looks
+finished.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dynammo.backbones import make_backbone
+from dynammo.chain import Chain
+from dynammo.cost import count_cost, exemplar_bytes
+from dynammo.errors import InputError
+from dynammo.evaluation import Predictions, predict
+from dynammo.files import whole_folder, write_json
+from dynammo.learners import (
+    LEARNERS,
+    AdapterLearner,
+    Learner,
+    WholeNetworkLearner,
+    adapter_methods,
+    make_adapter_learners,
+    make_learner,
+)
+from dynammo.meter import Meter
+from dynammo.provenance import results_checksum
+from dynammo.runs import load_stream, prepare_torch
+from dynammo.settings import Settings
+from dynammo.streams import Stream
+from dynammo.study import Study
+
+
+def session_folder(
+    run: Path, order_seed: int, train_seed: int, session: int, method: str = ""
+) -> Path:
+    """Where a session's state lies; without a method, that of the adapters."""
+    return run / f"order{order_seed}-seed{train_seed}" / method / f"session{session}"
+
+
+def comparable(settings: Settings, method: str = "") -> dict[str, Any]:
+    """The settings that a session depends on: of a method, or without one of the adapters.
+
+    Seeds say which jobs there are, and a method's own knobs, named after it, concern no other.
+    """
+    values = settings.as_dict() | {"methods": adapter_methods(settings.methods)}
+    for seeds in ("order_seeds", "train_seeds", "whole_network_seeds"):
+        del values[seeds]
+    del values["methods" if method else "network_learning_rate"]
+    return {key: value for key, value in values.items() if _owner(key) in ("", method)}
+
+
+def _owner(setting: str) -> str:
+    """The method that a setting is named after, if any."""
+    names = (name for name in LEARNERS if setting.startswith(f"{name}_"))
+    return max(names, key=len, default="")
+
+
+def jobs(settings: Settings, methods: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Chains of sessions that some methods need: order seed, training seed, and whose they are.
+
+    That is the name of a method of its own, or nothing for the adapters, which feed several.
+    """
+    found = []
+    for order_seed in settings.order_seeds:
+        for place, train_seed in enumerate(settings.train_seeds):
+            names = [name for name in methods if name not in adapter_methods(methods)]
+            if settings.whole_network_seeds and place >= settings.whole_network_seeds:
+                names = [n for n in names if not issubclass(LEARNERS[n], WholeNetworkLearner)]
+            if adapter_methods(methods):
+                names.insert(0, "")
+            found += [(order_seed, train_seed, name) for name in names]
+    return found
+
+
+def open_study(run: Path, settings: Settings, order_seed: int, train_seed: int) -> Study:
+    """The stream and the backbone of some settings, on the device they name.
+
+    Raises:
+        InputError: unusable settings or data; a memory too small for the stream.
+    """
+    stream = load_stream(settings, order_seed, run)
+    if settings.memory_budget < stream.number_of_classes:
+        raise InputError(
+            f"A memory of {settings.memory_budget} images cannot hold one of each of "
+            f"{stream.number_of_classes} classes: raise memory_budget."
+        )
+    device = prepare_torch(settings)
+    backbone = make_backbone(settings.backbone, settings.weights).to(device)
+    return Study(settings, stream, backbone, train_seed)
+
+
+def open_session(
+    run: Path, settings: Settings, order_seed: int, train_seed: int, session: int
+) -> tuple[Chain, list[AdapterLearner]]:
+    """Chain and its learners as they stood before ``session``.
+
+    Raises:
+        InputError: the previous session is missing, or was run with other settings or data.
+    """
+    study = open_study(run, settings, order_seed, train_seed)
+    study.stream.classes(session)  # refuses a session the stream does not have
+    chain = Chain(study.settings, study.stream, study.backbone, study.train_seed)
+    learners = make_adapter_learners(settings.methods, chain)
+    earlier = [session_folder(run, order_seed, train_seed, t) for t in range(1, session)]
+    for t, folder in enumerate(earlier, start=1):
+        if not (folder / "session.json").exists():
+            raise InputError(
+                f"Session {session} starts from session {t}, which is not in {folder}: run "
+                f"session {t} with the same seeds first."
+            )
+    if earlier:
+        check_same_study(earlier[-1], settings, study.stream)
+    chain.restore(earlier)
+    for learner in learners:
+        if earlier:
+            learner.restore(earlier[-1])
+    return chain, learners
+
+
+def check_same_study(folder: Path, settings: Settings, stream: Stream, method: str = "") -> None:
+    """Refuse to go on from a session that was run with other settings or images."""
+    saved, now = json.loads((folder / "session.json").read_text()), comparable(settings, method)
+    changed = [key for key in now if saved["settings"].get(key) != now[key]]
+    if changed:
+        raise InputError(
+            f"The saved session was run with another {', '.join(changed)}: start again from "
+            "session 1, in another run folder or with ./run_all.sh --fresh."
+        )
+    if saved["data_checksum"] != stream.checksum:
+        raise InputError(
+            f"The images of '{settings.stream}' have changed since the saved session: start again "
+            "from session 1, in another run folder or with ./run_all.sh --fresh."
+        )
+
+
+def save_session(
+    run: Path,
+    chain: Chain,
+    learners: list[AdapterLearner],
+    answers: Mapping[str, Predictions],
+    losses: list[float],
+    meter: Meter,
+) -> Path:
+    """Write the session's adapters, heads, exemplars and record; return the folder."""
+    folder = session_folder(run, *chain.seeds, chain.session)
+    with whole_folder(folder) as part:
+        chain.save(part)
+        for learner in learners:
+            learner.save(part)
+        _write_record(part, chain, "", chain.session, learners, answers, losses, meter)
+    return folder
+
+
+def learn_stream(
+    run: Path,
+    settings: Settings,
+    method: str,
+    order_seed: int,
+    train_seed: int,
+    *,
+    progress: bool = True,
+) -> Learner:
+    """Learn all sessions of the stream with one method that is not fed by adapters.
+
+    Each session is saved as it ends, so a call that was interrupted goes on after the last one.
+    Sessions that other code, settings or images left are learned again. Only the newest session
+    keeps the method's weights; the others keep predictions and records.
+
+    Raises:
+        InputError: a method that is fed by adapters, or that there is not.
+    """
+    if adapter_methods([method]):
+        raise InputError(
+            f"'{method}' is fed by tuned adapters: run notebook 02_incremental_session."
+        )
+    study = open_study(run, settings, order_seed, train_seed)
+    learner = make_learner(method, study)
+    folders = [
+        session_folder(run, order_seed, train_seed, t, method)
+        for t in range(1, study.stream.number_of_sessions + 1)
+    ]
+    learner.session = _sessions_done(folders, settings, study.stream, method)
+    if learner.session:
+        learner.restore(folders[learner.session - 1])
+    for folder in folders[learner.session :]:  # of other settings
+        shutil.rmtree(folder, ignore_errors=True)
+    for session in range(learner.session + 1, len(folders) + 1):
+        meter = Meter(learner.device)
+        with meter.measure(method, "training"):
+            losses = learner.learn_session(progress=progress)
+        with meter.measure(method, "test"):
+            answers = {method: predict(learner, "test")}
+        with whole_folder(folders[session - 1]) as part:
+            learner.save(part)
+            _write_record(part, study, method, session, [learner], answers, losses, meter)
+        if session > 1:
+            (folders[session - 2] / "state.safetensors").unlink(missing_ok=True)
+    return learner
+
+
+def _sessions_done(folders: list[Path], settings: Settings, stream: Stream, method: str) -> int:
+    """How many sessions from the first on can be kept: the newest whole one with its weights."""
+    for session in range(len(folders), 0, -1):
+        folder = folders[session - 1]
+        if not (folder / "session.json").exists() or not (folder / "state.safetensors").exists():
+            continue
+        try:
+            check_same_study(folder, settings, stream, method)
+        except InputError:
+            return 0
+        saved = json.loads((folder / "session.json").read_text())
+        return session if saved["code"] == results_checksum() else 0
+    return 0
+
+
+def _write_record(
+    part: Path,
+    study: Study,
+    method: str,
+    session: int,
+    learners: list,
+    answers: Mapping[str, Predictions],
+    losses: list[float],
+    meter: Meter,
+) -> None:
+    order_seed, train_seed = study.seeds
+    np.savez(part / "predictions.npz", **_prediction_arrays(answers))
+    costs = {x.name: count_cost(x) | {"exemplar_bytes": exemplar_bytes(x)} for x in learners}
+    record = {
+        "order_seed": order_seed,
+        "train_seed": train_seed,
+        "session": session,
+        "class_names": list(study.stream.class_names),
+        "sessions": [list(labels) for labels in study.stream.sessions],
+        "losses": losses,
+        "costs": costs,
+        "settings": comparable(study.settings, method),
+        "data_checksum": study.stream.checksum,
+        "code": results_checksum(),
+    }
+    write_json(part / "measured.json", meter.rows)
+    write_json(part / "session.json", record)
+
+
+def _prediction_arrays(answers: Mapping[str, Predictions]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for method, answer in answers.items():
+        arrays[f"{method}/predicted"] = answer.predicted
+        if answer.lowest_others is not None:
+            arrays[f"{method}/lowest_others"] = answer.lowest_others
+            arrays[f"{method}/inferred_session"] = answer.inferred_session
+    return arrays
+
+
+def load_predictions(folder: Path, session: int) -> dict[str, Predictions]:
+    """Predictions of every method in a session's folder."""
+    with np.load(folder / "predictions.npz", allow_pickle=False) as saved:
+        arrays = dict(saved)
+    methods = [key.split("/")[0] for key in arrays if key.endswith("/predicted")]
+    return {
+        method: Predictions(
+            session,
+            arrays[f"{method}/predicted"],
+            arrays.get(f"{method}/lowest_others"),
+            arrays.get(f"{method}/inferred_session"),
+        )
+        for method in methods
+    }

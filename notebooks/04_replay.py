@@ -1,0 +1,156 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: "1.3"
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4 · Memory replay: keep a few old images and go on training on them
+#
+# **What you will see.** How much of the gap between the bounds of notebook 3 closes when a handful
+# of old images is kept; and whether it helps to keep the network's old answers beside them.
+#
+# **Expected.** Mean of the accuracy column of the last table, with the default parameters:
+# replay EXPECTED_replay, DER++ EXPECTED_der_plus_plus.
+#
+# **Takes** about `TAKES` minutes on one core with the default parameters.
+
+# %% [markdown]
+# ## Parameters
+# `method` is one of `replay`, `der_plus_plus`.
+
+# %% tags=["parameters"]
+method: str = "replay"  # which of the family
+run_folder: str = "../runs/by-hand"  # where the sessions' state lies
+order_seed: int = 0  # draws the order in which classes arrive
+train_seed: int = 1  # draws everything random in training
+
+stream: str = "phantom"  # which data: see notebook 1
+classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
+train_per_class: int = 0  # keep only so many training images a class; 0: all
+memory_budget: int = 80  # exemplars in all, shared by the classes seen
+adapter_epochs: int = 8  # epochs a session, the same for all methods
+network_learning_rate: float = 0.1  # of the whole network
+
+der_plus_plus_alpha: float = 0.2  # weight of the distance to the stored logits
+der_plus_plus_beta: float = 0.5  # weight of the cross-entropy on exemplars
+more: dict = {}  # any other setting of dynammo/settings.py, by name
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+from dynammo import grids, plotting, sessions, tables
+from dynammo.provenance import note
+from dynammo.settings import Settings
+
+settings = Settings.from_names(globals()).with_changes(
+    {"methods": [method], "order_seeds": [order_seed], "train_seeds": [train_seed]}
+)
+run = Path(run_folder)
+
+# %% [markdown]
+# ## The idea
+# Fine-tuning forgets because it never sees an old image. So keep some: a memory $\mathcal{M}$ of
+# fixed size, shared evenly by the classes seen and chosen by herding, as in notebook 2. With every
+# session each old class gives up some of its images to make room.
+
+# %% [markdown]
+# ## `replay`: experience replay
+# Cross-entropy as in notebook 3, on batches $B$ drawn from new images and exemplars together,
+# $\mathcal{D}_t \cup \mathcal{M}$ (Chaudhry et al. 2019, section 3):
+#
+# $$L = -\frac{1}{|B|} \sum_{(x, y) \in B} \log p_y(x), \qquad p(x) = \mathrm{softmax}(z(x)).$$
+#
+# An epoch shows each exemplar once, like each new image. So the classes are **not balanced**: with
+# the default parameters session 4 brings 120 images of each new class, the memory 13 of each old
+# one.
+
+# %% [markdown]
+# ## `der_plus_plus`: labels and old answers
+# A label says "monocyte". The logits that the network once gave say more: how sure it was, and what
+# else it thought of. *Dark experience replay* stores them (Buzzega et al. 2020, equation 6):
+#
+# $$L = \mathrm{CE}(B) + \alpha \, \frac{1}{|A|} \sum_{(x, h, k) \in A} (z_k(x) - h_k)^2
+# + \beta \, \mathrm{CE}(B').$$
+#
+# $B$ is a batch of new images; $B'$ and $A$ come from two further draws of half its size from the
+# memory; $h_k$ is the logit of class $k$ when image $x$ was stored, and $A$ leaves out classes not
+# known then. The paper draws its memory at random from a stream seen once and stores logits on the
+# way; here the memory is the herded one, and logits are stored when a session ends.
+
+# %% [markdown]
+# ## What is trained, what is stored
+# The whole network and the head are trained. Stored are the network, the exemplars and, for DER++,
+# a few logits with each. Each step of DER++ takes as many exemplars as new images, so it is a step
+# on twice as many images.
+
+# %% [markdown]
+# ## Learn the stream, session after session
+# Each session is saved as it ends: run this cell again after an interruption and it goes on.
+# With changed settings it starts over; to keep both results, give the second another `run_folder`.
+
+# %%
+learner = sessions.learn_stream(run, settings, method, order_seed, train_seed)
+found = tables.collect(run, settings)
+under = note(settings, learner.stream)
+
+# %%
+plotting.training_losses(found["losses"], note=under)
+
+# %% [markdown]
+# ## What is forgotten
+# Row $i$, column $j$: accuracy on the classes of session $j$ after session $i$. Read a column from
+# top to bottom to watch a session fade.
+#
+# Replay's columns fade instead of going dark at once, and not evenly. Look for old sessions whose
+# classes have look-alikes among the newer ones: 13 images against 120 decide the border between
+# them. The newest session is favoured, by the same imbalance.
+
+# %%
+grids.accuracy_matrices(found["accuracy"], note=under)
+
+# %% [markdown]
+# ## Where it pays
+# Replay is simple, costs one pass at test time, and is hard to beat with a fair memory. Try it
+# before anything else, **if images may be kept**. For medical images that is a legal question
+# first: is keeping them covered by the consent, may they leave the hospital together with the
+# model, and can a patient's image be deleted later on? It can be deleted from the memory, not from
+# the weights.
+#
+# Most other methods of this course keep the same memory, DynaMMo too. They differ in what they do
+# with it, so compare them at the same `memory_budget`.
+
+# %% [markdown]
+# ## What it costs
+# Exemplars are counted as uncompressed pixels: 80 images of 64 px in colour are 983 kB.
+
+# %%
+tables.cost_by_session(found)
+
+# %% [markdown]
+# ## Exercises
+# 1. Run `replay` with `memory_budget = 16` and `800`. How does the first column change? At which
+#    size would you stop calling it incremental?
+# 2. Run `der_plus_plus` with `der_plus_plus_alpha = 0.0`, which leaves cross-entropy with weight 1
+#    for new images and 0.5 for exemplars. In `replay` exemplars are a quarter of each epoch.
+#    Compare the last rows: how much of DER++ is due to the weights, how much to the old answers?
+# 3. Set `der_plus_plus_beta = 0.0` instead: old images come without their labels. Are stored logits
+#    enough? Look at classes that were not known yet when an image was stored.
+#
+# ## References
+# * A. Chaudhry et al., *On tiny episodic memories in continual learning*, arXiv 1902.10486.
+# * P. Buzzega et al., *Dark experience for general continual learning*, NeurIPS 2020, arXiv
+#   2004.07211.
+# * S.-A. Rebuffi et al., *iCaRL*, CVPR 2017, arXiv 1611.07725 (herding).
+#
+# **Before:** [the bounds](03_bounds.ipynb) ·
+# **Next:** [knowledge distillation](05_distillation.ipynb)

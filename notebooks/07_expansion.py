@@ -1,0 +1,168 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: "1.3"
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 7 · Network expansion: a new network for every session
+#
+# **What you will see.** A method that hardly forgets, because it overwrites nothing, and a bill
+# that grows with every session. That bill is what DynaMMo sets out to cut.
+#
+# **Expected.** Mean of the accuracy column of the last table, with the default parameters:
+# DER EXPECTED_der. After four sessions an image takes four times the MMACs of one (counted).
+#
+# **Takes** about `TAKES` minutes on one core with the default parameters.
+
+# %% [markdown]
+# ## Parameters
+# `method` is `der`, *dynamically expandable representation* (not the DER++ of notebook 4, whose D
+# stands for *dark*). ACL belongs to this family too: run it in notebook 2.
+
+# %% tags=["parameters"]
+method: str = "der"  # the one of the family that is here; ACL is in notebook 2
+run_folder: str = "../runs/by-hand"  # where the sessions' state lies
+order_seed: int = 0  # draws the order in which classes arrive
+train_seed: int = 1  # draws everything random in training
+
+stream: str = "phantom"  # which data: see notebook 1
+classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
+train_per_class: int = 0  # keep only so many training images a class; 0: all
+memory_budget: int = 80  # exemplars in all, shared by the classes seen
+adapter_epochs: int = 8  # epochs a session, the same for all methods
+network_learning_rate: float = 0.1  # of the whole network
+
+der_auxiliary: float = 1.0  # weight of the auxiliary loss
+der_temperature: float = 5.0  # of the head's tuning on the balanced memory
+more: dict = {}  # any other setting of dynammo/settings.py, by name
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+from dynammo import grids, plotting, sessions, tables
+from dynammo.provenance import note
+from dynammo.settings import Settings
+
+settings = Settings.from_names(globals()).with_changes(
+    {"methods": [method], "order_seeds": [order_seed], "train_seeds": [train_seed]}
+)
+run = Path(run_folder)
+
+# %% [markdown]
+# ## The idea
+# What is not changed cannot be forgotten. So freeze the network after each session, put a **new
+# feature extractor** beside it, and let one head read the features of all of them:
+#
+# $$u(x) = [F_1(x), \ldots, F_t(x)], \qquad z(x) = W u(x) + b.$$
+#
+# $F_1 \ldots F_{t-1}$ are frozen. $F_t$ starts as a copy of $F_{t-1}$ and is trained on the new
+# images and the exemplars. $W$ grows in rows, for the new classes, and in columns, for the new
+# features.
+
+# %% [markdown]
+# ## The loss
+# Yan et al. 2021, equation 5, averaged over the batch:
+#
+# $$L = \mathrm{CE}(z(x), y) + \lambda_a \, \mathrm{CE}(a(F_t(x)), y_a).$$
+#
+# The first term is the cross-entropy over all $K_t$ classes. The second is for the new extractor
+# alone, through a head $a$ of its own with one output a new class and one for all old classes
+# together. It is there so that $F_t$ learns what the old extractors do not already know. You met
+# that last output as "others" in notebook 2. After training, $a$ is thrown away. Session 1 has the
+# first term only.
+
+# %% [markdown]
+# ## Then the balance
+# New classes had more images than old ones, and the head leans towards them. So with all extractors
+# fixed, the head is tuned on the balanced memory, by the cross-entropy of softened logits
+# $\mathrm{CE}(z(x) / \delta, y)$ with $\delta$ = `der_temperature`.
+#
+# Two things differ from the paper. It prunes the channels of each new extractor to slow the growth;
+# that is left out, as in most comparisons. And it tunes a freshly drawn head; here the trained head
+# is tuned further.
+
+# %% [markdown]
+# ## What is trained, what is stored
+# Trained are the newest extractor and the heads. Stored are **all** extractors and the exemplars.
+
+# %% [markdown]
+# ## Learn the stream, session after session
+# Each session is saved as it ends: run this cell again after an interruption and it goes on.
+# With changed settings it starts over; to keep both results, give the second another `run_folder`.
+
+# %%
+learner = sessions.learn_stream(run, settings, method, order_seed, train_seed)
+found = tables.collect(run, settings)
+under = note(settings, learner.stream)
+
+# %%
+plotting.training_losses(found["losses"], note=under)
+
+# %% [markdown]
+# ## What is forgotten
+# Row $i$, column $j$: accuracy on the classes of session $j$ after session $i$. Read a column from
+# top to bottom to watch a session fade.
+#
+# Expect columns to fade less than with replay, which has the same exemplars. The features of old
+# classes are all still there; what an old session loses, it loses in the head, which must draw
+# borders to the new classes with few exemplars.
+
+# %%
+grids.accuracy_matrices(found["accuracy"], note=under)
+
+# %% [markdown]
+# ## The growing bill, and DynaMMo's answer
+# DER keeps $t$ whole backbones. **ACL** (notebook 2) freezes one backbone and adds light adapters a
+# session. It saves storage, not passes: an image still goes through the backbone $t$ times.
+# **DynaMMo** averages the adapter sets into one, so that one pass is left. Counted with
+# EfficientNet-Lite0 at 64 px after four sessions of two classes:
+#
+# | | trained in a session | needed to predict | MMACs an image |
+# |---|---|---|---|
+# | DER | 3.4 M | 13.5 M | 125 |
+# | ACL | 0.3 M | 4.5 M | 177 |
+# | DynaMMo | 0.3 M | 3.7 M | 44 |
+# | one backbone, no adapters | | 3.4 M | 31 |
+#
+# Adapters cost MACs of their own, so on this small backbone ACL takes even more than DER.
+
+# %% [markdown]
+# ## Where it pays
+# For few sessions, where accuracy counts more than hardware and exemplars may be kept. It is
+# a good yardstick for what can be remembered at all. It is a poor choice for a device in the
+# clinic that learns a class every month: after three years each image takes 36 passes.
+#
+# For privacy it stands where replay does: exemplars are needed, for the new extractor and the head.
+
+# %% [markdown]
+# ## What it costs
+# Read down the columns of MMACs and numbers stored.
+
+# %%
+tables.cost_by_session(found)
+
+# %% [markdown]
+# ## Exercises
+# 1. Set `classes_per_session = 4`, then leave it at two. What does an extractor more cost, and what
+#    does it bring? Compare the accuracy after the last session, not the mean.
+# 2. Set `der_auxiliary = 0.0`. Is the newest extractor still of use? Look at the diagonal.
+# 3. Set `memory_budget = 16`. Frozen extractors lose nothing, so what does the lower accuracy of
+#    old sessions come from?
+#
+# ## References
+# * S. Yan et al., *DER: Dynamically expandable representation*, CVPR 2021, arXiv 2103.16788.
+# * ACL: arXiv 2304.09042 (adapters per session).
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
+#
+# **Before:** [regularization](06_regularization.ipynb) ·
+# **Next:** [frozen features](08_frozen_features.ipynb)
