@@ -55,7 +55,7 @@ def accuracy_against_macs(summary: pd.DataFrame, sessions: pd.DataFrame, note: s
     highest = max((path["accuracy"].iloc[-1] for path in paths.values()), default=0)
     for method, path in paths.items():
         above = path["accuracy"].iloc[-1] == highest
-        _draw_path(ax, path, look(method), taken, 9 if above else -9)
+        _draw_path(ax, path, look(method), taken, 11 if above else -11)
     return finished(figure)
 
 
@@ -97,11 +97,12 @@ def _draw_points(
     for side, column in _columns(ax, x):
         points = []
         for method in sorted(column, key=lambda name: (name not in paths, -y[name])):
-            place, kind = _in_points(ax, [[x[method], y[method]]])[0], look(method)
-            while method not in paths and _nearest(place, taken + blocked) < 9:
+            at, kind = (x[method], y[method]), look(method)
+            place = _in_points(ax, [at])[0]
+            while method not in paths and _nearest(place, taken + blocked) < 8.9:
                 place = place + (side, 0)
+                at = (ax.transData.inverted().transform(place * ax.figure.dpi / 72)[0], y[method])
             taken.append(place)
-            at = ax.transData.inverted().transform(place * ax.figure.dpi / 72)
             if sd[method]:
                 bar = {"ecolor": kind.colour, "elinewidth": 1.2, "capsize": 2}
                 ax.errorbar(*at, sd[method], fmt="none", **bar)
@@ -115,7 +116,7 @@ def _draw_points(
 
 def _in_points(ax: Axes, places: Sequence) -> np.ndarray:
     """Places [N, 2] in data units, in points of 1/72 inch on the page."""
-    return ax.transData.transform(places) * 72 / ax.figure.dpi
+    return np.round(ax.transData.transform(places) * 72 / ax.figure.dpi, 3)
 
 
 def _along(places: np.ndarray) -> list[np.ndarray]:
@@ -159,11 +160,15 @@ def _draw_path(
     ax.plot(x, y, color=kind.colour, lw=0.9, zorder=1.5)
     ax.plot(x[:-1], y[:-1], color=kind.colour, ls="", marker="o", ms=3, zorder=1.6)
     shift = (-9, 0) if x[-1] < 1.1 * x[0] else (0, lift)
-    options = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 7.5}
-    options |= {"color": kind.ink, "bbox": {"facecolor": "white", "linewidth": 0, "pad": 0.5}}
+    options = {"textcoords": "offset points", "ha": "center", "va": "center", "zorder": 1.9}
+    options |= {
+        "fontsize": 7.5,
+        "color": kind.ink,
+        "bbox": {"facecolor": "white", "linewidth": 0, "pad": 0.5},
+    }
     places = _in_points(ax, path)
     for t, place in enumerate(places[:-1] + shift, start=1):
-        if _nearest(place, taken) > 8.5:
+        if _nearest(place, taken) > 9.9:
             taken.append(place)
             ax.annotate(t, (x[t - 1], y[t - 1]), shift, **options)
     taken.extend(_along(places))

@@ -150,9 +150,15 @@ def outer(axes: np.ndarray, count: int) -> tuple[list[Axes], list[Axes]]:
 
 
 def finished(figure: Picture) -> Picture:
-    """Fix the layout, so that PNG, SVG and notebook show the same one."""
+    """Fix the layout, so that PNG, SVG and notebook show the same one.
+
+    The layout's last digits differ now and then from one time to the next, and an SVG names its
+    parts by hashes of them, so they are rounded away.
+    """
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position(np.round(ax.get_position(original=True).bounds, 5))
     return figure
 
 
@@ -224,7 +230,7 @@ def label_ends(
         places = ax.transData.transform([point[:2] for point in points])
         wanted = ax.transAxes.inverted().transform(places)[:, 1]
         sizes = [(2 + 11 * (1 + name.get_text().count("\n"))) / height for name in names[ax]]
-        heights = spread(wanted, sizes, 0.01, 1)
+        heights = np.round(spread(wanted, sizes, 0.01, 1), 4)
         key_at = offset_copy(ax.transAxes, ax.figure, side * 20, units="points")
         for name, y, (_, _, kind) in zip(names[ax], heights, points, strict=True):
             name.set_position((x, y))

@@ -81,7 +81,7 @@ save(
 # ## Accuracy after each session
 # Over **all** classes seen so far, on test images, one panel for each family of methods. A drop is
 # not only forgetting: later sessions tell more classes apart. Joint training, where it was run,
-# shows how much of the drop that is.
+# shows how much of the drop that is. Grey lines repeat DynaMMo, ACL and the bounds in every panel.
 
 # %%
 save(
@@ -105,8 +105,9 @@ save(
 # %% [markdown]
 # ## Accuracy against cost: the paper's argument in one picture
 # MACs (multiply-accumulates) of one image after the last session, counted by ptflops ("aten"
-# backend) and checked with torch's own counter; FLOPs are twice that. The paths of ACL, DER and
-# DynaMMo go from session to session: ACL and DER move to the right, DynaMMo cannot.
+# backend) and checked with torch's own counter; FLOPs are twice that. The axis is logarithmic. The
+# paths of ACL, DER and DynaMMo go from session to session: ACL and DER move to the right, DynaMMo
+# does not.
 
 # %%
 summary = tables.summarise(collected)
@@ -133,8 +134,9 @@ tables.training_cost(collected)
 
 # %% [markdown]
 # ## How the cost grows
-# ResNet-18 at 224 px, the paper's setting, with 1 to 20 sessions. Counted on the learners' own
-# networks, which need not be trained for that.
+# ResNet-18 at 224 px, the paper's setting, with 1 to 10 sessions. Counted on the learners' own
+# networks, which need not be trained for that. The last panel adds up what must be kept between
+# sessions: 4 bytes a number, and the exemplar images.
 
 # %%
 growth = pd.DataFrame(cost.paper_cost_growth())
@@ -157,7 +159,8 @@ if {"dynammo", "dynammo_unified_head"} <= set(settings.methods):
 # After the last session; rows are true classes. Lines part the sessions.
 
 # %%
-confusion = collected["confusion"].query("method in ('dynammo', 'acl')")
+shown = [m for m in ("acl", "dynammo") if m in settings.methods] or settings.methods[:2]
+confusion = collected["confusion"].query("method in @shown")
 save(
     grids.confusion_matrices(confusion, data.session_of_class, note=under),
     confusion,

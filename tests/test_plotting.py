@@ -322,6 +322,13 @@ def test_files_repeat_byte_for_byte(tmp_path):
         assert file.read_bytes() == (tmp_path / "there" / file.name).read_bytes(), file.name
 
 
+def test_noise_of_the_layout_is_rounded_away():
+    figure = looks.finished(looks.canvas(NOTE, 4, 3, 2, 2)[0])
+    figure.draw_without_rendering()
+    places = np.array([ax.get_position().bounds for ax in figure.axes])
+    np.testing.assert_allclose(places, np.round(places, 5), rtol=0, atol=1e-12)
+
+
 def test_saving_the_same_figure_again_changes_nothing(tmp_path):
     figure = against_macs()
     first = looks.save_figure(figure, None, tmp_path / "first" / "cost", {})

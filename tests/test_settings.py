@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from dynammo.backbones import make_backbone
-from dynammo.chain import Chain, choose_device
+from dynammo.chain import Chain
 from dynammo.errors import InputError
-from dynammo.learners import LEARNERS, make_learners
+from dynammo.learners import FAMILIES, LEARNERS, make_adapter_learners, make_learner
 from dynammo.settings import DATA_SETTINGS, PROFILES, Settings, load_profile, profile_names
+from dynammo.study import choose_device
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -21,7 +22,13 @@ def test_every_profile_loads_and_names_things_that_exist(name, blobs, random_res
     assert set(settings.methods) <= set(LEARNERS)
     assert settings.backbone in ("resnet18", "efficientnet_lite0")
     assert settings.weights in ("imagenet", "random")
-    make_learners(settings.methods, Chain(settings, blobs, random_resnet, train_seed=0))
+    for method in settings.methods:
+        make_learner(method, Chain(settings, blobs, random_resnet, train_seed=0))
+
+
+def test_smoke_runs_every_method_and_demo_at_least_one_of_each_family():
+    assert load_profile("smoke").methods == tuple(LEARNERS)
+    assert {LEARNERS[m].family for m in load_profile("demo").methods} == set(FAMILIES)
 
 
 def test_the_profiles_are_the_toml_files_and_include_demo_and_smoke():
@@ -29,8 +36,10 @@ def test_the_profiles_are_the_toml_files_and_include_demo_and_smoke():
     assert {"demo", "smoke"} <= set(profile_names())
 
 
-def test_the_demo_profile_is_the_defaults():
-    assert load_profile("demo") == Settings()
+def test_the_demo_profile_is_the_defaults_and_a_choice_of_methods():
+    demo, default = load_profile("demo").as_dict(), Settings().as_dict()
+    changed = {name for name in demo if demo[name] != default[name]}
+    assert changed == {"methods", "whole_network_seeds"}
 
 
 def test_a_profile_changes_what_it_says(monkeypatch, tmp_path):
@@ -194,10 +203,12 @@ def test_the_settings_that_make_the_data_are_settings():
 def test_an_unknown_method_lists_the_known_ones(blobs, random_resnet):
     chain = Chain(Settings(), blobs, random_resnet, train_seed=0)
     with pytest.raises(InputError) as error:
-        make_learners(("acl", "dynamo"), chain)
+        make_adapter_learners(("acl", "dynamo"), chain)
     assert "Unknown method 'dynamo'" in str(error.value)
     assert all(name in str(error.value) for name in LEARNERS)
-    assert [learner.name for learner in make_learners(tuple(LEARNERS), chain)] == list(LEARNERS)
+    with pytest.raises(InputError, match="Unknown method 'dynamo'"):
+        make_learner("dynamo", chain)
+    assert [make_learner(name, chain).name for name in LEARNERS] == list(LEARNERS)
 
 
 @pytest.mark.parametrize("name", ["cuda:97", "abacus", ""])
