@@ -26,7 +26,6 @@ from dynammo.learners import (
     LEARNERS,
     AdapterLearner,
     Learner,
-    WholeNetworkLearner,
     adapter_methods,
     make_adapter_learners,
     make_learner,
@@ -52,7 +51,7 @@ def comparable(settings: Settings, method: str = "") -> dict[str, Any]:
     Seeds say which jobs there are, and a method's own knobs, named after it, concern no other.
     """
     values = settings.as_dict() | {"methods": adapter_methods(settings.methods)}
-    for seeds in ("order_seeds", "train_seeds", "whole_network_seeds"):
+    for seeds in ("order_seeds", "train_seeds", "baseline_seeds"):
         del values[seeds]
     del values["methods" if method else "network_learning_rate"]
     return {key: value for key, value in values.items() if _owner(key) in ("", method)}
@@ -69,15 +68,15 @@ def jobs(settings: Settings, methods: Sequence[str]) -> list[tuple[int, int, str
 
     That is the name of a method of its own, or nothing for the adapters, which feed several.
     """
+    fed = adapter_methods(methods)
+    own = [name for name in methods if name not in fed]
     found = []
     for order_seed in settings.order_seeds:
         for place, train_seed in enumerate(settings.train_seeds):
-            names = [name for name in methods if name not in adapter_methods(methods)]
-            if settings.whole_network_seeds and place >= settings.whole_network_seeds:
-                names = [n for n in names if not issubclass(LEARNERS[n], WholeNetworkLearner)]
-            if adapter_methods(methods):
-                names.insert(0, "")
-            found += [(order_seed, train_seed, name) for name in names]
+            if fed:
+                found.append((order_seed, train_seed, ""))
+            if not settings.baseline_seeds or place < settings.baseline_seeds:
+                found += [(order_seed, train_seed, name) for name in own]
     return found
 
 

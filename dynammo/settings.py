@@ -40,11 +40,11 @@ class Settings:
     # Seeds of the class order and of everything random in training; every pair is run.
     order_seeds: tuple[int, ...] = (0,)
     train_seeds: tuple[int, ...] = (1, 2, 3)
-    # Methods that train the whole network take several times longer: run them with only the first
-    # so many training seeds; 0 means all.
-    whole_network_seeds: int = 0
+    # Methods that are not fed by adapters take a run each, most of them several times longer: run
+    # them with only the first so many training seeds; 0 means all.
+    baseline_seeds: int = 0
     # Images per class of the embedded data set, and the seed it is drawn from.
-    phantom_train: int = 120
+    phantom_train: int = 100
     phantom_val: int = 25
     phantom_test: int = 50
     phantom_seed: int = 0
@@ -154,7 +154,7 @@ class Settings:
         if self.batch_size < 2:
             raise InputError(f"batch_size is {self.batch_size}: batch norm needs at least 2.")
         weights = (
-            "classes_per_session train_per_class whole_network_seeds lwf_weight ewc_strength "
+            "classes_per_session train_per_class baseline_seeds lwf_weight ewc_strength "
             "ucir_less_forget ucir_margin podnet_spatial podnet_flat podnet_margin "
             "der_plus_plus_alpha der_plus_plus_beta der_auxiliary"
         )

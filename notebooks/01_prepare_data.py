@@ -18,7 +18,7 @@
 # **What you will see.** A data set cut into *sessions*: the classes that arrive together, in an
 # order drawn from a seed; a sample sheet of every class; how many images each class has.
 #
-# **Expected.** With the default parameters: eight classes in four sessions of two, 120 / 25 / 50
+# **Expected.** With the default parameters: eight classes in four sessions of two, 100 / 25 / 50
 # images per class for training, validation and test (exact), drawn by the computer.
 #
 # **Takes** about 10 seconds.
@@ -37,7 +37,7 @@ stream: str = "phantom"  # which data: see the README, "Your own data"
 classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
 order_seed: int = 0  # draws the order in which classes arrive
 train_per_class: int = 0  # keep only so many training images a class; 0: all
-phantom_train: int = 120  # drawn images a class for training (stream "phantom" only)
+phantom_train: int = 100  # drawn images a class for training (stream "phantom" only)
 phantom_val: int = 25  # ... for validation, which everything is chosen on
 phantom_test: int = 50  # ... for the test, which nothing is chosen on
 phantom_seed: int = 0  # draws the images

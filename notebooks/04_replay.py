@@ -71,7 +71,7 @@ run = Path(run_folder)
 # $$L = -\frac{1}{|B|} \sum_{(x, y) \in B} \log p_y(x), \qquad p(x) = \mathrm{softmax}(z(x)).$$
 #
 # An epoch shows each exemplar once, like each new image. So the classes are **not balanced**: with
-# the default parameters session 4 brings 120 images of each new class, the memory 13 of each old
+# the default parameters session 4 brings 100 images of each new class, the memory 13 of each old
 # one.
 
 # %% [markdown]
@@ -112,7 +112,7 @@ plotting.training_losses(found["losses"], note=under)
 # top to bottom to watch a session fade.
 #
 # Replay's columns fade instead of going dark at once, and not evenly. Look for old sessions whose
-# classes have look-alikes among the newer ones: 13 images against 120 decide the border between
+# classes have look-alikes among the newer ones: 13 images against 100 decide the border between
 # them. The newest session is favoured, by the same imbalance.
 
 # %%

@@ -147,10 +147,10 @@ def test_a_session_depends_on_its_own_methods_knobs_only(short):
     assert not [name for name in adapters if name.startswith(("lwf_", "ewc_", "ranpac_"))]
 
 
-def test_only_methods_that_train_the_whole_network_may_have_fewer_seeds(short):
-    settings = dataclasses.replace(short, train_seeds=(4, 5), whole_network_seeds=1)
+def test_only_methods_without_adapters_may_have_fewer_seeds(short):
+    settings = dataclasses.replace(short, train_seeds=(4, 5), baseline_seeds=1)
     jobs = sessions.jobs(settings, ("dynammo", "acl", "replay", "ranpac"))
-    assert jobs == [(0, 4, ""), (0, 4, "replay"), (0, 4, "ranpac"), (0, 5, ""), (0, 5, "ranpac")]
+    assert jobs == [(0, 4, ""), (0, 4, "replay"), (0, 4, "ranpac"), (0, 5, "")]
 
 
 def test_adapter_methods_are_sent_to_their_notebook(tmp_path, short):

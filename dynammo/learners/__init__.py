@@ -30,7 +30,6 @@ from dynammo.learners.ranpac import RanPAC
 from dynammo.learners.replay import Replay
 from dynammo.learners.ucir import UCIR
 from dynammo.learners.wa import WA
-from dynammo.learners.whole_network import WholeNetworkLearner
 from dynammo.study import Study
 
 # In the order that tables and figures show them: family by family.
@@ -92,7 +91,6 @@ __all__ = [
     "LEARNERS",
     "AdapterLearner",
     "Learner",
-    "WholeNetworkLearner",
     "adapter_methods",
     "check_methods",
     "make_adapter_learners",
