@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Regenerate every figure:  ./run_all.sh [--help]
 # Set up and run the tests: ./run_all.sh --test [pytest arguments]
+# Notebooks for students:   ./run_all.sh --student [FOLDER]
 #
 # An active environment that has the pinned packages (environment.yml) is used as it is. Otherwise
 # the packages of requirements.txt go into .venv here, once.
@@ -52,5 +53,9 @@ if [[ ${1:-} == --test ]]; then
   shift
   cd "$root"
   exec "$python" -m pytest "$@"
+fi
+if [[ ${1:-} == --student ]]; then
+  shift
+  exec "$python" -m dynammo.student "$@"
 fi
 exec "$python" -m dynammo.command "$@"

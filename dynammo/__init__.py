@@ -4,12 +4,13 @@ Reading order, each file one idea, importing only from files before it:
 
 * what is learned: ``errors, files, cell_types, phantom, data, image_folder, downloads, sources,
   streams``
-* the parts: ``backbones, adapters, merging, heads, memory``
+* the parts: ``backbones, adapters, merging, merging_strategies, batch_norm, heads, memory``
 * the methods: ``settings, training, study, chain``, then ``learners/``, one file a method
 * what is measured: ``metrics, evaluation, cost``
 * how it runs: ``provenance, runs, meter, sessions, tables``
+* what is compared and explained: ``ablations, inside``
 * how it is drawn and called: ``looks, plotting, cost_figures, grids, stream_figures, diagram,
-  notebooks, report, command``
+  ablation_figures, inside_figures, notebooks, report, student, command``
 
 Paper: Qazi, Almakky, Hashmi, Sanjeev, Yaqub. *DynaMMo: Dynamic Model Merging for Efficient Class
 Incremental Learning for Medical Images*. MIUA 2024, arXiv 2404.14099.

@@ -72,8 +72,19 @@ class Chain(Study):
         old = self.memory.all_positions() if self.memory else np.zeros(0, dtype=np.int64)
         return np.concatenate([self.stream.indices("train", session), old])
 
+    def start(self) -> StateDict | None:
+        """The set that the next session's starts from; None is a fresh one.
+
+        The paper starts from the previous session's. The merged set is where all sessions' sets
+        have gone on average; fresh sets are the same for all sessions, up to tuning.
+        """
+        start = self.settings.adapter_start
+        if not self.adapter_states or start == "fresh":
+            return None
+        return self.merged_state if start == "merged" else self.adapter_states[-1]
+
     def tune(self, *, progress: bool = True) -> list[float]:
-        """Step 1: tune theta_t, starting from theta_{t-1}, on session t's images and the memory.
+        """Step 1: tune theta_t, from what ``adapter_start`` says, on session t's images and memory.
 
         Exemplars of old classes are labelled with the extra output "others". Moves the chain on
         by one session (exemplars excepted, see :meth:`choose_exemplars`).
@@ -92,7 +103,7 @@ class Chain(Study):
         positions = self.training_positions(session)
         labels = torch.as_tensor(self.stream.train.labels[positions])
         targets = session_targets(labels, classes[0], len(classes)).numpy()
-        adapters = self.adapters(self.adapter_states[-1] if self.adapter_states else None)
+        adapters = self.adapters(self.start())
         losses = tune_adapters(
             AdaptedNetwork(self.backbone, adapters),
             head,

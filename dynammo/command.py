@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dynammo.ablations import study_jobs
 from dynammo.errors import InputError
 from dynammo.files import write_json
 from dynammo.learners import LEARNERS, check_methods
@@ -33,7 +34,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./run_all.sh",
         description="Run the whole study and regenerate every figure. "
-        "'./run_all.sh --test' sets up and runs the tests instead.",
+        "'./run_all.sh --test' sets up and runs the tests instead; "
+        "'./run_all.sh --student [FOLDER]' copies the notebooks without solutions (into student/).",
         epilog="Own data: ./run_all.sh --stream my_cells.npz --classes-per-session 2",
     )
     parser.add_argument(
@@ -159,6 +161,7 @@ def start(options: argparse.Namespace) -> int:
             "families": {name: kind.family for name, kind in LEARNERS.items()},
             "comparable": {method: comparable(settings, method) for *_, method in all_jobs},
             "number_of_sessions": sessions,
+            "studies": study_jobs(settings, stream.number_of_classes),
             "data_checksum": stream.checksum,
             "figures": str(figures),
             "python": sys.executable,

@@ -84,6 +84,11 @@ def running_mean(mean: StateDict | None, newest: StateDict, count: int) -> dict[
     return merged
 
 
+def is_learned(name: str, tensor: Tensor) -> bool:
+    """Whether an entry is learned by gradient, rather than measured (batch norm) or counted."""
+    return tensor.is_floating_point() and "running_" not in name
+
+
 def relative_distance(state: StateDict, reference: StateDict) -> float:
     """Length of ``state - reference`` over that of ``reference``, over all learned weights.
 
@@ -91,7 +96,7 @@ def relative_distance(state: StateDict, reference: StateDict) -> float:
     would hide everything else.
     """
     check_same_layout([state, reference])
-    learned = [name for name in state if "running_" not in name and "num_batches" not in name]
+    learned = [name for name in state if is_learned(name, state[name])]
     difference = sum((state[n].double() - reference[n].double()).square().sum() for n in learned)
     length = sum(reference[n].double().square().sum() for n in learned)
     return float((difference / length).sqrt())

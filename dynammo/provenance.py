@@ -32,12 +32,22 @@ DRAWING = (
     "looks",
     "plotting",
     "cost_figures",
+    "ablation_figures",
+    "inside_figures",
     "grids",
     "stream_figures",
     "diagram",
     "tables",
 )
-AROUND = ("report", "command", "notebooks")
+# Files that compare and explain what sessions left.
+COMPARING = (
+    "ablations",
+    "batch_norm",
+    "inside",
+    "merged_by",
+    "merging_strategies",
+)
+AROUND = ("report", "command", "notebooks", "student")
 
 
 def library_files() -> list[Path]:
@@ -48,7 +58,7 @@ def library_files() -> list[Path]:
 
 def result_files() -> list[Path]:
     """The files that the result of a session depends on."""
-    others = DRAWING + AROUND
+    others = DRAWING + COMPARING + AROUND
     return [p for p in library_files() if p.suffix == ".py" and p.stem not in others]
 
 

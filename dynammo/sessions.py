@@ -48,11 +48,12 @@ def session_folder(
 def comparable(settings: Settings, method: str = "") -> dict[str, Any]:
     """The settings that a session depends on: of a method, or without one of the adapters.
 
-    Seeds say which jobs there are, and a method's own knobs, named after it, concern no other.
+    Seeds and studies say which jobs there are. A method's own knobs, named after it, concern no
+    other.
     """
     values = settings.as_dict() | {"methods": adapter_methods(settings.methods)}
-    for seeds in ("order_seeds", "train_seeds", "baseline_seeds"):
-        del values[seeds]
+    for which_jobs in ("order_seeds", "train_seeds", "baseline_seeds", "studies", "study_seeds"):
+        del values[which_jobs]
     del values["methods" if method else "network_learning_rate"]
     return {key: value for key, value in values.items() if _owner(key) in ("", method)}
 
@@ -107,21 +108,37 @@ def open_session(
     """
     study = open_study(run, settings, order_seed, train_seed)
     study.stream.classes(session)  # refuses a session the stream does not have
+    return _chain_after(run, study, session - 1)
+
+
+def restore_chain(
+    run: Path, settings: Settings, order_seed: int, train_seed: int
+) -> tuple[Chain, list[AdapterLearner]]:
+    """Chain and its learners as they stand after the last session, to look into them.
+
+    Raises:
+        InputError: a session is missing, or was run with other settings or data.
+    """
+    study = open_study(run, settings, order_seed, train_seed)
+    return _chain_after(run, study, study.stream.number_of_sessions)
+
+
+def _chain_after(run: Path, study: Study, session: int) -> tuple[Chain, list[AdapterLearner]]:
     chain = Chain(study.settings, study.stream, study.backbone, study.train_seed)
-    learners = make_adapter_learners(settings.methods, chain)
-    earlier = [session_folder(run, order_seed, train_seed, t) for t in range(1, session)]
-    for t, folder in enumerate(earlier, start=1):
+    learners = make_adapter_learners(study.settings.methods, chain)
+    folders = [session_folder(run, *study.seeds, t) for t in range(1, session + 1)]
+    for t, folder in enumerate(folders, start=1):
         if not (folder / "session.json").exists():
             raise InputError(
-                f"Session {session} starts from session {t}, which is not in {folder}: run "
+                f"Session {t} is not in {folder}, and what comes after starts from it: run "
                 f"session {t} with the same seeds first."
             )
-    if earlier:
-        check_same_study(earlier[-1], settings, study.stream)
-    chain.restore(earlier)
+    if folders:
+        check_same_study(folders[-1], study.settings, study.stream)
+    chain.restore(folders)
     for learner in learners:
-        if earlier:
-            learner.restore(earlier[-1])
+        if folders:
+            learner.restore(folders[-1])
     return chain, learners
 
 
@@ -157,6 +174,44 @@ def save_session(
             learner.save(part)
         _write_record(part, chain, "", chain.session, learners, answers, losses, meter)
     return folder
+
+
+def learn_chain(
+    run: Path, settings: Settings, order_seed: int, train_seed: int, *, progress: bool = True
+) -> list[Path]:
+    """Tune all sessions' adapters and the heads of the methods they feed, in this process.
+
+    The same as notebook 2 does session by session, for comparisons that need many chains. Sessions
+    that a call before this one finished are kept.
+
+    Returns:
+        The folders of the sessions.
+    """
+    study = open_study(run, settings, order_seed, train_seed)
+    chain = Chain(study.settings, study.stream, study.backbone, study.train_seed)
+    learners = make_adapter_learners(settings.methods, chain)
+    sessions = range(1, chain.stream.number_of_sessions + 1)
+    folders = [session_folder(run, order_seed, train_seed, t) for t in sessions]
+    done = _sessions_done(folders, settings, chain.stream, "")
+    chain.restore(folders[:done])
+    for learner in learners if done else []:
+        learner.restore(folders[done - 1])
+    for folder in folders[done:]:  # of other settings
+        shutil.rmtree(folder, ignore_errors=True)
+    for _ in folders[done:]:
+        meter = Meter(chain.device)
+        with meter.measure("adapters", "training"):
+            losses = chain.tune(progress=progress)
+        chain.merge()
+        chain.choose_exemplars()
+        answers = {}
+        for learner in learners:
+            with meter.measure(learner.name, "head"):
+                learner.learn_session(progress=progress)
+            with meter.measure(learner.name, "test"):
+                answers[learner.name] = predict(learner, "test")
+        save_session(run, chain, learners, answers, losses, meter)
+    return folders
 
 
 def learn_stream(
@@ -208,9 +263,10 @@ def learn_stream(
 
 def _sessions_done(folders: list[Path], settings: Settings, stream: Stream, method: str) -> int:
     """How many sessions from the first on can be kept: the newest whole one with its weights."""
+    weights = "state.safetensors" if method else "adapters.safetensors"
     for session in range(len(folders), 0, -1):
         folder = folders[session - 1]
-        if not (folder / "session.json").exists() or not (folder / "state.safetensors").exists():
+        if not (folder / "session.json").exists() or not (folder / weights).exists():
             continue
         try:
             check_same_study(folder, settings, stream, method)

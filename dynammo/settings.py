@@ -26,6 +26,8 @@ DATA_SETTINGS = (
     "phantom_seed",
 )
 
+ADAPTER_STARTS = ("previous", "merged", "fresh")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -60,6 +62,9 @@ class Settings:
     adapter_width: float = 1.0
     adapter_alpha: float = 0.2
     adapter_padding: str = "same"
+    # What a session's set starts from: the "previous" session's (released), the "merged" set, or a
+    # "fresh" one.
+    adapter_start: str = "previous"
 
     # Step 1, adapter tuning. Released: 200 epochs, learning rate 0.01, momentum 0.9, weight decay
     # 5e-4, batches of 32, x 0.1 after epochs 70, 130, 170 (kept here as shares of the epochs).
@@ -124,6 +129,11 @@ class Settings:
         "acl",
     )
 
+    # Notebooks that look closer at the run, by name (dynammo.ablations.study_jobs), and with how
+    # many of its training seeds those are run that tune chains of their own; 0 means all.
+    studies: tuple[str, ...] = ()
+    study_seeds: int = 1
+
     # Threads a job computes with. Part of the settings because the number of threads changes the
     # order of floating-point sums, hence the last digits of every result.
     threads: int = 1
@@ -151,19 +161,23 @@ class Settings:
                 raise InputError(
                     f"{name} is {list(getattr(self, name))}: give shares of the epochs, 0 to 1."
                 )
+        if self.adapter_start not in ADAPTER_STARTS:
+            raise InputError(
+                f"adapter_start is '{self.adapter_start}': choose from {', '.join(ADAPTER_STARTS)}."
+            )
         if self.batch_size < 2:
             raise InputError(f"batch_size is {self.batch_size}: batch norm needs at least 2.")
         weights = (
-            "classes_per_session train_per_class baseline_seeds lwf_weight ewc_strength "
-            "ucir_less_forget ucir_margin podnet_spatial podnet_flat podnet_margin "
+            "classes_per_session train_per_class baseline_seeds study_seeds lwf_weight "
+            "ewc_strength ucir_less_forget ucir_margin podnet_spatial podnet_flat podnet_margin "
             "der_plus_plus_alpha der_plus_plus_beta der_auxiliary"
         )
         for name in weights.split():
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be 0 or more.")
-        for name in ("order_seeds", "train_seeds", "methods"):
+        for name in ("order_seeds", "train_seeds", "methods", "studies"):
             values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
+            if (not values and name != "studies") or len(set(values)) != len(values):
                 raise InputError(f"{name} is {list(values)}: give at least one, each once.")
         if min(self.order_seeds + self.train_seeds) < 0:
             raise InputError("Seeds must be 0 or above.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -46,6 +46,14 @@ def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) ->
     yield from batches
 
 
+def progress_bar(items: Collection, title: str) -> tqdm:
+    """Iterate with a progress bar; without one if the title is empty.
+
+    Plain text on standard output reads well in a notebook, its HTML copy and a terminal.
+    """
+    return tqdm(items, title, disable=not title, file=sys.stdout)
+
+
 def descend(
     batch_loss: Callable[[Tensor], Tensor],
     count: int,
@@ -71,8 +79,7 @@ def descend(
     drops = [max(1, math.ceil(share * epochs - 1e-9)) for share in milestones]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops)
     losses = []
-    # Plain text on standard output reads well in a notebook, its HTML copy and a terminal.
-    bar = tqdm(range(epochs), progress, disable=not progress, file=sys.stdout)
+    bar = progress_bar(range(epochs), progress)
     for _ in bar:
         total = 0.0
         for batch in shuffled_batches(count, batch_size, generator):

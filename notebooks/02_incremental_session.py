@@ -51,6 +51,7 @@ adapter_stages: list = []  # stages to put adapters before; empty: the backbone'
 adapter_width: float = 1.0  # hidden channels of an adapter / channels of the map
 adapter_alpha: float = 0.2  # initial weight of the adapter's branch; the paper: 0.02
 adapter_padding: str = "same"  # "valid" as in the released code, for large maps
+adapter_start: str = "previous"  # what a new set starts from; or "merged" or "fresh"
 
 adapter_epochs: int = 8  # the paper: 200
 adapter_learning_rate: float = 0.1  # the paper: 0.01, for 200 epochs
@@ -217,7 +218,26 @@ sorted(path.name for path in folder.iterdir())
 # 2. Set `memory_budget` to 16 and run both sessions again in another `run_folder`. Which methods
 #    suffer most, and why those?
 # 3. Set `adapter_alpha = 0.0`. What do the adapters do at first, and can they still learn?
-#
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. In our runs frozen features lost most, although not one of their weights changes: session 1's
+#    images can now be taken for four classes instead of two. DynaMMo lost less, ACL and the last
+#    adapter least. So a loss is not always forgetting. Session 1 has 100 test images, so one image
+#    is one point: with a single seed a difference of two or three points says little.
+# 2. Set `memory_budget = 16` and `run_folder = "../runs/by-hand-16"`, and run `session = 1`, then
+#    2: session 2 leaves four exemplars a class instead of twenty, and step 4 tunes all heads on
+#    those alone. Expect DynaMMo and the last adapter to suffer most, the unified head above all.
+#    Their features are no longer those that session 1's head was trained on, and only exemplars
+#    correct that; and nothing but exemplars ever compares classes of two sessions in a unified
+#    head. ACL's and frozen features' first head still reads the features it was trained on.
+# 3. An adapter then adds nothing: the network is the frozen backbone. The gradient of every weight
+#    in the branch carries the factor $\alpha$, so in the first step they stand still (weight decay
+#    apart). The gradient of $\alpha$ itself is the branch's output times what arrives from above,
+#    and that is not 0. From the second step on everything learns. So yes, with a slower start.
+#    Adapters could never learn if the branch's last layer were 0 as well.
+
+# %% [markdown]
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099 (steps 1 to 3).
 # * ACL: arXiv 2304.09042 (adapters per session, "others").

@@ -152,7 +152,26 @@ tables.cost_by_session(found)
 #    there a strength at which both are good?
 # 3. Set `ewc_fisher_images` to `10` and `200`. How do seconds and accuracy change? How many images
 #    would you use?
-#
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. The springs are gone, and one thing is left: old logits are not in the softmax, so no step
+#    pushes them down. Expect the first column not to fall to 0 at once as in fine-tuning, and the
+#    diagonal to be darker, since nothing makes new logits larger than old ones either. What springs
+#    add is EWC against **this** run; against fine-tuning, both changes are counted as one.
+# 2. At 10 the weights are nearly free: bright diagonal, fading first column. At 100,000 the pull is
+#    at its limit (one over the learning rate, 10) for every weight with $F_i$ above 0.0001, so
+#    hardly anything but the head's new rows learns, and the diagonal goes dark. No strength is good
+#    at both: springs hold old answers at best, but no image says whether an old or a new logit
+#    should be larger, and batch norm's statistics move however stiff the springs are. With one seed
+#    the way from one end to the other need not even be smooth.
+# 3. The estimate takes one backward pass an image, so its seconds grow twentyfold; the rest of
+#    training stays the same. A mean over $N$ images has an error that falls as $1/\sqrt N$: from 10
+#    images some weights look free that matter to others, while from 100 to 200 (all that a session
+#    has) little changes. Take the number beyond which accuracy on validation images stays the same;
+#    about 100 is a fair guess, and all of them if time does not matter.
+
+# %% [markdown]
 # ## References
 # * J. Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017, arXiv
 #   1612.00796.

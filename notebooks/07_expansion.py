@@ -158,7 +158,25 @@ tables.cost_by_session(found)
 # 2. Set `der_auxiliary = 0.0`. Is the newest extractor still of use? Look at the diagonal.
 # 3. Set `memory_budget = 16`. Frozen extractors lose nothing, so what does the lower accuracy of
 #    old sessions come from?
-#
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. One extractor is one more pass, 31 MMACs, and 3.4 M more numbers. With four classes a session
+#    there are two at the end (63 MMACs, 6.8 M) instead of four (125 MMACs, 13.5 M). Expect the last
+#    accuracy to be no lower for that: extractors are the price of sessions, not a gain as such. The
+#    comparison changes two things, the extractors and the division into sessions. What extractors
+#    bring is `der` against `replay` at the same division.
+# 2. Yes. The first term reaches it too, through the head, so it still learns the new classes:
+#    expect the diagonal to lose little. But it starts as a copy of the extractor before, and what
+#    the old ones already explain gives it no gradient, so it may remain close to a copy. The
+#    auxiliary loss makes it tell the new classes apart on its own.
+# 3. From the head, and from the newest extractor. The head is balanced on two images a class, so
+#    its borders between old and new classes are poor. The newest extractor saw twelve exemplars
+#    among 212 images in session 4, and the head reads its features for old classes too. The old
+#    features are all there: a head tuned on all images of all sessions would bring most of the
+#    accuracy back.
+
+# %% [markdown]
 # ## References
 # * S. Yan et al., *DER: Dynamically expandable representation*, CVPR 2021, arXiv 2103.16788.
 # * ACL: arXiv 2304.09042 (adapters per session).

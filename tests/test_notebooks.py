@@ -1,5 +1,6 @@
 """The notebooks as files, and how one of them is run headlessly."""
 
+import re
 from pathlib import Path
 
 import jupytext
@@ -15,6 +16,7 @@ from dynammo.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = [ROOT / "notebooks" / name for name in ("GLOSSARY.md", "LECTURER.md")]
 OTHERS = {"run_folder", "figures_folder", "session", "method", "order_seed", "train_seed", "more"}
 METHODS_WITH_KNOBS = tuple(f"{name}_" for name in LEARNERS)
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -68,12 +70,34 @@ def test_settings_a_notebook_does_not_show_go_into_more():
     assert given == {"method": "joint", "more": {"head_epochs": 3}}
 
 
-def test_links_between_notebooks_lead_somewhere():
-    for path in NOTEBOOKS:
-        for link in path.read_text().split("](")[1:]:
-            target = link.partition(")")[0]
-            if not target.startswith("http"):
-                assert (path.parent / target).exists(), (path.name, target)
+@each_notebook
+def test_every_exercise_has_a_solution_in_the_next_cell(path):
+    cells = nbformat.read(path, 4).cells
+    tagged = [i for i, cell in enumerate(cells) if "solution" in cell.metadata.get("tags", [])]
+    places = [i for i, cell in enumerate(cells) if "## Exercises" in cell.source]
+    assert tagged == [i + 1 for i in places]
+    for i in places:
+        exercises, solutions = cells[i].source, cells[i + 1].source
+        assert exercises.startswith("## Exercises\n") and solutions.startswith("## Solutions\n")
+        # Code in it would run headlessly, so a solution's code stands in fences.
+        assert cells[i + 1].cell_type == "markdown" and solutions.count("```") % 2 == 0
+        numbers = re.findall(r"^(\d+)\. ", exercises, re.MULTILINE)
+        assert numbers == [str(n) for n in range(1, len(numbers) + 1)] != []
+        assert re.findall(r"^(\d+)\. ", solutions, re.MULTILINE) == numbers
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=lambda path: path.stem)
+def test_links_between_notebooks_lead_somewhere(path):
+    for link in path.read_text().split("](")[1:]:
+        target = link.partition(")")[0]
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    terms = re.findall(r'^\* \*\*"?(.+?)"?\.\*\*', PAGES[0].read_text(), re.MULTILINE)
+    assert len(terms) >= 45
+    assert terms == sorted(terms, key=lambda term: term.lower().replace("-", " "))
 
 
 def test_unknown_parameter_is_refused_before_anything_runs(tmp_path):

@@ -1,0 +1,146 @@
+"""Figures of ablations, each with a caption that says what was found, computed from its numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynammo.learners import LEARNERS
+from dynammo.looks import (
+    SEED,
+    canvas,
+    checked,
+    finished,
+    label_ends,
+    look,
+    methods_in,
+    short_name,
+    styled,
+)
+
+STATISTICS_MARKS = {"averaged": "o", "mixture": "s", "measured again": "D"}
+
+
+def seeds_counted(count: int) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{count} seed{'s' if count != 1 else ''}"
+
+
+def paired(table: pd.DataFrame, one: tuple, other: tuple, by: list[str]) -> str:
+    """Difference of two choices in average accuracy, seed by seed: ``+1.2 ± 0.3 points``."""
+    wide = 100 * table.pivot_table("average_accuracy", SEED, by)
+    difference = (wide[one] - wide[other]).dropna()
+    sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
+    return f"{difference.mean():+.1f}{sd} points"
+
+
+def merging_finding(table: pd.DataFrame) -> str:
+    """The best way of merging against the uniform mean, in a sentence."""
+    by = ["strategy", "statistics"]
+    means = table.groupby(by).average_accuracy.mean()
+    start, best = ("uniform mean", "averaged"), means.idxmax()
+    count = len(table[SEED].drop_duplicates())
+    text = f"The uniform mean reaches {100 * means[start]:.1f} % on average over the sessions"
+    if means[best] <= means[start]:
+        return f"{text}, and no other way is better ({seeds_counted(count)})."
+    name = best[0] if best[1] == "averaged" else f"{best[0]} with statistics {best[1]}"
+    text += f"; best is {name} with {100 * means[best]:.1f} %, {paired(table, best, start, by)}"
+    return f"{text} seed by seed ({seeds_counted(count)})."
+
+
+@styled
+def merging_figure(table: pd.DataFrame, note: str) -> Figure:
+    """Average accuracy of every strategy (rows) with every choice for batch norm (marks).
+
+    Args:
+        table: a row per ``strategy``, ``statistics`` and seeds, with ``average_accuracy``.
+        note: what data the figure is of.
+    """
+    checked(table, ["strategy", "statistics", *SEED, "average_accuracy"], "merging")
+    caption = merging_finding(table)
+    figure, axes = canvas(f"{caption} · {note}", 8.2, 4.6)
+    ax = axes[0, 0]
+    means = table.groupby(["strategy", "statistics"]).average_accuracy.agg(["mean", "std"])
+    order = means["mean"].groupby("strategy").max().sort_values().index
+    kinds = [kind for kind in STATISTICS_MARKS if kind in set(table.statistics)]
+    colours = sns.color_palette("colorblind")
+    for i, kind in enumerate(kinds):
+        shift = 0.22 * (i - (len(kinds) - 1) / 2)
+        own = means.xs(kind, level="statistics").reindex(order)
+        y = np.arange(len(order)) - shift
+        ax.errorbar(
+            *(100 * own["mean"], y),
+            xerr=None if own["std"].isna().all() else 100 * own["std"],
+            **{"fmt": STATISTICS_MARKS[kind], "color": colours[i], "ms": 5.5, "mec": "white"},
+            label=kind,
+        )
+    ax.axvline(100 * means["mean"]["uniform mean", "averaged"], color="0.6", lw=1, ls=":", zorder=0)
+    ax.set_yticks(np.arange(len(order)), order)
+    ax.set(xlabel="average accuracy over the sessions (%)", title="Ways of merging adapter sets")
+    ax.grid(axis="x")
+    place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "alignment": "left"}
+    ax.legend(title="batch norm statistics", **place)
+    return finished(figure)
+
+
+def variants_finding(table: pd.DataFrame, methods: list[str]) -> str:
+    """What the variants change for DynaMMo, and where merging beats the last set, in a sentence."""
+    by = ["variant", "method"]
+    means = table.groupby(by).average_accuracy.mean()
+    first = "dynammo" if "dynammo" in methods else methods[0]
+    own = means.xs(first, level="method")
+    best, worst = own.idxmax(), own.idxmin()
+    text = f"{LEARNERS[first].title}: from {100 * own[worst]:.1f} % ({worst}) to "
+    text += f"{100 * own[best]:.1f} % ({best})"
+    if {"dynammo", "last_adapter"} <= set(methods):
+        last = means.xs("last_adapter", level="method")
+        wins = [name for name in own.index if own[name] > last[name]]
+        text += f"; merging beats the last set alone in {len(wins)} of {len(own)} cases"
+    counts = table.groupby(by).size()
+    return f"{text} ({seeds_counted(counts.max())} each)."
+
+
+@styled
+def variants_figure(sessions: pd.DataFrame, title: str, note: str) -> Figure:
+    """Average accuracy of each method (lines) under each variant (places on the x axis).
+
+    Args:
+        sessions: :func:`dynammo.ablations.vary`'s table.
+        title: what is varied.
+        note: what data the figure is of.
+    """
+    columns = ["variant", "method", *SEED, "accuracy"]
+    table = average_by_run(checked(sessions, columns, "variants"))
+    methods, variants = methods_in(table), list(pd.unique(table["variant"]))
+    note = f"{variants_finding(table, methods)} · {note}"
+    figure, axes = canvas(note, 5.2 + 0.6 * len(variants), 4)
+    ax, ends = axes[0, 0], []
+    for i, method in enumerate(methods):
+        ends.append(_variant_line(ax, table[table.method == method], variants, i, len(methods)))
+    ax.set_xticks(range(len(variants)), [short_name(name, 14) for name in variants])
+    ax.set_xlim(-0.4, len(variants) - 0.6)
+    ax.set(ylabel="average accuracy (%)", title=title)
+    ax.grid(axis="y")
+    label_ends({ax: ends})
+    return finished(figure)
+
+
+def average_by_run(sessions: pd.DataFrame) -> pd.DataFrame:
+    """Average accuracy over the sessions, a row per variant, method and seeds."""
+    key = ["variant", "method", *SEED]
+    averages = sessions.groupby(key, sort=False).accuracy.mean()
+    return averages.rename("average_accuracy").reset_index()
+
+
+def _variant_line(ax: Axes, own: pd.DataFrame, variants: list[str], place: int, count: int):
+    """Draw one method's means, sd and runs; return the end of its line and its look."""
+    kind = look(own["method"].iloc[0])
+    x = np.arange(len(variants)) + 0.05 * (place - (count - 1) / 2)
+    stats = 100 * own.groupby("variant").average_accuracy.agg(["mean", "std"]).reindex(variants)
+    if stats["std"].notna().any():
+        ax.errorbar(x, stats["mean"], stats["std"], fmt="none", ecolor=kind.colour, elinewidth=1)
+    ax.plot(x, stats["mean"], label=kind.title, **kind.line)
+    return x[-1], stats["mean"].iloc[-1], kind

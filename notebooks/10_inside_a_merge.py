@@ -1,0 +1,219 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: "1.3"
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 10 · Inside a merge
+#
+# **What you will see.** What lies between two adapter sets, and between three; whether sessions
+# change the weights alike; whether merged features look like those of any one set; how the heads
+# find the session of an image; and which session's knowledge the merge loses.
+#
+# **Expected.** EXPECTED_inside
+#
+# **Takes** about TAKES_inside on one core with the default run. By default it reads the tiny
+# `smoke` run, whose accuracies mean nothing; if that run is not there yet, it is made first (two
+# minutes). To look into the demo's sets, set `run_folder = "../runs/demo"` and
+# `figures_folder = "../figures/demo"`.
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+run_folder: str = "../runs/smoke"  # the run to look into
+figures_folder: str = "../figures/smoke"  # where pictures and numbers go
+order_seed: int = 0  # one of the run's class orders
+train_seed: int = 1  # one of its training seeds
+line_points: int = 9  # points on the line between two sets
+triangle_steps: int = 4  # points along each side of the triangle, less one
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+from dynammo import inside, inside_figures, looks, runs, sessions, tables
+from dynammo.command import make_if_missing
+from dynammo.learners import LEARNERS
+from dynammo.provenance import note, provenance
+from dynammo.training import extract_features, progress_bar
+
+run, figures = Path(run_folder), Path(figures_folder)
+make_if_missing(run)
+settings = runs.settings_of(run)
+one = settings.with_changes({"order_seeds": [order_seed], "train_seeds": [train_seed]})
+chain, learners = sessions.restore_chain(run, settings, order_seed, train_seed)
+data, sets = chain.stream, chain.adapter_states
+first, last = 1, chain.session
+origin, under = provenance(data), note(one, data)
+
+
+# %%
+def save(figure, table, name):
+    """Write a figure with its numbers, and show it."""
+    looks.save_figure(figure, table, figures / name, origin)
+    return figure
+
+
+# %% [markdown]
+# ## On the line between two sets
+# $\theta(w) = (1-w)\,\theta_1 + w\,\theta_T$, from the first session's set to the last one's. At
+# each point the head is tuned on the balanced memory, as DynaMMo does, so that the features are
+# judged and not a head that fits one end. If the loss rose in the middle, there would be a
+# **barrier**, and averaging would be a bad idea. Sets that descend from each other are usually
+# *linearly connected*: no barrier.
+
+# %%
+head = inside.unified_head(learners)
+points = [(1 - w, w) for w in np.linspace(0, 1, line_points)]
+line = inside.judge_blends(chain, head, [sets[0], sets[-1]], points)
+save(
+    inside_figures.line_figure(line, f"session {first}", f"session {last}", under),
+    line,
+    "inside_line",
+)
+
+# %% [markdown]
+# ## Over the triangle of three
+# Every point is a weighted mean of three sets; the star is their plain mean. A maximum inside the
+# triangle means that merging makes something that none of the three was.
+
+# %%
+chosen = sorted({1, (1 + last) // 2 + (last > 2), last}) if last > 2 else []
+if len(chosen) == 3:
+    points = inside.triangle(triangle_steps)
+    corners = [sets[t - 1] for t in chosen]
+    area = inside.judge_blends(chain, head, corners, points)
+    names = [f"session {t}" for t in chosen]
+    display(save(inside_figures.triangle_figure(area, names, under), area, "inside_triangle"))
+else:
+    print("Two sessions have no triangle: look into a run with three or more.")
+
+# %% [markdown]
+# ## Do sessions pull alike?
+# Session $i$'s change is $\theta_i - \theta_{i-1}$, from where it began to where it ended. The
+# cosine of two changes says whether they go the same way. In thousands of dimensions two random
+# directions are at right angles: cosine 0. Changes at right angles do not undo each other, and
+# averaging keeps a share $1/t$ of each.
+
+# %%
+initial = chain.adapters(None)
+cosines = inside.change_cosines(sets, initial.state_dict())
+save(inside_figures.cosine_figure(cosines, initial.stage_names, under), cosines, "inside_cosines")
+
+# %% [markdown]
+# ## Are the features alike?
+# Two sets can differ in every weight and still see the same. CKA compares what comes out: 1 means
+# that one network's features of the test images are the other's, up to a rotation.
+
+# %%
+networks = {"frozen": None} | {f"session {t}": s for t, s in enumerate(sets, start=1)}
+networks |= {"merged": chain.merged_state}
+features = {
+    name: extract_features(chain.network(state), chain.backbone, data.test.images)
+    for name, state in progress_bar(networks.items(), "features")
+}
+alike = inside.cka_matrix(list(features.values()))
+names = list(features)
+table = pd.DataFrame(alike, names, names).rename_axis("network").reset_index()
+save(inside_figures.cka_figure(alike, names, under), table, "inside_cka")
+
+# %% [markdown]
+# ## A map of the features
+# The same test images before adapters, under the last set alone, and under the merged set. Colour
+# is the class, the marker its session. What to look for: groups that are one in the first panel
+# and several in the others, and classes of **different** sessions that lie on each other. Those are
+# what a head over all classes cannot part.
+
+# %%
+shown = {"frozen": "frozen", f"session {last}": "last set alone", "merged": "merged"}
+maps = {title: inside.map_features(features[n], train_seed) for n, title in shown.items()}
+labels = data.test.labels
+places = pd.concat(
+    pd.DataFrame({"network": title, "label": labels, "x": xy[:, 0], "y": xy[:, 1]})
+    for title, xy in maps.items()
+)
+classes = data.session_of_class
+save(
+    inside_figures.feature_map_figure(maps, labels, data.class_names, classes, under),
+    places,
+    "inside_feature_map",
+)
+
+# %% [markdown]
+# ## How the session of an image is found
+# Each task head gives an image a probability of being "others", none of its own classes. The head
+# that says so least is believed. The further apart a head's two histograms, the better it knows its
+# own.
+
+# %%
+with_heads = {learner.name: learner for learner in learners if learner.knows_others}
+scores = inside.others_scores(with_heads["dynammo"])
+save(inside_figures.others_figure(scores, under), scores, "inside_others")
+
+# %% [markdown]
+# For each method with task heads: how often is the right session found?
+
+# %%
+rows = {}
+for name, learner in with_heads.items():
+    table = scores if name == "dynammo" else inside.others_scores(learner)
+    own = table[table.true_session == table["head"]]
+    rows[LEARNERS[name].title] = (100 * own.groupby("true_session").chosen.mean()).round(1)
+pd.DataFrame(rows).T.rename(columns=lambda t: f"session {t}")
+
+# %% [markdown]
+# ## Which session's knowledge is lost?
+# The bar is what a session's set knew of its classes when it had just been tuned, with fewer
+# classes to take them for. What is left at the end, by ACL, which keeps every set, tells what more
+# classes cost; what is below ACL's mark is the price of keeping one set only.
+
+# %%
+accuracy = tables.collect(run, settings)["accuracy"]
+save(inside_figures.kept_figure(accuracy, note(settings, data)), accuracy, "inside_kept")
+
+# %% [markdown]
+# ## Exercises
+# 1. On the line, the accuracy on which session's classes rises with $w$, and which falls? Is there
+#    a $w$ that is better for all of them than both ends?
+# 2. A cosine near 0 means that two sessions' changes are at right angles. How long is the mean of
+#    $t$ changes of the same length that are all at right angles, and what does that mean for what a
+#    merged set has learned after many sessions?
+# 3. In the table of sessions found, ACL and DynaMMo have the same kind of heads. What else could
+#    make ACL find the session more often?
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. Read it from the lines of the left panel: as a rule the classes of the set at an end are best
+#    near that end, as long as the memory is too small to make up for it. A point that beats both
+#    ends for all classes exists where both sets know something the other does not, and the lines
+#    cross with a bulge. On one-source images it often does not.
+# 2. By Pythagoras the sum is $\sqrt t$ times as long as one of them, so the mean is $1/\sqrt t$
+#    times as long. After many sessions the merged set stays closer to the common beginning than
+#    each of the sets: it has learned less of every session. Task arithmetic with a scale above
+#    $1/t$ makes up for that.
+# 3. Each of its heads reads features of its own set, which were tuned to part its classes from
+#    "others" (the exemplars of that time). Under the merged set all heads read one set of features,
+#    which is a compromise, and they were moved there by a few exemplars.
+
+# %% [markdown]
+# ## References
+# * J. Frankle et al., *Linear mode connectivity*, ICML 2020, arXiv 1912.05671.
+# * B. Neyshabur et al., *What is being transferred in transfer learning?*, arXiv 2008.11687.
+# * S. Kornblith et al., *Similarity of neural network representations revisited*, arXiv 1905.00414.
+# * L. van der Maaten, G. Hinton, *Visualizing data using t-SNE*, JMLR 2008.
+#
+# **Before:** [merging](09_merging.ipynb) · **Next:** [ablations](11_ablations.ipynb)

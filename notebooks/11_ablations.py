@@ -1,0 +1,135 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: "1.3"
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 11 · Ablations: one choice at a time
+#
+# **What you will see.** What becomes of DynaMMo, ACL and the last set alone when a single choice is
+# another: what adapters start from, where they sit, how wide they are, how many exemplars are kept,
+# how many sessions the classes come in, their order, the backbone. Everything else stays, seeds
+# included.
+#
+# **Expected.** EXPECTED_ablations
+#
+# **Takes** about TAKES_ablations on one core with the default parameters: every variant but the
+# run's own needs a chain of its own. They are saved one session at a time, so an interrupted
+# notebook goes on where it was.
+
+# %% [markdown]
+# ## Parameters
+# `ablation` is one of `start`, `placement`, `width`, `alpha`, `memory`, `sessions`, `order`,
+# `backbone`. To vary anything else, leave it empty and fill `variants`, for example
+# `{"2": {"adapter_epochs": 2}, "8": {}}`, and say in `title` what it is.
+
+# %% tags=["parameters"]
+ablation: str = "start"  # which choice
+variants: dict = {}  # or one of your own: label -> settings that change
+title: str = ""  # ... and what it is called
+run_folder: str = "../runs/smoke"  # the run that is compared with
+figures_folder: str = "../figures/smoke"  # where picture and numbers go
+seeds: int = 1  # how many of the run's training seeds; 0: all
+methods: list = ["acl", "dynammo", "last_adapter"]  # any on adapters
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+import pandas as pd
+
+from dynammo import ablation_figures, ablations, looks, runs
+from dynammo.command import make_if_missing
+from dynammo.provenance import note, provenance
+
+run, figures = Path(run_folder), Path(figures_folder)
+make_if_missing(run)
+settings = runs.settings_of(run).with_changes({"methods": methods})
+if seeds:
+    settings = settings.with_changes({"train_seeds": settings.train_seeds[:seeds]})
+data = runs.load_stream(settings, settings.order_seeds[0], run)
+name = ablation or "own"
+if not variants:
+    title, variants = ablations.ablation(ablation, settings, data.number_of_classes)
+pd.Series({label: str(changes) for label, changes in variants.items()}, name=title).to_frame()
+
+# %% [markdown]
+# ## What each ablation asks
+# * **start**: the paper starts a session's adapters from the previous session's. From the merged
+#   set they would begin where all sessions are used to each other. From one fresh set they would be
+#   independent: parts to be merged, rather than a path.
+# * **placement**: early maps are large and general, late ones small and special.
+# * **width**: an adapter has two convolutions between $c$ and $m$ channels, so its cost grows with
+#   $m$.
+# * **alpha**: how much of the branch is heard at the beginning. The paper: 0.02, for 200 epochs.
+# * **memory**: exemplars serve twice, as "others" in step 1 and for the balanced heads in step 4.
+# * **sessions**: the same classes, cut finer. More sets to merge, each from fewer classes.
+# * **order**: which classes come first. Not a choice one has, but a source of spread.
+# * **backbone**: how much of it all is owed to ImageNet.
+
+# %%
+sessions = ablations.vary(run, settings, variants)
+
+# %%
+figure = ablation_figures.variants_figure(sessions, title, note=note(settings, data))
+looks.save_figure(figure, sessions, figures / f"ablation_{name}", provenance(data))
+figure
+
+# %% [markdown]
+# ## What it costs
+# Multiply-accumulates of one image and numbers stored, after the last session.
+
+# %%
+last = sessions[sessions.session == sessions.groupby("variant").session.transform("max")]
+cost = last.pivot_table(["macs", "parameters_stored"], "variant", "method", sort=False) / 1e6
+cost.rename(columns={"macs": "MMACs", "parameters_stored": "stored (M)"}).round(2)
+
+# %% [markdown]
+# ## Difference to ACL, seed by seed
+# What merging costs in accuracy, under each variant: average accuracy of DynaMMo minus ACL's, in
+# points. Same chains, so the comparison is paired even with one seed.
+
+# %%
+averages = ablation_figures.average_by_run(sessions)
+wide = 100 * averages.pivot_table("average_accuracy", ["variant", "train_seed"], "method")
+wide.sub(wide["acl"], axis=0).drop(columns="acl").groupby("variant", sort=False).mean().round(1)
+
+# %% [markdown]
+# ## Exercises
+# 1. Before you run `memory`: which method should mind a small memory most, ACL or DynaMMo? Both
+#    have the same heads and the same exemplars.
+# 2. Run `sessions`. Between which of its ends does ACL's cost change, and by how much? And
+#    DynaMMo's?
+# 3. Vary the epochs of step 1 by `variants`. Do longer sessions make merging better or worse
+#    against the last set alone? Think of how far sets move before you run it.
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. With the same heads and exemplars, each has as many numbers to tune from as few images. What
+#    differs is what the heads start from: ACL's were trained on all of a session's images *under
+#    the very set that still runs*; DynaMMo's features have moved since, and only the exemplars tell
+#    its heads where to. So DynaMMo leans on the memory more.
+# 2. ACL takes one pass a session: twice the sessions, twice its multiply-accumulates, and one more
+#    adapter set to store for each. DynaMMo's pass stays what it is; only its heads grow by one
+#    output "others" a session.
+# 3. `variants = {"2": {"adapter_epochs": 2}, "8": {}, "24": {"adapter_epochs": 24}}`. The longer
+#    the tuning, the further the sets are apart, and the less can be said of what lies between them.
+#    The last set gains from longer tuning as ACL does. How much of that merging keeps is what the
+#    picture shows.
+
+# %% [markdown]
+# ## References
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
+# * S. Kornblith et al., *Do better ImageNet models transfer better?*, CVPR 2019.
+#
+# **Before:** [inside a merge](10_inside_a_merge.ipynb) ·
+# **Next:** [the figures](12_figures.ipynb)
