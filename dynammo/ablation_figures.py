@@ -144,3 +144,49 @@ def _variant_line(ax: Axes, own: pd.DataFrame, variants: list[str], place: int, 
         ax.errorbar(x, stats["mean"], stats["std"], fmt="none", ecolor=kind.colour, elinewidth=1)
     ax.plot(x, stats["mean"], label=kind.title, **kind.line)
     return x[-1], stats["mean"].iloc[-1], kind
+
+
+@styled
+def contenders_figure(averages: pd.DataFrame, against: str, title: str, note: str) -> Figure:
+    """Average and last accuracy of several learners on the same chains, one row each.
+
+    Args:
+        averages: :func:`dynammo.ablations.averages`'s table, labels in the order to show.
+        against: the label that the caption compares the best other one with, seed by seed.
+        title: of the figure.
+        note: what data the figure is of.
+    """
+    table = checked(averages, ["label", *SEED, "average_accuracy", "last_accuracy"], "contenders")
+    labels = list(pd.unique(table.label))[::-1]
+    figure, axes = canvas(
+        f"{contenders_finding(table, against)} · {note}", 9.6, 1.6 + 0.36 * len(labels), 1, 2
+    )
+    panels = {
+        "average_accuracy": "average over sessions (%)",
+        "last_accuracy": "after the last (%)",
+    }
+    for ax, (column, words) in zip(axes.flat, panels.items(), strict=True):
+        for place, label in enumerate(labels):
+            values = 100 * table[table.label == label][column]
+            colour = sns.color_palette("colorblind")[3 if label == against else 0]
+            ax.scatter(values, np.full(len(values), place), 14, [colour], alpha=0.45, lw=0)
+            ax.plot(values.mean(), place, "D", color=colour, ms=6, mec="white")
+        base = 100 * table[table.label == against][column].mean()
+        ax.axvline(base, color="0.6", lw=1, ls=":", zorder=0)
+        ax.set_yticks(range(len(labels)), labels)
+        ax.set(xlabel=f"accuracy {words}", ylim=(-0.6, len(labels) - 0.4))
+        ax.grid(axis="x")
+    axes[0, 0].set_title(title)
+    axes[0, 1].tick_params(labelleft=False)
+    return finished(figure)
+
+
+def contenders_finding(averages: pd.DataFrame, against: str) -> str:
+    """Each label's difference to one of them, seed by seed, in a sentence."""
+    wide = 100 * averages.pivot_table("average_accuracy", SEED, "label", sort=False)
+    parts = []
+    for label in wide.columns.drop(against):
+        difference = wide[label] - wide[against]
+        sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
+        parts.append(f"{label} {difference.mean():+.1f}{sd}")
+    return f"Points over {against} on average: {'; '.join(parts)} ({seeds_counted(len(wide))})"

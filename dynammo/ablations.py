@@ -37,6 +37,7 @@ STUDY_NOTEBOOKS = {
     "ten_minutes": "00_dynammo_in_ten_minutes",
     "merging": "09_merging",
     "inside": "10_inside_a_merge",
+    "beyond": "12_beyond_the_paper",
 }
 
 

@@ -59,6 +59,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1
 LOOKS = {
     "dynammo": (0, "o", 0),
     "dynammo_unified_head": (9, "D", 2),
+    "dynammo_ridge": (2, "p", 4),
     "last_adapter": (1, "^", 3),
     "acl": (3, "s", 1),
     "frozen_features": (7, "v", 0),

@@ -84,6 +84,27 @@ def running_mean(mean: StateDict | None, newest: StateDict, count: int) -> dict[
     return merged
 
 
+def without_newest(mean: StateDict, newest: StateDict, count: int) -> dict[str, Tensor]:
+    """Mean of the first ``count - 1`` sets, from that of ``count`` and the newest of them.
+
+    The way back from :func:`running_mean`, up to rounding; so the old mean need not be stored.
+
+    Raises:
+        InputError: a count under 2, or sets of different layout.
+    """
+    if count < 2:
+        raise InputError(f"A mean of {count} set(s) has no earlier one.")
+    check_same_layout([mean, newest])
+    earlier = {}
+    for name, now in mean.items():
+        if now.is_floating_point():
+            back = (now.double() - newest[name].double()) / (count - 1)
+            earlier[name] = (now.double() + back).to(now.dtype)
+        else:
+            earlier[name] = now.clone()
+    return earlier
+
+
 def is_learned(name: str, tensor: Tensor) -> bool:
     """Whether an entry is learned by gradient, rather than measured (batch norm) or counted."""
     return tensor.is_floating_point() and "running_" not in name

@@ -46,6 +46,7 @@ COMPARING = (
     "inside",
     "merged_by",
     "merging_strategies",
+    "ridge_controls",
 )
 AROUND = ("report", "command", "notebooks", "student")
 

@@ -55,7 +55,8 @@ def comparable(settings: Settings, method: str = "") -> dict[str, Any]:
     for which_jobs in ("order_seeds", "train_seeds", "baseline_seeds", "studies", "study_seeds"):
         del values[which_jobs]
     del values["methods" if method else "network_learning_rate"]
-    return {key: value for key, value in values.items() if _owner(key) in ("", method)}
+    owners = ("", method) if method else ("", *adapter_methods(list(LEARNERS)))
+    return {key: value for key, value in values.items() if _owner(key) in owners}
 
 
 def _owner(setting: str) -> str:

@@ -120,6 +120,10 @@ class Settings:
     # RanPAC: M, the number of random features (the paper: 10000 with 768 features).
     ranpac_features: int = 2000
 
+    # DynaMMo with a ridge head: how stiff the map is that moves old statistics along, in units of
+    # the features' variance (0.1 and 1 did equally well on validation images).
+    dynammo_ridge_stiffness: float = 0.1
+
     # Learners to run, by name (dynammo.learners.LEARNERS).
     methods: tuple[str, ...] = (
         "frozen_features",
@@ -148,7 +152,8 @@ class Settings:
             "phantom_train phantom_val phantom_test adapter_epochs head_epochs memory_budget "
             "threads adapter_learning_rate head_learning_rate adapter_width network_learning_rate "
             "lwf_temperature wa_temperature der_temperature ewc_fisher_images ucir_negatives "
-            "ucir_scale podnet_scale podnet_proxies ranpac_features"
+            "ucir_scale podnet_scale podnet_proxies ranpac_features "
+            "dynammo_ridge_stiffness"
         )
         for name in positive.split():
             if getattr(self, name) <= 0:

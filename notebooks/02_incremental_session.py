@@ -63,6 +63,7 @@ head_epochs: int = 100
 head_learning_rate: float = 0.001
 head_milestones: list = [0.55, 0.8]
 memory_budget: int = 80  # exemplars in all, shared by the classes seen
+dynammo_ridge_stiffness: float = 0.1  # method "dynammo_ridge" only: see notebook 12
 
 methods: list = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
 threads: int = 1  # fixed, because it changes the order of float sums

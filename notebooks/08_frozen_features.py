@@ -109,9 +109,10 @@ under = note(settings, learner.stream)
 
 # %%
 if method == "ranpac":
-    sizes = torch.linalg.eigvalsh(learner.gram.double()).clamp(min=0)
-    used = (sizes / (sizes + learner.penalty)).sum().item()
-    rows = {"penalty": learner.penalty, "random features": len(sizes), "in use": round(used)}
+    gram = learner.gram.double()
+    ridge = gram + learner.penalty * torch.eye(len(gram))
+    used = torch.linalg.solve(ridge, gram).trace().item()  # the sum over eigenvalues, as above
+    rows = {"penalty": learner.penalty, "random features": len(gram), "in use": round(used)}
     shown = pd.Series(rows, name="RanPAC after the last session").to_frame()
 else:
     means, names = learner.network().head.means, learner.stream.class_names

@@ -222,6 +222,25 @@ def test_figures_draw_the_means():
     assert len(ax.get_legend().get_texts()) == 2
 
 
+def test_contenders_are_compared_seed_by_seed():
+    rows = [
+        (label, 0, seed, base + 0.01 * seed * slope, base)
+        for label, base, slope in (("ACL", 0.8, 1), ("ours", 0.9, 2))
+        for seed in (1, 2, 3)
+    ]
+    columns = ["label", "order_seed", "train_seed", "average_accuracy", "last_accuracy"]
+    table = pd.DataFrame(rows, columns=columns)
+    text = ablation_figures.contenders_finding(table, "ACL")
+    assert text == "Points over ACL on average: ours +12.0 ± 1.0 (3 seeds)"
+    figure = ablation_figures.contenders_figure(table, "ACL", "Title", "made up")
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["ours", "ACL"]  # the first on top
+    means = [
+        line.get_xdata()[0] for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1
+    ]
+    assert means == pytest.approx([94, 82])
+
+
 def test_a_table_without_its_columns_is_refused():
     with pytest.raises(InputError, match="lacks the column"):
         ablation_figures.merging_figure(merging_table().drop(columns="statistics"), "made up")

@@ -20,6 +20,7 @@ from dynammo.cost import (
 from dynammo.errors import InputError
 from dynammo.heads import UnifiedHead
 from dynammo.learners import ACL, LEARNERS, DynaMMo, FrozenFeatures, adapter_methods
+from dynammo.learners.dynammo_ridge import DynaMMoRidge
 from dynammo.settings import Settings
 
 RESNET = Settings(
@@ -60,6 +61,8 @@ def resnet18_macs(size: int) -> int:
 
 
 def head_parameters(kind, feature_size: int, sessions: int, classes: int) -> int:
+    if kind is DynaMMoRidge:
+        return feature_size * sessions * classes
     if kind.head_kind is UnifiedHead:
         return (feature_size + 1) * sessions * classes
     return (feature_size + 1) * sessions * (classes + 1)
@@ -67,6 +70,8 @@ def head_parameters(kind, feature_size: int, sessions: int, classes: int) -> int
 
 def head_macs(kind, feature_size: int, sessions: int, classes: int) -> int:
     parameters = head_parameters(kind, feature_size, sessions, classes)
+    if kind is DynaMMoRidge:  # no biases
+        return parameters
     return parameters // (feature_size + 1) * feature_size
 
 
@@ -226,9 +231,11 @@ def test_parameters_stored_and_used_by_formula(kind, sessions):
     }.get(kind.name, (min(sessions, 2), 1))
     head = head_parameters(kind, 512, sessions, 2)
     learner = outlined(kind, RESNET, sessions)
-    assert learner.stored_numbers() == backbone + kept * one_set + head
+    # The ridge head is solved from a mean and a count of each class and one scatter matrix.
+    statistics = (513 * 2 * sessions + 512 * 512) if kind is DynaMMoRidge else 0
+    assert learner.stored_numbers() == backbone + kept * one_set + head + statistics
     assert count_parameters(learner.network()) == backbone + run * one_set + head
-    trained = head + (0 if kind is FrozenFeatures else one_set)
+    trained = {FrozenFeatures: head, DynaMMoRidge: one_set}.get(kind, one_set + head)
     assert learner.trained_numbers() == trained
 
 

@@ -19,6 +19,7 @@ from dynammo.learners.adapter_chain import (
 from dynammo.learners.base import FAMILIES, Learner
 from dynammo.learners.der import DER
 from dynammo.learners.der_plus_plus import DERPlusPlus
+from dynammo.learners.dynammo_ridge import DynaMMoRidge
 from dynammo.learners.ewc import EWC
 from dynammo.learners.fine_tuning import FineTuning
 from dynammo.learners.icarl import ICaRL
@@ -53,6 +54,7 @@ LEARNERS: dict[str, type[Learner]] = {
         RanPAC,
         DynaMMo,
         DynaMMoUnifiedHead,
+        DynaMMoRidge,
         LastAdapter,
     )
 }

@@ -95,11 +95,19 @@ class RanPAC(FrozenFeatureLearner):
 def best_penalty(gram: Tensor, correlation: Tensor, hidden: Tensor, targets: Tensor) -> float:
     """The penalty of PENALTIES with the least squared error on [N, M] and targets [N, K].
 
-    One eigendecomposition serves all of them: (G + p I)^-1 = V (L + p)^-1 V'.
+    Each is solved for anew by Cholesky's decomposition, which is quick. One eigendecomposition
+    would serve all of them, but does not always converge where most eigenvalues are 0, which is so
+    as long as there are fewer images than features.
     """
-    values, vectors = torch.linalg.eigh(gram.double())
-    rotated, seen = vectors.T @ correlation.double(), hidden.double() @ vectors
-    errors = [
-        ((seen / (values.clamp(min=0) + p)) @ rotated - targets).square().mean() for p in PENALTIES
-    ]
-    return PENALTIES[int(torch.stack(errors).argmin())]
+    gram, correlation, hidden = gram.double(), correlation.double(), hidden.double()
+    eye = torch.eye(len(gram), dtype=torch.double, device=gram.device)
+    errors = []
+    for penalty in PENALTIES:
+        factor, failed = torch.linalg.cholesky_ex(gram + penalty * eye)
+        # Too small to make up for rounding in the sums; a larger one follows.
+        if failed:
+            errors.append(float("inf"))
+            continue
+        weight = torch.cholesky_solve(correlation, factor)
+        errors.append((hidden @ weight - targets).square().mean().item())
+    return PENALTIES[errors.index(min(errors))]

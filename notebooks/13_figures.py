@@ -13,7 +13,7 @@
 # ---
 
 # %% [markdown]
-# # 12 · The figures
+# # 13 · The figures
 #
 # **What you will see.** Every figure of a run: what is kept and what is forgotten, session after
 # session, and what each method costs. Each picture is saved as PNG and SVG with its numbers as csv.
@@ -220,4 +220,4 @@ sorted(path.name for path in figures.glob("*.csv"))
 # * A. Chaudhry et al., *Riemannian Walk for Incremental Learning*, ECCV 2018 (forgetting).
 # * D. Lopez-Paz, M. Ranzato, *Gradient Episodic Memory*, NeurIPS 2017 (backward transfer).
 #
-# **Before:** [ablations](11_ablations.ipynb)
+# **Before:** [beyond the paper](12_beyond_the_paper.ipynb)

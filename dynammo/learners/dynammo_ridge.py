@@ -1,0 +1,167 @@
+"""Beyond the paper: DynaMMo's merged adapters under a ridge head that remembers every image."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dynammo.learners.adapter_chain import DynaMMo
+from dynammo.learners.ranpac import best_penalty, ridge_weights
+from dynammo.merging import StateDict, without_newest
+from dynammo.training import extract_features, generator_for
+
+
+class ClassStatistics(nn.Module):
+    """Mean of each class and the scatter of all within theirs: what a ridge regression needs.
+
+    Kept apart from each other, unlike in RanPAC's sums, so that both can follow the features when
+    those move.
+    """
+
+    def __init__(self, feature_size: int, classes: int = 0) -> None:
+        super().__init__()
+        kind = {"dtype": torch.double}
+        self.register_buffer("means", torch.zeros(classes, feature_size, **kind))
+        self.register_buffer("counts", torch.zeros(classes, **kind))
+        self.register_buffer("scatter", torch.zeros(feature_size, feature_size, **kind))
+
+    def with_images(self, features: Tensor, labels: Tensor) -> ClassStatistics:
+        """Statistics with new classes added, from features [N, D] with labels [N]."""
+        result = ClassStatistics(features.shape[1])
+        result.to(features.device)
+        new = labels.unique()  # sorted, and classes arrive in the order of their labels
+        means, counts = [self.means], [self.counts]
+        result.scatter = self.scatter.clone()
+        for label in new:
+            own = features[labels == label].double()
+            mean = own.mean(dim=0, keepdim=True)
+            result.scatter += (own - mean).T @ (own - mean)
+            means.append(mean)
+            counts.append(torch.full((1,), float(len(own)), device=mean.device).double())
+        result.means, result.counts = torch.cat(means), torch.cat(counts)
+        return result
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """G = sum of f' f, [D, D], and C = sum of f' e_y, [D, K], over all images ever seen."""
+        weighted = self.means.T * self.counts
+        return self.scatter + weighted @ self.means, weighted
+
+    def move(self, old: Tensor, new: Tensor, stiffness: float) -> None:
+        """Follow the features of old classes from where they were to where they are.
+
+        An affine map f -> f + (f - m) A + b is fitted by ridge regression to images whose features
+        [N, D] are known before (``old``) and after (``new``), and applied to the means and to the
+        scatter. The ridge pulls towards "no change but a shift"; ``stiffness`` is its penalty, in
+        units of the mean variance of the features times N.
+        """
+        old, new = old.double(), new.double()
+        centre, moved = old.mean(dim=0), new - old
+        shift = moved.mean(dim=0)
+        x = old - centre
+        gram = x.T @ x
+        penalty = stiffness * gram.diagonal().mean()
+        eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        change = torch.linalg.solve(gram + penalty * eye, x.T @ (moved - shift))
+        self.means = self.means + (self.means - centre) @ change + shift
+        self.scatter = (eye + change).T @ self.scatter @ (eye + change)
+
+
+class RidgeOnMerged(nn.Module):
+    """Linear scores from ridge regression, with the statistics they were solved from."""
+
+    def __init__(self, feature_size: int, classes: int = 0) -> None:
+        super().__init__()
+        self.statistics = ClassStatistics(feature_size, classes)
+        self.weight = nn.Parameter(torch.zeros(feature_size, classes), requires_grad=False)
+        self.register_buffer("penalty", torch.ones((), dtype=torch.double))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features [N, 1, D] to scores [N, K]."""
+        return features.flatten(1) @ self.weight
+
+
+class DynaMMoRidge(DynaMMo):
+    """One pass through the merged adapters, and a head solved from statistics of **all** images.
+
+    Ours, not the paper's. DynaMMo tunes its heads on the memory, a few images a class; RanPAC
+    (arXiv 2307.02251) solves its head from sums over every image ever seen, which is only possible
+    because its features never move. Merged features do move, by less and less: W_t differs from
+    W_{t-1} by a t-th of (theta_t - W_{t-1}). So the statistics of old classes are moved along, by a
+    linear map fitted to images that are at hand and whose features are known under both sets: the
+    session's own and the memory's. (Drift correction by a map between feature spaces: Yu et al.
+    2020, arXiv 2004.00440, for class means; Gomez-Villa et al. 2024, arXiv 2407.08536.)
+
+    Storage stays constant but for one mean a class. The penalty is chosen as in RanPAC, on a
+    held-out fifth of the newest session's training images.
+    """
+
+    name = "dynammo_ridge"
+    title = "DynaMMo, ridge head"
+    trains = "one adapter set; the head is solved"
+    head_kind = RidgeOnMerged
+    follows_drift = True
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Move the statistics to the newly merged features, add the session's, solve the head."""
+        chain, stream, device = self.chain, self.stream, self.device
+        positions = stream.indices("train", chain.session)
+        labels = torch.as_tensor(stream.train.labels[positions], device=device)
+        statistics = self.head.statistics.to(device)
+        with torch.no_grad():
+            features = self._features(self.adapter_sets()[0], positions)
+            if chain.session > 1 and self.follows_drift:
+                memory = chain.memory.all_positions()
+                old = memory[stream.train.labels[memory] < stream.classes(chain.session)[0]]
+                was = [self._features(self.set_before(), where) for where in (positions, old)]
+                now = [features, self._features(self.adapter_sets()[0], old)]
+                stiffness = chain.settings.dynammo_ridge_stiffness
+                statistics.move(torch.cat(was), torch.cat(now), stiffness)
+            self.head = self._solved(statistics, features, labels)
+        return []
+
+    def set_before(self) -> StateDict:
+        """The set that ran before the newest session, from what is stored."""
+        chain = self.chain
+        return without_newest(chain.merged_state, chain.adapter_states[-1], chain.session)
+
+    def _features(self, state: StateDict | None, positions: np.ndarray) -> Tensor:
+        images = self.stream.train.images[positions]
+        return extract_features(self.chain.network(state), self.backbone, images)
+
+    def _solved(
+        self, statistics: ClassStatistics, features: Tensor, labels: Tensor
+    ) -> RidgeOnMerged:
+        classes = self.stream.classes_seen(self.session)
+        head = RidgeOnMerged(features.shape[1], classes).to(self.device)
+        head.statistics, head.penalty = statistics.with_images(features, labels), self.head.penalty
+        generator = generator_for("held out", *self.seeds, self.session)
+        order = torch.randperm(len(labels), generator=generator).to(self.device)
+        held, kept = order.split([len(labels) // 5, len(labels) - len(labels) // 5])
+        # Every class needs an image to be fitted to, or its place among the others would be empty.
+        if len(held) and len(labels[kept].unique()) == len(labels.unique()):
+            sums = statistics.with_images(features[kept], labels[kept]).sums()
+            targets = F.one_hot(labels[held], classes).double()
+            penalty = best_penalty(*sums, features[held], targets)
+            head.penalty = torch.tensor(penalty, dtype=torch.double, device=self.device)
+        head.weight.copy_(ridge_weights(*head.statistics.sums(), float(head.penalty)))
+        return head
+
+    @property
+    def knows_others(self) -> bool:
+        """One head for all classes."""
+        return False
+
+    def trained_numbers(self) -> int:
+        """One adapter set in step 1; the head is solved."""
+        return self._one_set()
+
+    def stored_numbers(self) -> int:
+        """Backbone, head and sets, and the statistics: means, counts and scatter."""
+        return super().stored_numbers() + sum(x.numel() for x in self.head.statistics.buffers())
+
+    def outline(self) -> None:
+        """Give the head the shape it has after the chain's newest session, with any weights."""
+        classes = self.stream.classes_seen(self.session) if self.session else 0
+        self.head = RidgeOnMerged(self.backbone.feature_size, classes).to(self.device)
