@@ -23,8 +23,8 @@
 # last adapter keep most of every session. DynaMMo takes 4.0 times fewer multiply-accumulates than
 # ACL.
 #
-# **Takes** about three minutes on one core. Everything is drawn and computed here; nothing is downloaded and
-# nothing needs to have been run before.
+# **Takes** about three minutes on one core. Everything is drawn and computed here; nothing is
+# downloaded and nothing needs to have been run before.
 
 # %% [markdown]
 # ## Parameters

@@ -19,9 +19,9 @@
 # norm's statistics, over the same tuned sets: nothing but heads is trained here, so all differences
 # are those of merging. Among them the uncomfortable control, the last set alone.
 #
-# **Expected.** With the default run, the tiny `smoke`, all ways give the same to within a point: one
-# epoch of tuning hardly moves the sets, and its accuracies mean nothing. To see differences, study
-# the demo's sets: `run_folder = "../runs/demo"`, `figures_folder = "../figures/demo"`.
+# **Expected.** With the default run, the tiny `smoke`, all ways give the same to within a point:
+# one epoch of tuning hardly moves the sets, and its accuracies mean nothing. To see differences,
+# study the demo's sets: `run_folder = "../runs/demo"`, `figures_folder = "../figures/demo"`.
 #
 # **Takes** about a minute on one core with the default run; if that run is not there yet, it is
 # made first (two minutes).
