@@ -20,8 +20,9 @@
 # of it is worth; and how far it comes against ACL, which takes a pass for every session.
 #
 # **Expected.** On real blood cells (eight classes in four sessions, 100 images a class, three
-# seeds, test images) 90.6 ± 0.3 % average accuracy, ACL 88.6 ± 0.2 %, DynaMMo 86.6 ± 0.2 %. The default run is the tiny `smoke`, whose accuracies mean nothing: set `run_folder =
-# "../runs/demo"` and `figures_folder = "../figures/demo"` to study the demo's sets.
+# seeds, test images) 90.6 ± 0.3 % average accuracy, ACL 88.6 ± 0.2 %, DynaMMo 86.6 ± 0.2 %. The
+# default run is the tiny `smoke`, whose accuracies mean nothing: to study the demo's sets, set
+# `run_folder = "../runs/demo"` and `figures_folder = "../figures/demo"`.
 #
 # **Takes** about a minute on one core with the default run; if that run is not there yet, it is
 # made first (two minutes).
