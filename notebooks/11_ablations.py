@@ -41,7 +41,7 @@ title: str = ""  # ... and what it is called
 run_folder: str = "../runs/smoke"  # the run that is compared with
 figures_folder: str = "../figures/smoke"  # where picture and numbers go
 seeds: int = 1  # how many of the run's training seeds; 0: all
-methods: list = ["acl", "dynammo", "last_adapter"]  # any on adapters
+methods: list = ["acl", "dynammo", "last_adapter"]  # which to show, of the run's on adapters
 
 # %%
 # %matplotlib inline
@@ -51,11 +51,13 @@ import pandas as pd
 
 from dynammo import ablation_figures, ablations, looks, runs
 from dynammo.command import make_if_missing
+from dynammo.learners import adapter_methods
 from dynammo.provenance import note, provenance
 
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
-settings = runs.settings_of(run).with_changes({"methods": methods})
+settings = runs.settings_of(run)
+settings = settings.with_changes({"methods": adapter_methods(settings.methods)})
 if seeds:
     settings = settings.with_changes({"train_seeds": settings.train_seeds[:seeds]})
 data = runs.load_stream(settings, settings.order_seeds[0], run)
@@ -79,7 +81,7 @@ pd.Series({label: str(changes) for label, changes in variants.items()}, name=tit
 # * **backbone**: how much of it all is owed to ImageNet.
 
 # %%
-sessions = ablations.vary(run, settings, variants)
+sessions = ablations.vary(run, settings, variants).query("method in @methods")
 
 # %%
 figure = ablation_figures.variants_figure(sessions, title, note=note(settings, data))

@@ -69,7 +69,7 @@ def test_every_way_of_merging_makes_a_set_that_runs(run, settings):
     chain, _ = sessions.restore_chain(run, settings, 0, 1)
     layout = chain.merged_state
     for strategy in STRATEGIES:
-        for choice in STATISTICS:
+        for choice in STATISTICS if strategy == "TIES" else STATISTICS[:1]:
             learner = MergedBy(chain, strategy, choice)
             if strategy == "Fisher":
                 learner.importances = [

@@ -205,11 +205,12 @@ def test_own_npz_runs_from_file_to_figures(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--profile", "huge"], "Unknown profile 'huge': choose one of demo, smoke"),
+        (["--profile", "huge"], "Unknown profile 'huge': choose one of ablations, demo, smoke"),
         (["--stream", "bloodmnst"], "Did you mean bloodmnist"),
         (["--stream", "nowhere/cells.npz"], "There is no nowhere/cells.npz"),
         (["--classes-per-session", "9"], "8 classes"),
         (["--set", "adapter_epoch=3"], "did you mean 'adapter_epochs'"),
+        (["--set", "studies=['merge']"], "Unknown study 'merge': choose from ten_minutes, merging"),
         (["--methods", "dynamo"], "Unknown method 'dynamo'"),
         (["--set", "adapter_stages=['layer1']"], "has no stage 'layer1'"),
         (["--set", "memory_budget=7"], "memory of 7 images"),
