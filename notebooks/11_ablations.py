@@ -61,6 +61,8 @@ settings = settings.with_changes({"methods": adapter_methods(settings.methods)})
 if seeds:
     settings = settings.with_changes({"train_seeds": settings.train_seeds[:seeds]})
 data = runs.load_stream(settings, settings.order_seeds[0], run)
+
+# %%
 name = ablation or "own"
 if not variants:
     title, variants = ablations.ablation(ablation, settings, data.number_of_classes)
