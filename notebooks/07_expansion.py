@@ -21,7 +21,7 @@
 # **Expected.** Mean of the accuracy column of the last table, with the default parameters:
 # DER EXPECTED_der. After four sessions an image takes four times the MMACs of one (counted).
 #
-# **Takes** about `TAKES` minutes on one core with the default parameters.
+# **Takes** about four minutes on one core with the default parameters.
 
 # %% [markdown]
 # ## Parameters
