@@ -183,6 +183,7 @@ def test_a_killed_run_ends_with_the_same_weights_as_one_in_a_single_process(smok
         assert (chains[0] / name).read_bytes() == (chains[1] / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_own_npz_runs_from_file_to_figures(tmp_path):
     generator = np.random.default_rng(0)
     arrays = {}
