@@ -46,8 +46,8 @@ class Adapter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, c, H, W] to [N, c, H, W]."""
-        out = torch.relu(self.bn1(self.conv(x)))
-        out = torch.relu(self.bn2(self.conv_transposed(out)))
+        out = torch.relu_(self.bn1(self.conv(x)))
+        out = torch.relu_(self.bn2(self.conv_transposed(out)))
         return x + self.alpha * out
 
 

@@ -10,6 +10,7 @@ networks are written out, and the tests compare them with independent implementa
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynammo.errors import InputError
+from dynammo.folding import fold_batch_norm
 
 
 class BasicBlock(nn.Module):
@@ -100,11 +102,13 @@ class InvertedBottleneck(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expand: int):
         super().__init__()
         hidden = channels_in * expand
-        widen = [*_conv_bn(channels_in, hidden, 1, 1, 1), nn.ReLU6()] if expand > 1 else []
+        widen = (
+            [*_conv_bn(channels_in, hidden, 1, 1, 1), nn.ReLU6(inplace=True)] if expand > 1 else []
+        )
         self.layers = nn.Sequential(
             *widen,
             *_conv_bn(hidden, hidden, kernel, stride, hidden),
-            nn.ReLU6(),
+            nn.ReLU6(inplace=True),
             *_conv_bn(hidden, channels_out, 1, 1, 1),
         )
         self.residual = stride == 1 and channels_in == channels_out
@@ -134,7 +138,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self, number_of_classes: int = 1000) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*_conv_bn(3, 32, 3, 2, 1), nn.ReLU6())
+        self.stem = nn.Sequential(*_conv_bn(3, 32, 3, 2, 1), nn.ReLU6(inplace=True))
         channels = 32
         for i, (repeats, kernel, stride, expand, channels_out) in enumerate(self.STAGES, start=1):
             blocks = []
@@ -146,7 +150,7 @@ class EfficientNetLite0(nn.Module):
                 )
                 channels = channels_out
             setattr(self, f"stage{i}", nn.Sequential(*blocks))
-        self.top = nn.Sequential(*_conv_bn(channels, 1280, 1, 1, 1), nn.ReLU6())
+        self.top = nn.Sequential(*_conv_bn(channels, 1280, 1, 1, 1), nn.ReLU6(inplace=True))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(1280, number_of_classes)
 
@@ -180,11 +184,23 @@ class Backbone(nn.Module):
     ``network`` maps [N, 3, H, W] to [N, feature_size]: replace a classifier's last layer by
     ``nn.Identity()`` and any CNN will do. Weights do not receive gradients and batch norm
     statistics never move, whatever mode the surrounding module is put in.
+
+    Args:
+        folded: the same function without batch norm (:mod:`dynammo.folding`), which is run instead.
     """
 
-    def __init__(self, name: str, network: nn.Module, recipe: Recipe, pretrained: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        recipe: Recipe,
+        pretrained: bool,
+        folded: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.name = name
+        self._trainable = (network,)  # in a tuple, so that it is none of this module's own
+        network = network if folded is None else folded
         self.network = network.requires_grad_(False).to(memory_format=torch.channels_last)
         self.stages = recipe.stages
         self.adapter_stages = recipe.adapter_stages
@@ -199,6 +215,11 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> Backbone:
         """Stay in evaluation mode: a frozen network must not update its batch norm statistics."""
         return super().train(False)
+
+    def trainable_network(self) -> nn.Module:
+        """A copy of the network for methods that change it, batch norm and all."""
+        network = copy.deepcopy(self._trainable[0]).requires_grad_(True)
+        return network.to(self.mean.device, memory_format=torch.channels_last)
 
     def normalise(self, images: np.ndarray | Tensor) -> Tensor:
         """Turn uint8 images [N, H, W, 3] into the network's float input [N, 3, H, W]."""
@@ -300,4 +321,4 @@ def make_backbone(name: str, weights: str = "imagenet", seed: int = 0) -> Backbo
         if weights == "imagenet":
             network.load_state_dict(recipe.load_weights())
     network.fc = nn.Identity()
-    return Backbone(name, network, recipe, pretrained=weights == "imagenet")
+    return Backbone(name, network, recipe, weights == "imagenet", fold_batch_norm(network))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dynammo.backbones import make_backbone
+from dynammo.backbones import Backbone, make_backbone
 from dynammo.chain import Chain
 from dynammo.data import Split
 from dynammo.errors import InputError
@@ -118,12 +118,18 @@ def latency(network: nn.Module, image_size: int, batch: int = 1, repeats: int = 
     return float(np.median(seconds[2:]))
 
 
+def _empty_backbone(settings: Settings, device: str) -> Backbone:
+    with torch.device(device):
+        return make_backbone(settings.backbone, "random")
+
+
 def outline_learner(
     method: str,
     settings: Settings,
     classes_per_session: Sequence[int],
     image_size: int,
     device: str = "meta",
+    backbone: Backbone | None = None,
 ) -> Learner:
     """A learner with the shape that some learned sessions leave but nothing learned.
 
@@ -132,9 +138,9 @@ def outline_learner(
 
     Args:
         classes_per_session: how many classes each session brought; its length is T.
+        backbone: that of the settings, on the device, if it is there already.
     """
-    with torch.device(device):
-        backbone = make_backbone(settings.backbone, "random")
+    backbone = backbone or _empty_backbone(settings, device)
     empty = Split(np.zeros((1, image_size, image_size, 3), np.uint8), np.zeros(1, np.int64))
     ends = np.cumsum([0, *classes_per_session])
     stream = Stream(
@@ -194,8 +200,10 @@ def cost_growth(
     the meta device.
     """
     rows = []
+    backbone = _empty_backbone(settings, "meta")
     for count, method in itertools.product(sessions, methods):
-        learner = outline_learner(method, settings, [classes_per_session] * count, image_size)
+        brought = [classes_per_session] * count
+        learner = outline_learner(method, settings, brought, image_size, backbone=backbone)
         images = settings.memory_budget if learner.remembers else 0
         row = {"sessions": count, "method": method} | count_cost(learner)
         row["memory_bytes"] = 4 * row["parameters_stored"] + images * 3 * image_size**2

@@ -17,7 +17,7 @@ from dynammo.adapters import AdaptedNetwork
 from dynammo.backbones import Backbone
 from dynammo.settings import Settings
 
-EVALUATION_BATCH = 128
+EVALUATION_BATCH = 64
 
 
 def seed_for(purpose: str, *numbers: int) -> int:

@@ -109,11 +109,10 @@ def test_resnet18_equals_a_computation_from_its_weights_alone(size):
 
 
 def test_the_backbone_is_the_network_without_its_classifier():
-    network = shake(ResNet18(), seed=2)
     backbone = make_backbone("resnet18", "random")
-    backbone.network.load_state_dict(
-        {k: v for k, v in network.state_dict().items() if not k.startswith("fc.")}
-    )
+    network = ResNet18().eval()
+    weights = backbone.trainable_network().state_dict()
+    network.load_state_dict(weights, strict=False)
     x = random_images(2, 64)
     with torch.no_grad():
         features = backbone(x)
@@ -131,10 +130,13 @@ def test_efficientnet_lite0_equals_the_package_it_was_released_in(size, pretrain
     x = random_images(2, size, seed=size).double()
     with torch.no_grad():
         expected = reference.double().extract_features(x).mean(dim=(2, 3))
-        features = copy.deepcopy(pretrained).double()(x) / pretrained.feature_scale
+        features = pretrained.trainable_network().eval().double()(x)
+        folded = copy.deepcopy(pretrained).double()(x) / pretrained.feature_scale
     assert features.shape == (2, pretrained.feature_size) == (2, 1280)
     assert expected.std() > 0.1  # not all nought, which anything would equal
     torch.testing.assert_close(features, expected, rtol=0, atol=1e-9)
+    # Batch norm was folded in single precision.
+    torch.testing.assert_close(folded, expected, rtol=0, atol=2e-5)
 
 
 def test_efficientnet_lite0s_logits_equal_the_packages():
@@ -280,8 +282,16 @@ def test_resnet18s_weights_are_taken_from_the_users_folder(monkeypatch, tmp_path
     monkeypatch.setenv("DYNAMMO_WEIGHTS", str(tmp_path))
     backbone = make_backbone("resnet18", "imagenet")
     assert backbone.pretrained
-    for key, value in backbone.network.state_dict().items():
+    for key, value in backbone.trainable_network().state_dict().items():
         assert torch.equal(value, weights[key]), key
+    x = random_images(2, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            backbone(x).double() @ weights["fc.weight"].T.double() + weights["fc.bias"],
+            resnet18_by_hand(weights, x),
+            rtol=1e-4,
+            atol=1e-4,
+        )
 
 
 def test_weights_of_another_network_are_refused(monkeypatch, tmp_path):

@@ -44,7 +44,7 @@ class Extractor(nn.Module):
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        self.network = copy.deepcopy(backbone.network).requires_grad_(True)
+        self.network = backbone.trainable_network()
         self.scale = backbone.feature_scale
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
