@@ -222,7 +222,7 @@ def replay(
             data = getattr(chain.stream, split)
             for label, learner in learners.items():
                 learner.learn_session(progress=False)
-                scores, _ = learner.judge(data.images[seen])
+                scores, _ = learner.judge_split(split, seen)
                 predicted = scores.argmax(dim=1).cpu().numpy()
                 row = metrics.accuracy_row(
                     data.labels[seen], predicted, chain.stream.session_of_class, session

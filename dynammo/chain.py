@@ -7,7 +7,7 @@ between learners a paired one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ class Chain(Study):
     merged_state: StateDict | None = None  # W_t, the running mean of adapter_states
     auxiliary: nn.Linear | None = None  # the newest session's head, |C_t| + 1 outputs
     memory: ExemplarMemory | None = None
+    _kept: dict = field(default_factory=dict, repr=False, compare=False)  # see `features`
 
     def adapters(self, state: StateDict | None) -> AdapterSet:
         """Build an adapter set that holds ``state``; None gives a fresh one."""
@@ -62,6 +63,25 @@ class Chain(Study):
         """Backbone with the adapters ``state``, in evaluation mode; None is the backbone alone."""
         adapters = None if state is None else self.adapters(state)
         return AdaptedNetwork(self.backbone, adapters).eval()
+
+    def features(
+        self, state: StateDict | None, split: str, positions: np.ndarray, *, flip: bool = False
+    ) -> Tensor:
+        """Features [N, D] of images of a split under one set, or under the backbone alone.
+
+        Those of the sets that several learners run (none, the merged, the newest) are kept until
+        the session ends: one pass for all of them. ACL's older sets are its own, so what is kept
+        does not grow with the sessions.
+        """
+        shared = (None, self.merged_state, self.adapter_states[-1] if self.session else None)
+        key = (id(state), split, flip, positions.tobytes())
+        if key in self._kept:
+            return self._kept[key][1]
+        images = getattr(self.stream, split).images[positions]
+        found = extract_features(self.network(state), self.backbone, images, flip=flip)
+        if any(state is one for one in shared):
+            self._kept[key] = state, found  # with the set, so that no other can get its id
+        return found
 
     def training_positions(self, session: int) -> np.ndarray:
         """Positions in the training split that a session may see: its own images, the memory.
@@ -114,22 +134,23 @@ class Chain(Study):
             progress=progress,
         )
         self.session = session
+        self._kept.clear()
         self.adapter_states = (*self.adapter_states, _contiguous(adapters.state_dict()))
         self.auxiliary = head.requires_grad_(False)
         return losses
 
     def merge(self) -> None:
-        """Step 2: W_t, the mean of all adapter sets, kept as a running mean."""
-        self.merged_state = running_mean(self.merged_state, self.adapter_states[-1], self.session)
+        """Step 2: W_t, the mean of all adapter sets, kept as a running mean; one is its own."""
+        newest = self.adapter_states[-1]
+        if self.session == 1:
+            self.merged_state = newest
+        else:
+            self.merged_state = running_mean(self.merged_state, newest, self.session)
 
     def choose_exemplars(self) -> None:
         """Step 3: herd the session's exemplars on the features of theta_t, shrink the old ones."""
         positions = self.stream.indices("train", self.session)
-        features = extract_features(
-            self.network(self.adapter_states[-1]),
-            self.backbone,
-            self.stream.train.images[positions],
-        )
+        features = self.features(self.adapter_states[-1], "train", positions)
         memory = self.memory or ExemplarMemory(self.settings.memory_budget)
         self.memory = memory.with_session(
             self.stream.classes(self.session),
@@ -149,6 +170,7 @@ class Chain(Study):
         """Take up the state saved by sessions 1..t, given their folders in that order."""
         device = str(self.device)
         self.session = len(folders)
+        self._kept.clear()
         self.adapter_states = tuple(
             load_file(folder / "adapters.safetensors", device=device) for folder in folders
         )

@@ -50,8 +50,11 @@ def load_stream(settings: Settings, order_seed: int, run: Path | None = None) ->
     )
 
 
-def settings_of(run: Path) -> Settings:
+def settings_of(run: Path, seeds: int = 0) -> Settings:
     """Resolved settings of a run, as ``run_all.sh`` wrote them.
+
+    Args:
+        seeds: with how many of its training seeds, from the first; 0 means all.
 
     Raises:
         InputError: there is no such run.
@@ -59,7 +62,8 @@ def settings_of(run: Path) -> Settings:
     path = run / "settings.json"
     if not path.exists():
         raise InputError(f"There is no run in {run}: make one with ./run_all.sh, or name another.")
-    return Settings().with_changes(json.loads(path.read_text()))
+    settings = Settings().with_changes(json.loads(path.read_text()))
+    return settings.with_changes({"train_seeds": settings.train_seeds[: seeds or None]})
 
 
 def record_stream(run: Path, settings: Settings, stream: Stream) -> None:

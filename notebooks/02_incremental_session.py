@@ -199,8 +199,9 @@ pd.DataFrame(
 
 # %% [markdown]
 # ## What it cost
-# Step 1 is done once for all methods with adapters, so its time is theirs in common. The peak is
-# the memory of the whole process, with Python, torch and the images.
+# Step 1 is done once for all methods with adapters, so its time is theirs in common. A pass through
+# the same network, too, is computed once and counted for the first method that asked for it. The
+# peak is the memory of the whole process, with Python, torch and the images.
 
 # %%
 pd.DataFrame(meter.rows).set_index(["method", "part"]).round(1)

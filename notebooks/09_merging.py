@@ -48,9 +48,7 @@ from dynammo.provenance import note, provenance
 
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
-settings = runs.settings_of(run)
-if seeds:
-    settings = settings.with_changes({"train_seeds": settings.train_seeds[:seeds]})
+settings = runs.settings_of(run, seeds)
 data = runs.load_stream(settings, settings.order_seeds[0], run)
 
 # %% [markdown]

@@ -99,10 +99,11 @@ class AdapterLearner(Learner):
         if chain.session == 1:
             return []
         positions = chain.memory.all_positions()
+        mirrored = (self.passes("train", positions, flip=flip) for flip in (False, True))
         fit_head(
             list(self.head.parameters()),
             self.head.loss,
-            both_flips(self.network().passes, self.backbone, self.stream.train.images[positions]),
+            torch.stack(list(mirrored)),
             chain.stream.train.labels[positions],
             chain.settings,
             generator_for("head", *chain.seeds, chain.session),
@@ -114,10 +115,24 @@ class AdapterLearner(Learner):
         """Features [N, P, D] of uint8 images [N, H, W, 3]."""
         return in_batches(self.network().features, self.backbone, images)
 
-    @torch.no_grad()
+    def passes(self, split: str, positions: np.ndarray, *, flip: bool = False) -> Tensor:
+        """Features [N, P, D] of images of a split, in passes shared with the chain's others."""
+        return torch.stack(
+            [self.chain.features(x, split, positions, flip=flip) for x in self.adapter_sets()],
+            dim=1,
+        )
+
     def judge(self, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Scores [N, K], and the heads' "others" [N, t] where each session has a head."""
-        features = self.features(images)
+        return self.read(self.features(images))
+
+    def judge_split(self, split: str, positions: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """The same for images of the stream, by their positions in a split."""
+        return self.read(self.passes(split, positions))
+
+    @torch.no_grad()
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scores and "others" from features [N, P, D]."""
         others = self.head.others(features) if self.knows_others else None
         return self.head(features), others
 

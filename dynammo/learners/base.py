@@ -91,6 +91,10 @@ class Learner:
         """Scores [N, K] of uint8 images [N, H, W, 3], and "others" [N, t] of task heads or None."""
         return in_batches(self.network().eval(), self.backbone, images), None
 
+    def judge_split(self, split: str, positions: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """The same for images of the stream, by their positions in a split."""
+        return self.judge(getattr(self.stream, split).images[positions])
+
 
 def count_parameters(*modules: nn.Module) -> int:
     """Number of distinct parameters in some modules; a shared backbone counts once."""

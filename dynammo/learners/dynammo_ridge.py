@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from dynammo.learners.adapter_chain import DynaMMo
 from dynammo.learners.ranpac import best_penalty, ridge_weights
 from dynammo.merging import StateDict, without_newest
-from dynammo.training import extract_features, generator_for
+from dynammo.training import generator_for
 
 
 class ClassStatistics(nn.Module):
@@ -108,14 +107,15 @@ class DynaMMoRidge(DynaMMo):
         chain, stream, device = self.chain, self.stream, self.device
         positions = stream.indices("train", chain.session)
         labels = torch.as_tensor(stream.train.labels[positions], device=device)
-        statistics = self.head.statistics.to(device)
+        statistics, running = self.head.statistics.to(device), self.adapter_sets()[0]
         with torch.no_grad():
-            features = self._features(self.adapter_sets()[0], positions)
+            features = chain.features(running, "train", positions)
             if chain.session > 1 and self.follows_drift:
                 memory = chain.memory.all_positions()
                 old = memory[stream.train.labels[memory] < stream.classes(chain.session)[0]]
-                was = [self._features(self.set_before(), where) for where in (positions, old)]
-                now = [features, self._features(self.adapter_sets()[0], old)]
+                before = self.set_before()
+                was = [chain.features(before, "train", where) for where in (positions, old)]
+                now = [features, chain.features(running, "train", old)]
                 stiffness = chain.settings.dynammo_ridge_stiffness
                 statistics.move(torch.cat(was), torch.cat(now), stiffness)
             self.head = self._solved(statistics, features, labels)
@@ -125,10 +125,6 @@ class DynaMMoRidge(DynaMMo):
         """The set that ran before the newest session, from what is stored."""
         chain = self.chain
         return without_newest(chain.merged_state, chain.adapter_states[-1], chain.session)
-
-    def _features(self, state: StateDict | None, positions: np.ndarray) -> Tensor:
-        images = self.stream.train.images[positions]
-        return extract_features(self.chain.network(state), self.backbone, images)
 
     def _solved(
         self, statistics: ClassStatistics, features: Tensor, labels: Tensor

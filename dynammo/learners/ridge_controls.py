@@ -61,7 +61,7 @@ class RidgeOracle(DynaMMoRidge):
             self.head.statistics = ClassStatistics(self.backbone.feature_size).to(self.device)
             if chain.session > 1:
                 positions = self.stream.indices("train", range(1, chain.session))
-                features = self._features(self.adapter_sets()[0], positions)
+                features = chain.features(self.adapter_sets()[0], "train", positions)
                 labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
                 self.head.statistics = self.head.statistics.with_images(features, labels)
         return super().learn_session(progress=progress)
