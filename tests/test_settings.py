@@ -36,10 +36,10 @@ def test_the_profiles_are_the_toml_files_and_include_demo_and_smoke():
     assert {"demo", "smoke"} <= set(profile_names())
 
 
-def test_the_demo_profile_is_the_defaults_and_a_choice_of_methods():
+def test_the_demo_profile_is_the_defaults_with_fewer_images_and_a_choice_of_methods():
     demo, default = load_profile("demo").as_dict(), Settings().as_dict()
     changed = {name for name in demo if demo[name] != default[name]}
-    assert changed == {"methods", "baseline_seeds"}
+    assert changed == {"methods", "baseline_seeds", "phantom_train"}
 
 
 def test_a_profile_changes_what_it_says(monkeypatch, tmp_path):
