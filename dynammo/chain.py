@@ -19,6 +19,7 @@ from dynammo.adapters import AdaptedNetwork, AdapterSet, make_adapters
 from dynammo.heads import session_targets
 from dynammo.memory import ExemplarMemory
 from dynammo.merging import StateDict, running_mean
+from dynammo.pooled_stages import PooledStages
 from dynammo.study import Study
 from dynammo.training import (
     extract_features,
@@ -59,26 +60,39 @@ class Chain(Study):
             adapters.load_state_dict(state)
         return adapters.requires_grad_(False)
 
-    def network(self, state: StateDict | None) -> AdaptedNetwork:
-        """Backbone with the adapters ``state``, in evaluation mode; None is the backbone alone."""
+    def network(
+        self, state: StateDict | None, *, stages: bool = False
+    ) -> AdaptedNetwork | PooledStages:
+        """Backbone with the adapters ``state``, in evaluation mode; None is the backbone alone.
+
+        With ``stages``, its features have the means of later stages' maps beside them.
+        """
         adapters = None if state is None else self.adapters(state)
-        return AdaptedNetwork(self.backbone, adapters).eval()
+        network = AdaptedNetwork(self.backbone, adapters).eval()
+        return PooledStages(network).eval() if stages else network
 
     def features(
-        self, state: StateDict | None, split: str, positions: np.ndarray, *, flip: bool = False
+        self,
+        state: StateDict | None,
+        split: str,
+        positions: np.ndarray,
+        *,
+        flip: bool = False,
+        stages: bool = False,
     ) -> Tensor:
-        """Features [N, D] of images of a split under one set, or under the backbone alone.
+        """Features [N, D] of images of a split, all mirrored with ``flip``, under :meth:`network`.
 
         Those of the sets that several learners run (none, the merged, the newest) are kept until
         the session ends: one pass for all of them. ACL's older sets are its own, so what is kept
         does not grow with the sessions.
         """
         shared = (None, self.merged_state, self.adapter_states[-1] if self.session else None)
-        key = (id(state), split, flip, positions.tobytes())
+        key = (id(state), split, positions.tobytes(), flip, stages)
         if key in self._kept:
             return self._kept[key][1]
         images = getattr(self.stream, split).images[positions]
-        found = extract_features(self.network(state), self.backbone, images, flip=flip)
+        network = self.network(state, stages=stages)
+        found = extract_features(network, self.backbone, images, flip=flip)
         if any(state is one for one in shared):
             self._kept[key] = state, found  # with the set, so that no other can get its id
         return found

@@ -191,7 +191,7 @@ def cka_figure(similarities: np.ndarray, names: Sequence[str], note: str) -> Fig
         place = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}
         ax.text(column + 0.5, row + 0.5, f"{value:.2f}", **place)
     ticks = np.arange(len(names)) + 0.5
-    ax.set_xticks(ticks, [short_name(name, 10) for name in names])
+    ax.set_xticks(ticks, [name.replace(" ", "\n") for name in names])
     ax.set_yticks(ticks, names)
     ax.set(aspect="equal", ylim=(len(names), 0), title="How alike are the features? (linear CKA)")
     ax.tick_params(length=0)

@@ -84,7 +84,8 @@ pd.Series({label: str(changes) for label, changes in variants.items()}, name=tit
 sessions = ablations.vary(run, settings, variants).query("method in @methods")
 
 # %%
-figure = ablation_figures.variants_figure(sessions, title, note=note(settings, data))
+seen = settings.with_changes({"order_seeds": sessions.order_seed.unique().tolist()})
+figure = ablation_figures.variants_figure(sessions, title, note=note(seen, data))
 looks.save_figure(figure, sessions, figures / f"ablation_{name}", provenance(data))
 figure
 

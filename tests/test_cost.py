@@ -62,9 +62,13 @@ def resnet18_macs(size: int) -> int:
     return total
 
 
+# By size of the features: ResNet-18's third stage; EfficientNet-Lite0's fourth to seventh.
+EARLIER_DEPTHS = {512: 256, 1280: 80 + 112 + 192 + 320}
+
+
 def head_parameters(kind, feature_size: int, sessions: int, classes: int) -> int:
-    if kind is DynaMMoRidge:
-        return feature_size * sessions * classes
+    if kind is DynaMMoRidge:  # reads the means of the later stages' maps as well
+        return (feature_size + EARLIER_DEPTHS[feature_size]) * sessions * classes
     if kind.head_kind is UnifiedHead:
         return (feature_size + 1) * sessions * classes
     return (feature_size + 1) * sessions * (classes + 1)
@@ -234,7 +238,7 @@ def test_parameters_stored_and_used_by_formula(kind, sessions):
     head = head_parameters(kind, 512, sessions, 2)
     learner = outlined(kind, RESNET, sessions)
     # The ridge head is solved from a mean and a count of each class and one scatter matrix.
-    statistics = (513 * 2 * sessions + 512 * 512) if kind is DynaMMoRidge else 0
+    statistics = (769 * 2 * sessions + 768 * 768) if kind is DynaMMoRidge else 0
     assert learner.stored_numbers() == backbone + kept * one_set + head + statistics
     assert count_parameters(learner.network()) == backbone + run * one_set + head
     trained = {FrozenFeatures: head, DynaMMoRidge: one_set}.get(kind, one_set + head)

@@ -18,7 +18,6 @@ from dynammo.learners.ridge_controls import (
     RidgeOracle,
 )
 from dynammo.merging import running_mean, without_newest
-from dynammo.training import extract_features
 
 
 def features_of(classes, per_class=30, size=5, seed=0):
@@ -107,18 +106,39 @@ def learned(tiny_settings, blobs, pretrained, tmp_path_factory):
     return chain, learner, folder
 
 
+def what_the_head_reads(chain, state, images):
+    """The depths' vectors and every image's mirror image, by hand: [2 N, D] in double precision."""
+    network, backbone = chain.backbone.network, chain.backbone
+    found, hooks = {}, []
+    for name in ("stage4", "stage5", "stage6", "stage7"):
+
+        def keep(_stage, _x, maps, name=name):
+            found[name] = maps.flatten(2).mean(dim=2)
+
+        hooks.append(network.get_submodule(name).register_forward_hook(keep))
+    rows = []
+    with torch.no_grad():
+        for side in (images, images[:, :, ::-1]):
+            found["last"] = chain.network(state)(backbone.normalise(side.copy()))
+            depths = [found[name].numpy().astype(float) for name in sorted(found)]
+            units = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in depths]
+            rows.append(np.concatenate([*units[1:], units[0]], axis=1))  # "last" sorts first
+    for hook in hooks:
+        hook.remove()
+    return np.concatenate(rows)
+
+
 def test_with_features_at_rest_it_is_ridge_regression_on_every_image(learned):
     chain, learner, _ = learned
     images = chain.stream.train.images
-    x = extract_features(chain.network(chain.merged_state), chain.backbone, images)
-    x = x.numpy().astype(float)
-    hot = np.eye(4)[chain.stream.train.labels]
+    x = what_the_head_reads(chain, chain.merged_state, images)
+    hot = np.tile(np.eye(4)[chain.stream.train.labels], (2, 1))
     penalty = float(learner.head.penalty)
     expected = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ hot)
     test = chain.stream.test.images
     scores, others = learner.judge(test)
     assert others is None
-    y = extract_features(chain.network(chain.merged_state), chain.backbone, test).numpy()
+    y = what_the_head_reads(chain, chain.merged_state, test)[: len(test)]
     np.testing.assert_allclose(scores.numpy(), y @ expected, atol=2e-3)
     assert (scores.argmax(dim=1).numpy() == chain.stream.test.labels).mean() > 0.8
 
@@ -136,7 +156,7 @@ def test_restored_it_predicts_the_same_and_goes_on(learned, tiny_settings):
 
 def test_statistics_count_as_stored_and_one_pass_is_used(learned):
     chain, learner, _ = learned
-    size, classes = chain.backbone.feature_size, 4
+    size, classes = 112 + 80 + 192 + 320 + 1280, 4
     one_set = sum(p.numel() for p in chain.adapters(None).parameters())
     backbone = sum(p.numel() for p in chain.backbone.parameters())
     statistics = size * size + classes * size + classes
@@ -164,11 +184,10 @@ def test_controls_are_ridge_regressions_on_every_image(moving, kind):
     chain, learners = moving
     learner = learners[kind]
     state = chain.merged_state if kind is RidgeOracle else None
-    x = extract_features(chain.network(state), chain.backbone, chain.stream.train.images)
+    x = torch.as_tensor(what_the_head_reads(chain, state, chain.stream.train.images))
     gram, correlation = learner.head.statistics.sums()
-    x = x.double()
     torch.testing.assert_close(gram, x.T @ x, rtol=1e-5, atol=1e-6)
-    hot = torch.eye(4, dtype=torch.double)[torch.as_tensor(chain.stream.train.labels)]
+    hot = torch.eye(4, dtype=torch.double)[torch.as_tensor(chain.stream.train.labels)].repeat(2, 1)
     torch.testing.assert_close(correlation, x.T @ hot, rtol=1e-5, atol=1e-6)
 
 

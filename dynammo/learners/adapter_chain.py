@@ -55,6 +55,7 @@ class AdapterLearner(Learner):
 
     head_kind: type[TaskHeads] | type[UnifiedHead] = TaskHeads
     trains = "one adapter set, then the heads"
+    reads_stages = False  # its head also reads the means of later stages' maps
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(chain)
@@ -81,7 +82,8 @@ class AdapterLearner(Learner):
 
     def network(self) -> InferenceNetwork:
         """The network that predicts after the chain's newest session."""
-        passes = [self.chain.network(state) for state in self.adapter_sets()]
+        sets, stages = self.adapter_sets(), self.reads_stages
+        passes = [self.chain.network(state, stages=stages) for state in sets]
         return InferenceNetwork(passes, self.head).eval()
 
     def auxiliary_head(self) -> nn.Linear:
@@ -117,10 +119,9 @@ class AdapterLearner(Learner):
 
     def passes(self, split: str, positions: np.ndarray, *, flip: bool = False) -> Tensor:
         """Features [N, P, D] of images of a split, in passes shared with the chain's others."""
-        return torch.stack(
-            [self.chain.features(x, split, positions, flip=flip) for x in self.adapter_sets()],
-            dim=1,
-        )
+        how = {"flip": flip, "stages": self.reads_stages}
+        sets = self.adapter_sets()
+        return torch.stack([self.chain.features(x, split, positions, **how) for x in sets], dim=1)
 
     def judge(self, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Scores [N, K], and the heads' "others" [N, t] where each session has a head."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -92,14 +93,16 @@ class DynaMMoRidge(DynaMMo):
     session's own and the memory's. (Drift correction by a map between feature spaces: Yu et al.
     2020, arXiv 2004.00440, for class means; Gomez-Villa et al. 2024, arXiv 2407.08536.)
 
-    Storage stays constant but for one mean a class. The penalty is chosen as in RanPAC, on a
-    held-out fifth of the newest session's training images.
+    The head reads the means of later stages' maps besides the features, and every image counts
+    with its mirror image. Storage stays constant but for one mean a class. The penalty is chosen as
+    in RanPAC, on a held-out fifth of the newest session's training images.
     """
 
     name = "dynammo_ridge"
     title = "DynaMMo, ridge head"
     trains = "one adapter set; the head is solved"
     head_kind = RidgeOnMerged
+    reads_stages = True
     follows_drift = True
 
     def learn_session(self, *, progress: bool = True) -> list[float]:
@@ -107,17 +110,19 @@ class DynaMMoRidge(DynaMMo):
         chain, stream, device = self.chain, self.stream, self.device
         positions = stream.indices("train", chain.session)
         labels = torch.as_tensor(stream.train.labels[positions], device=device)
-        statistics, running = self.head.statistics.to(device), self.adapter_sets()[0]
+        running = self.adapter_sets()[0]
         with torch.no_grad():
-            features = chain.features(running, "train", positions)
+            features = self.both_sides(running, positions)
+            statistics = self.head.statistics
+            if chain.session == 1:
+                statistics = ClassStatistics(features.shape[2])
+            statistics = statistics.to(device)
             if chain.session > 1 and self.follows_drift:
                 memory = chain.memory.all_positions()
                 old = memory[stream.train.labels[memory] < stream.classes(chain.session)[0]]
-                before = self.set_before()
-                was = [chain.features(before, "train", where) for where in (positions, old)]
-                now = [features, chain.features(running, "train", old)]
-                stiffness = chain.settings.dynammo_ridge_stiffness
-                statistics.move(torch.cat(was), torch.cat(now), stiffness)
+                known, before = np.concatenate([positions, old]), self.set_before()
+                was, now = (self.both_sides(x, known).flatten(0, 1) for x in (before, running))
+                statistics.move(was, now, chain.settings.dynammo_ridge_stiffness)
             self.head = self._solved(statistics, features, labels)
         return []
 
@@ -126,20 +131,26 @@ class DynaMMoRidge(DynaMMo):
         chain = self.chain
         return without_newest(chain.merged_state, chain.adapter_states[-1], chain.session)
 
+    def both_sides(self, state: StateDict | None, positions: np.ndarray) -> Tensor:
+        """What the head reads [2, N, D] of training images and of their mirror images."""
+        how = {"split": "train", "positions": positions, "stages": self.reads_stages}
+        return torch.stack([self.chain.features(state, flip=x, **how) for x in (False, True)])
+
     def _solved(
         self, statistics: ClassStatistics, features: Tensor, labels: Tensor
     ) -> RidgeOnMerged:
         classes = self.stream.classes_seen(self.session)
-        head = RidgeOnMerged(features.shape[1], classes).to(self.device)
-        head.statistics, head.penalty = statistics.with_images(features, labels), self.head.penalty
+        head = RidgeOnMerged(features.shape[2], classes).to(self.device)
+        head.statistics = statistics.with_images(features.flatten(0, 1), labels.repeat(2))
+        head.penalty = self.head.penalty
         generator = generator_for("held out", *self.seeds, self.session)
         order = torch.randperm(len(labels), generator=generator).to(self.device)
         held, kept = order.split([len(labels) // 5, len(labels) - len(labels) // 5])
         # Every class needs an image to be fitted to, or its place among the others would be empty.
         if len(held) and len(labels[kept].unique()) == len(labels.unique()):
-            sums = statistics.with_images(features[kept], labels[kept]).sums()
+            fitted = statistics.with_images(features[:, kept].flatten(0, 1), labels[kept].repeat(2))
             targets = F.one_hot(labels[held], classes).double()
-            penalty = best_penalty(*sums, features[held], targets)
+            penalty = best_penalty(*fitted.sums(), features[0, held], targets)
             head.penalty = torch.tensor(penalty, dtype=torch.double, device=self.device)
         head.weight.copy_(ridge_weights(*head.statistics.sums(), float(head.penalty)))
         return head
@@ -160,4 +171,6 @@ class DynaMMoRidge(DynaMMo):
     def outline(self) -> None:
         """Give the head the shape it has after the chain's newest session, with any weights."""
         classes = self.stream.classes_seen(self.session) if self.session else 0
-        self.head = RidgeOnMerged(self.backbone.feature_size, classes).to(self.device)
+        image = torch.zeros(1, 3, 32, 32, device=self.device)
+        wide = self.chain.network(None, stages=self.reads_stages)(image).shape[1]
+        self.head = RidgeOnMerged(wide, classes).to(self.device)

@@ -14,14 +14,21 @@ from dynammo.merging import StateDict
 
 
 class RidgeFrozen(DynaMMoRidge):
-    """The same head on the bare backbone, whose features never move: RanPAC without its P."""
+    """The same head on the bare backbone, whose features never move."""
 
-    title = "ridge on frozen features"
+    title = "ridge on the frozen network"
     follows_drift = False
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The bare backbone."""
         return [None]
+
+
+class RidgeFeaturesAlone(DynaMMoRidge):
+    """The head reads the last features alone, not those of the stages before."""
+
+    title = "ridge on merged, last features alone"
+    reads_stages = False
 
 
 class RidgeDriftIgnored(DynaMMoRidge):
@@ -57,14 +64,14 @@ class RidgeOracle(DynaMMoRidge):
     def learn_session(self, *, progress: bool = True) -> list[float]:
         """Measure the old sessions' statistics under the newly merged set."""
         chain = self.chain
+        old = self.stream.indices("train", range(1, chain.session))
         with torch.no_grad():
-            self.head.statistics = ClassStatistics(self.backbone.feature_size).to(self.device)
-            if chain.session > 1:
-                positions = self.stream.indices("train", range(1, chain.session))
-                features = chain.features(self.adapter_sets()[0], "train", positions)
-                labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
-                self.head.statistics = self.head.statistics.with_images(features, labels)
+            if len(old):
+                features = self.both_sides(self.adapter_sets()[0], old).flatten(0, 1)
+                labels = torch.as_tensor(self.stream.train.labels[old], device=self.device)
+                empty = ClassStatistics(features.shape[1]).to(self.device)
+                self.head.statistics = empty.with_images(features, labels.repeat(2))
         return super().learn_session(progress=progress)
 
 
-CONTROLS = (RidgeFrozen, RidgeDriftIgnored, RidgeLast, RidgeOracle)
+CONTROLS = (RidgeFrozen, RidgeFeaturesAlone, RidgeDriftIgnored, RidgeLast, RidgeOracle)

@@ -1,0 +1,41 @@
+"""What several depths of a network see, in the one pass that it takes anyway."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dynammo.adapters import AdaptedNetwork
+
+
+class PooledStages(nn.Module):
+    """Features of a network, and beside them the means over the maps that its later stages give.
+
+    Early maps know of colour and texture what the last one has forgotten. "Later" is the second
+    half of the stages; where the last one's mean is the features already, they stand once. Each
+    depth's vector gets length 1, so that none speaks louder than another.
+    """
+
+    def __init__(self, network: AdaptedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images [N, 3, H, W] to [N, D'], the features last."""
+        backbone, found = self.network.backbone, []
+        stages = [backbone.network.get_submodule(name) for name in backbone.stages]
+        handles = [
+            stage.register_forward_hook(
+                lambda _stage, _x, maps: found.append(maps.mean(dim=(2, 3)))
+            )
+            for stage in stages[len(stages) // 2 :]
+        ]
+        try:
+            features = self.network(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if found[-1].shape == features.shape:
+            found.pop()
+        return torch.cat([F.normalize(depth, dim=1) for depth in (*found, features)], dim=1)
