@@ -66,7 +66,7 @@ def line_figure(line: pd.DataFrame, one: str, other: str, note: str) -> Figure:
     axes[0, 1].plot(x, table.loss, **kind.line)
     axes[0, 1].set(ylabel="cross-entropy", title="Loss", ylim=(0, 1.1 * table.loss.max()))
     for ax in axes.flat:
-        ax.set_xticks([0, 0.5, 1], [f"{one}\nalone", "mean", f"{other}\nalone"])
+        ax.set_xticks([0, 0.5, 1], [f"{one}\nalone", "halfway", f"{other}\nalone"])
         ax.grid(axis="y")
     return finished(figure)
 

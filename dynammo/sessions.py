@@ -144,9 +144,15 @@ def _chain_after(run: Path, study: Study, session: int) -> tuple[Chain, list[Ada
 
 
 def check_same_study(folder: Path, settings: Settings, stream: Stream, method: str = "") -> None:
-    """Refuse to go on from a session that was run with other settings or images."""
+    """Refuse to go on from a session that was run with other settings or images.
+
+    It may have had more methods: they share adapters and exemplars, and none needs another's head.
+    """
     saved, now = json.loads((folder / "session.json").read_text()), comparable(settings, method)
-    changed = [key for key in now if saved["settings"].get(key) != now[key]]
+    before = saved["settings"]
+    changed = [key for key in now if before.get(key) != now[key] and key != "methods"]
+    if not set(now.get("methods", ())) <= set(before.get("methods", ())):
+        changed.append("methods")
     if changed:
         raise InputError(
             f"The saved session was run with another {', '.join(changed)}: start again from "

@@ -57,7 +57,8 @@ from dynammo.provenance import note, provenance
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
 settings = runs.settings_of(run, seeds)
-settings = settings.with_changes({"methods": adapter_methods(settings.methods)})
+shown = [name for name in adapter_methods(settings.methods) if name in methods]
+settings = settings.with_changes({"methods": shown})
 data = runs.load_stream(settings, settings.order_seeds[0], run)
 
 # %%
@@ -81,7 +82,7 @@ pd.Series({label: str(changes) for label, changes in variants.items()}, name=tit
 # * **backbone**: how much of it all is owed to ImageNet.
 
 # %%
-sessions = ablations.vary(run, settings, variants).query("method in @methods")
+sessions = ablations.vary(run, settings, variants)
 
 # %%
 seen = settings.with_changes({"order_seeds": sessions.order_seed.unique().tolist()})

@@ -127,6 +127,18 @@ def test_variants_are_tuned_once_and_the_run_itself_is_taken_as_it_is(run, setti
     assert len(times) == 2
 
 
+def test_fewer_methods_take_the_runs_own_chains_and_more_do_not(run, settings):
+    fewer = dataclasses.replace(settings, methods=METHODS[:1])
+    chain, (learner,) = sessions.restore_chain(run, fewer, 0, 1)
+    assert (chain.session, learner.name) == (2, METHODS[0])
+    own = collect(run, settings)["sessions"].query("method == @METHODS[0]")
+    found = ablations.vary(run, fewer, {"as is": {}}, progress=False)
+    assert list(found.accuracy) == list(own.accuracy)
+    more = dataclasses.replace(settings, methods=(*METHODS, "frozen_features"))
+    with pytest.raises(InputError, match="another methods"):
+        sessions.restore_chain(run, more, 0, 1)
+
+
 def test_only_methods_on_adapters_can_be_varied(run, settings):
     other = dataclasses.replace(settings, methods=("dynammo", "replay"))
     with pytest.raises(InputError, match="methods on adapters: choose from dynammo"):
