@@ -6,6 +6,7 @@ as that of the backbone was before, and pixels are brought to the network's rang
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -24,13 +25,15 @@ class DeployedNetwork(nn.Module):
 
     def __init__(self, learner: AdapterLearner) -> None:
         super().__init__()
-        self.inference = learner.network()
-        for one in self.inference.passes:
-            network = one.network if isinstance(one, PooledStages) else one
+        self.inference = copy.deepcopy(learner.network())
+        networks = [
+            one.network if isinstance(one, PooledStages) else one for one in self.inference.passes
+        ]
+        for network in networks:
             if network.adapters is not None:
                 folded = (fold_batch_norm(adapter) for adapter in network.adapters.adapters)
                 network.adapters.adapters = nn.ModuleList(folded)
-        self.backbone = learner.backbone
+        self.backbone = networks[0].backbone
         self.requires_grad_(False)
         self.eval()
 

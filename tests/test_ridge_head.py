@@ -133,7 +133,7 @@ def test_with_features_at_rest_it_is_ridge_regression_on_every_image(learned):
     images = chain.stream.train.images
     x = what_the_head_reads(chain, chain.merged_state, images)
     hot = np.tile(np.eye(4)[chain.stream.train.labels], (2, 1))
-    penalty = float(learner.head.penalty)
+    penalty = learner.penalty
     expected = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ hot)
     test = chain.stream.test.images
     scores, others = learner.judge(test)
@@ -149,7 +149,7 @@ def test_restored_it_predicts_the_same_and_goes_on(learned, tiny_settings):
     other.restore(folder)
     images = chain.stream.test.images[:8]
     assert torch.equal(other.judge(images)[0], learner.judge(images)[0])
-    for one, two in zip(other.head.buffers(), learner.head.buffers(), strict=True):
+    for one, two in zip(other.statistics.buffers(), learner.statistics.buffers(), strict=True):
         assert torch.equal(one, two)
     assert "statistics.scatter" in load_file(folder / "head_dynammo_ridge.safetensors")
 
@@ -185,7 +185,7 @@ def test_controls_are_ridge_regressions_on_every_image(moving, kind):
     learner = learners[kind]
     state = chain.merged_state if kind is RidgeOracle else None
     x = torch.as_tensor(what_the_head_reads(chain, state, chain.stream.train.images))
-    gram, correlation = learner.head.statistics.sums()
+    gram, correlation = learner.statistics.sums()
     torch.testing.assert_close(gram, x.T @ x, rtol=1e-5, atol=1e-6)
     hot = torch.eye(4, dtype=torch.double)[torch.as_tensor(chain.stream.train.labels)].repeat(2, 1)
     torch.testing.assert_close(correlation, x.T @ hot, rtol=1e-5, atol=1e-6)
@@ -193,10 +193,10 @@ def test_controls_are_ridge_regressions_on_every_image(moving, kind):
 
 def test_following_the_drift_brings_old_means_nearer_to_where_they_are(moving):
     _, learners = moving
-    truth = learners[RidgeOracle].head.statistics.means[:2]
+    truth = learners[RidgeOracle].statistics.means[:2]
 
     def off(kind):
-        return (learners[kind].head.statistics.means[:2] - truth).norm()
+        return (learners[kind].statistics.means[:2] - truth).norm()
 
     assert off(DynaMMoRidge) < 0.8 * off(RidgeDriftIgnored)
 

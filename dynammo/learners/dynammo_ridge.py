@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from dynammo.chain import Chain
 from dynammo.learners.adapter_chain import DynaMMo
 from dynammo.learners.ranpac import best_penalty, ridge_weights
 from dynammo.merging import StateDict, without_newest
@@ -69,13 +73,11 @@ class ClassStatistics(nn.Module):
 
 
 class RidgeOnMerged(nn.Module):
-    """Linear scores from ridge regression, with the statistics they were solved from."""
+    """Linear scores from ridge regression."""
 
     def __init__(self, feature_size: int, classes: int = 0) -> None:
         super().__init__()
-        self.statistics = ClassStatistics(feature_size, classes)
         self.weight = nn.Parameter(torch.zeros(feature_size, classes), requires_grad=False)
-        self.register_buffer("penalty", torch.ones((), dtype=torch.double))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features [N, 1, D] to scores [N, K]."""
@@ -105,6 +107,11 @@ class DynaMMoRidge(DynaMMo):
     reads_stages = True
     follows_drift = True
 
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
+        self.statistics = ClassStatistics(0)
+        self.penalty = 1.0
+
     def learn_session(self, *, progress: bool = True) -> list[float]:
         """Move the statistics to the newly merged features, add the session's, solve the head."""
         chain, stream, device = self.chain, self.stream, self.device
@@ -113,17 +120,15 @@ class DynaMMoRidge(DynaMMo):
         running = self.adapter_sets()[0]
         with torch.no_grad():
             features = self.both_sides(running, positions)
-            statistics = self.head.statistics
             if chain.session == 1:
-                statistics = ClassStatistics(features.shape[2])
-            statistics = statistics.to(device)
-            if chain.session > 1 and self.follows_drift:
+                self.statistics = ClassStatistics(features.shape[2]).to(device)
+            elif self.follows_drift:
                 memory = chain.memory.all_positions()
                 old = memory[stream.train.labels[memory] < stream.classes(chain.session)[0]]
                 known, before = np.concatenate([positions, old]), self.set_before()
                 was, now = (self.both_sides(x, known).flatten(0, 1) for x in (before, running))
-                statistics.move(was, now, chain.settings.dynammo_ridge_stiffness)
-            self.head = self._solved(statistics, features, labels)
+                self.statistics.move(was, now, chain.settings.dynammo_ridge_stiffness)
+            self._solve(features, labels)
         return []
 
     def set_before(self) -> StateDict:
@@ -136,24 +141,20 @@ class DynaMMoRidge(DynaMMo):
         how = {"split": "train", "positions": positions, "stages": self.reads_stages}
         return torch.stack([self.chain.features(state, flip=x, **how) for x in (False, True)])
 
-    def _solved(
-        self, statistics: ClassStatistics, features: Tensor, labels: Tensor
-    ) -> RidgeOnMerged:
-        classes = self.stream.classes_seen(self.session)
-        head = RidgeOnMerged(features.shape[2], classes).to(self.device)
-        head.statistics = statistics.with_images(features.flatten(0, 1), labels.repeat(2))
-        head.penalty = self.head.penalty
+    def _solve(self, features: Tensor, labels: Tensor) -> None:
+        """Add the session's images, [2, N, D] with labels [N], and solve the head for all."""
+        classes, old = self.stream.classes_seen(self.session), self.statistics
         generator = generator_for("held out", *self.seeds, self.session)
         order = torch.randperm(len(labels), generator=generator).to(self.device)
         held, kept = order.split([len(labels) // 5, len(labels) - len(labels) // 5])
         # Every class needs an image to be fitted to, or its place among the others would be empty.
         if len(held) and len(labels[kept].unique()) == len(labels.unique()):
-            fitted = statistics.with_images(features[:, kept].flatten(0, 1), labels[kept].repeat(2))
+            fitted = old.with_images(features[:, kept].flatten(0, 1), labels[kept].repeat(2))
             targets = F.one_hot(labels[held], classes).double()
-            penalty = best_penalty(*fitted.sums(), features[0, held], targets)
-            head.penalty = torch.tensor(penalty, dtype=torch.double, device=self.device)
-        head.weight.copy_(ridge_weights(*head.statistics.sums(), float(head.penalty)))
-        return head
+            self.penalty = best_penalty(*fitted.sums(), features[0, held], targets)
+        self.statistics = old.with_images(features.flatten(0, 1), labels.repeat(2))
+        self.head = RidgeOnMerged(features.shape[2], classes).to(self.device)
+        self.head.weight.copy_(ridge_weights(*self.statistics.sums(), self.penalty))
 
     @property
     def knows_others(self) -> bool:
@@ -166,7 +167,7 @@ class DynaMMoRidge(DynaMMo):
 
     def stored_numbers(self) -> int:
         """Backbone, head and sets, and the statistics: means, counts and scatter."""
-        return super().stored_numbers() + sum(x.numel() for x in self.head.statistics.buffers())
+        return super().stored_numbers() + sum(x.numel() for x in self.statistics.buffers())
 
     def outline(self) -> None:
         """Give the head the shape it has after the chain's newest session, with any weights."""
@@ -174,3 +175,19 @@ class DynaMMoRidge(DynaMMo):
         image = torch.zeros(1, 3, 32, 32, device=self.device)
         wide = self.chain.network(None, stages=self.reads_stages)(image).shape[1]
         self.head = RidgeOnMerged(wide, classes).to(self.device)
+        self.statistics = ClassStatistics(wide, classes).to(self.device)
+
+    def save(self, folder: Path) -> None:
+        """Write the head and what it was solved from into an existing folder."""
+        kept = {f"statistics.{name}": value for name, value in self.statistics.state_dict().items()}
+        kept["penalty"] = torch.tensor(self.penalty, dtype=torch.double)
+        save_file(self.head.state_dict() | kept, folder / f"head_{self.name}.safetensors")
+
+    def restore(self, folder: Path) -> None:
+        """Take up what was saved after the chain's newest session."""
+        self.outline()
+        saved = load_file(folder / f"head_{self.name}.safetensors", device=str(self.device))
+        self.penalty = float(saved.pop("penalty"))
+        self.head.load_state_dict({"weight": saved.pop("weight")})
+        prefix = "statistics."
+        self.statistics.load_state_dict({k.removeprefix(prefix): v for k, v in saved.items()})

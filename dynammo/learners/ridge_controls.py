@@ -70,7 +70,7 @@ class RidgeOracle(DynaMMoRidge):
                 features = self.both_sides(self.adapter_sets()[0], old).flatten(0, 1)
                 labels = torch.as_tensor(self.stream.train.labels[old], device=self.device)
                 empty = ClassStatistics(features.shape[1]).to(self.device)
-                self.head.statistics = empty.with_images(features, labels.repeat(2))
+                self.statistics = empty.with_images(features, labels.repeat(2))
         return super().learn_session(progress=progress)
 
 
