@@ -86,16 +86,22 @@ class Chain(Study):
         the session ends: one pass for all of them. ACL's older sets are its own, so what is kept
         does not grow with the sessions.
         """
-        shared = (None, self.merged_state, self.adapter_states[-1] if self.session else None)
         key = (id(state), split, positions.tobytes(), flip, stages)
         if key in self._kept:
             return self._kept[key][1]
         images = getattr(self.stream, split).images[positions]
         network = self.network(state, stages=stages)
         found = extract_features(network, self.backbone, images, flip=flip)
-        if any(state is one for one in shared):
+        if any(state is one for one in (None, self.merged_state, *self.adapter_states[-1:])):
             self._kept[key] = state, found  # with the set, so that no other can get its id
         return found
+
+    def both_sides(
+        self, state: StateDict | None, positions: np.ndarray, *, stages: bool = False
+    ) -> Tensor:
+        """Features [2, N, D] of training images and of their mirror images."""
+        how = {"split": "train", "positions": positions, "stages": stages}
+        return torch.stack([self.features(state, flip=flip, **how) for flip in (False, True)])
 
     def training_positions(self, session: int) -> np.ndarray:
         """Positions in the training split that a session may see: its own images, the memory.

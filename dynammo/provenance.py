@@ -48,7 +48,7 @@ COMPARING = (
     "merging_strategies",
     "ridge_controls",
 )
-AROUND = ("report", "command", "notebooks", "student")
+AROUND = ("report", "command", "notebooks", "student", "deployment")
 
 
 def library_files() -> list[Path]:

@@ -101,11 +101,11 @@ class AdapterLearner(Learner):
         if chain.session == 1:
             return []
         positions = chain.memory.all_positions()
-        mirrored = (self.passes("train", positions, flip=flip) for flip in (False, True))
+        sets, stages = self.adapter_sets(), self.reads_stages
         fit_head(
             list(self.head.parameters()),
             self.head.loss,
-            torch.stack(list(mirrored)),
+            torch.stack([chain.both_sides(x, positions, stages=stages) for x in sets], dim=2),
             chain.stream.train.labels[positions],
             chain.settings,
             generator_for("head", *chain.seeds, chain.session),
@@ -117,19 +117,15 @@ class AdapterLearner(Learner):
         """Features [N, P, D] of uint8 images [N, H, W, 3]."""
         return in_batches(self.network().features, self.backbone, images)
 
-    def passes(self, split: str, positions: np.ndarray, *, flip: bool = False) -> Tensor:
-        """Features [N, P, D] of images of a split, in passes shared with the chain's others."""
-        how = {"flip": flip, "stages": self.reads_stages}
-        sets = self.adapter_sets()
-        return torch.stack([self.chain.features(x, split, positions, **how) for x in sets], dim=1)
-
     def judge(self, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Scores [N, K], and the heads' "others" [N, t] where each session has a head."""
         return self.read(self.features(images))
 
     def judge_split(self, split: str, positions: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """The same for images of the stream, by their positions in a split."""
-        return self.read(self.passes(split, positions))
+        sets, how = self.adapter_sets(), {"stages": self.reads_stages}
+        passes = [self.chain.features(x, split, positions, **how) for x in sets]
+        return self.read(torch.stack(passes, dim=1))
 
     @torch.no_grad()
     def read(self, features: Tensor) -> tuple[Tensor, Tensor | None]:

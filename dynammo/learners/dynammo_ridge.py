@@ -125,9 +125,10 @@ class DynaMMoRidge(DynaMMo):
             elif self.follows_drift:
                 memory = chain.memory.all_positions()
                 old = memory[stream.train.labels[memory] < stream.classes(chain.session)[0]]
-                known, before = np.concatenate([positions, old]), self.set_before()
-                was, now = (self.both_sides(x, known).flatten(0, 1) for x in (before, running))
-                self.statistics.move(was, now, chain.settings.dynammo_ridge_stiffness)
+                was = self.both_sides(self.set_before(), np.concatenate([positions, old]))
+                now = torch.cat([features, self.both_sides(running, old)], dim=1)
+                stiffness = chain.settings.dynammo_ridge_stiffness
+                self.statistics.move(was.flatten(0, 1), now.flatten(0, 1), stiffness)
             self._solve(features, labels)
         return []
 
@@ -138,8 +139,7 @@ class DynaMMoRidge(DynaMMo):
 
     def both_sides(self, state: StateDict | None, positions: np.ndarray) -> Tensor:
         """What the head reads [2, N, D] of training images and of their mirror images."""
-        how = {"split": "train", "positions": positions, "stages": self.reads_stages}
-        return torch.stack([self.chain.features(state, flip=x, **how) for x in (False, True)])
+        return self.chain.both_sides(state, positions, stages=self.reads_stages)
 
     def _solve(self, features: Tensor, labels: Tensor) -> None:
         """Add the session's images, [2, N, D] with labels [N], and solve the head for all."""
