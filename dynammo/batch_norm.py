@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dynammo.adapters import AdaptedNetwork
 from dynammo.errors import InputError
 from dynammo.merging import StateDict, check_same_layout
+from dynammo.selection import Images
 
 
 def mixture_variance(states: Sequence[StateDict], merged: StateDict) -> dict[str, Tensor]:
@@ -42,7 +42,7 @@ def mixture_variance(states: Sequence[StateDict], merged: StateDict) -> dict[str
 
 
 @torch.no_grad()
-def measure_again(network: AdaptedNetwork, images: np.ndarray, batch_size: int = 32) -> None:
+def measure_again(network: AdaptedNetwork, images: Images, batch_size: int = 32) -> None:
     """Set the adapters' statistics to those of some images under the network as it is, in place.
 
     Statistics of a layer depend on the layers before it, so they are measured with each layer

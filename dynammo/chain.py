@@ -7,7 +7,9 @@ between learners a paired one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,31 @@ from dynammo.training import (
     seed_for,
     tune_adapters,
 )
+
+
+class SavedSet(Mapping):
+    """An adapter set in its file, read when it is first used: only ACL and the like need old ones.
+
+    So what a session loads does not grow with the sessions before it.
+    """
+
+    def __init__(self, path: Path, device: torch.device) -> None:
+        self.path = path
+        self.device = device
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """The state dict."""
+        return load_file(self.path, device=str(self.device))
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
 
 
 @dataclass
@@ -89,7 +116,7 @@ class Chain(Study):
         key = (id(state), split, positions.tobytes(), flip, stages)
         if key in self._kept:
             return self._kept[key][1]
-        images = getattr(self.stream, split).images[positions]
+        images = getattr(self.stream, split).select(positions)
         network = self.network(state, stages=stages)
         found = extract_features(network, self.backbone, images, flip=flip)
         if any(state is one for one in (None, self.merged_state, *self.adapter_states[-1:])):
@@ -147,7 +174,7 @@ class Chain(Study):
         losses = tune_adapters(
             AdaptedNetwork(self.backbone, adapters),
             head,
-            self.stream.train.images[positions],
+            self.stream.train.select(positions),
             targets,
             self.settings,
             generator_for("tuning", *self.seeds, session),
@@ -192,7 +219,7 @@ class Chain(Study):
         self.session = len(folders)
         self._kept.clear()
         self.adapter_states = tuple(
-            load_file(folder / "adapters.safetensors", device=device) for folder in folders
+            SavedSet(folder / "adapters.safetensors", self.device) for folder in folders
         )
         if not folders:
             return

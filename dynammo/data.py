@@ -17,6 +17,8 @@ import numpy as np
 
 from dynammo.errors import InputError
 from dynammo.files import write_whole
+from dynammo.large_files import is_large, map_array
+from dynammo.selection import Images, Selection
 
 SPLITS = ("train", "val", "test")
 LAYOUT_KEYS = tuple(f"{split}_{part}" for split in SPLITS for part in ("images", "labels"))
@@ -24,10 +26,17 @@ LAYOUT_KEYS = tuple(f"{split}_{part}" for split in SPLITS for part in ("images",
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images of one split, uint8 [N, H, W, 3], and their labels, int64 [N]."""
+    """Images of one split, uint8 [N, H, W, 3], and their labels, int64 [N].
 
-    images: np.ndarray
+    Large images stay in their file: read them in parts, by slices or positions.
+    """
+
+    images: Images
     labels: np.ndarray
+
+    def select(self, positions: np.ndarray) -> Selection:
+        """Images at some positions, read when they are used."""
+        return Selection([self.images], positions)
 
     def __len__(self) -> int:
         """Return the number of images N."""
@@ -205,7 +214,8 @@ def _checked_class_names(
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     """Read the arrays of MedMNIST's layout from an ``.npz``, leaving any other array unread.
 
-    Nothing is ever unpickled: a file can only give numbers and text.
+    Nothing is ever unpickled: a file can only give numbers and text. Arrays too large for memory
+    are mapped (:mod:`dynammo.large_files`).
 
     Raises:
         InputError: no such file, not an npz, cut off or damaged, or a pickled object inside.
@@ -221,7 +231,8 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as npz:
             for key in (*LAYOUT_KEYS, "class_names"):
                 if key in npz.files:
-                    arrays[key] = npz[key]
+                    large = is_large(path, key)
+                    arrays[key] = map_array(path, key) if large else npz[key]
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error

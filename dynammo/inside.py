@@ -73,7 +73,7 @@ def judge_set(
     fit_head(
         list(head.parameters()),
         head.loss,
-        both_flips([network], chain.backbone, stream.train.images[positions]),
+        both_flips([network], chain.backbone, stream.train.select(positions)),
         stream.train.labels[positions],
         chain.settings,
         generator_for("head", *chain.seeds, chain.session),
@@ -82,7 +82,7 @@ def judge_set(
     seen = stream.indices(split, range(1, chain.session + 1))
     labels = data.labels[seen]
     with torch.no_grad():
-        features = extract_features(network, chain.backbone, data.images[seen])
+        features = extract_features(network, chain.backbone, data.select(seen))
         scores = head(features)
         loss = F.cross_entropy(scores, torch.as_tensor(labels, device=scores.device)).item()
     predicted = scores.argmax(dim=1).cpu().numpy()
@@ -184,7 +184,7 @@ def others_scores(learner: AdapterLearner, split: str = "test") -> pd.DataFrame:
     stream = learner.stream
     seen = stream.indices(split, range(1, learner.session + 1))
     data = getattr(stream, split)
-    _, others = learner.judge(data.images[seen])
+    _, others = learner.judge(data.select(seen))
     if others is None:
         raise InputError(f"{learner.title} has a single head, which has no output 'others'.")
     truth = stream.session_of_class[data.labels[seen]]

@@ -27,6 +27,7 @@ DATA_SETTINGS = (
 )
 
 ADAPTER_STARTS = ("previous", "merged", "fresh")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,9 @@ class Settings:
     threads: int = 1
     # "auto" takes a GPU if there is one.
     device: str = "auto"
+    # Of adapters' and networks' training: "bfloat16" is mixed precision, for a GPU (weights, their
+    # updates and the loss stay in float32). Predictions are always made in float32.
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         """Check types and ranges once, so that nothing downstream has to."""
@@ -166,10 +170,10 @@ class Settings:
                 raise InputError(
                     f"{name} is {list(getattr(self, name))}: give shares of the epochs, 0 to 1."
                 )
-        if self.adapter_start not in ADAPTER_STARTS:
-            raise InputError(
-                f"adapter_start is '{self.adapter_start}': choose from {', '.join(ADAPTER_STARTS)}."
-            )
+        for name, choices in (("adapter_start", ADAPTER_STARTS), ("precision", PRECISIONS)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise InputError(f"{name} is '{value}': choose from {', '.join(choices)}.")
         if self.batch_size < 2:
             raise InputError(f"batch_size is {self.batch_size}: batch norm needs at least 2.")
         weights = (

@@ -16,6 +16,7 @@ import numpy as np
 
 from dynammo.data import SPLITS, DataSet, Split
 from dynammo.errors import InputError
+from dynammo.selection import Selection
 from dynammo.sources import expand_alias, load_data_set
 
 DEFAULT_CLASSES_PER_SESSION = 2
@@ -229,11 +230,11 @@ def _joined_split(
 ) -> Split:
     """Return one split of all sets in a row, images in their own order, with new labels."""
     parts: list[Split] = [getattr(data_set, split) for data_set in sets]
-    # One set's images are shared, not copied: some sets take gigabytes.
     images = [part.images for part in parts]
     labels = [part.labels + offset for part, offset in zip(parts, offsets, strict=False)]
+    # Shared, not copied: some sets take gigabytes.
     return Split(
-        images[0] if len(images) == 1 else np.concatenate(images), new_label[np.concatenate(labels)]
+        images[0] if len(images) == 1 else Selection(images), new_label[np.concatenate(labels)]
     )
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dynammo.adapters import AdaptedNetwork
 from dynammo.backbones import Backbone
+from dynammo.selection import Images
 from dynammo.settings import Settings
 
 EVALUATION_BATCH = 64
@@ -101,6 +102,14 @@ def linear_head(feature_size: int, outputs: int, seed: int, device: torch.device
         return nn.Linear(feature_size, outputs).to(device)
 
 
+def training_precision(settings: Settings, device: torch.device) -> torch.autocast:
+    """Context of a training step's forward pass: float32, or bfloat16 where torch deems it safe.
+
+    bfloat16 has float32's range, so losses need no scaling.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
+
+
 def flip_half(images: Tensor, generator: torch.Generator) -> Tensor:
     """Flip a random half of images [N, 3, H, W] left to right."""
     flip = torch.rand(len(images), generator=generator) < 0.5
@@ -111,7 +120,7 @@ def flip_half(images: Tensor, generator: torch.Generator) -> Tensor:
 def tune_adapters(
     network: AdaptedNetwork,
     head: nn.Linear,
-    images: np.ndarray,
+    images: Images,
     targets: np.ndarray,
     settings: Settings,
     generator: torch.Generator,
@@ -137,7 +146,8 @@ def tune_adapters(
 
     def batch_loss(batch: Tensor) -> Tensor:
         x = flip_half(network.backbone.normalise(images[batch.numpy()]), generator)
-        return F.cross_entropy(head(network(x)), wanted[batch.to(device)])
+        with training_precision(settings, device):
+            return F.cross_entropy(head(network(x)), wanted[batch.to(device)])
 
     network.adapters.requires_grad_(True)
     network.train()
@@ -196,9 +206,7 @@ def tune_auxiliary_head(
 
 
 @torch.no_grad()
-def in_batches(
-    function: Callable[[Tensor], Tensor], backbone: Backbone, images: np.ndarray
-) -> Tensor:
+def in_batches(function: Callable[[Tensor], Tensor], backbone: Backbone, images: Images) -> Tensor:
     """Apply a function of normalised images [B, 3, H, W] to uint8 images [N, H, W, 3]."""
     starts = range(0, len(images), EVALUATION_BATCH)
     batches = (backbone.normalise(images[i : i + EVALUATION_BATCH]) for i in starts)
@@ -206,14 +214,14 @@ def in_batches(
 
 
 def extract_features(
-    network: nn.Module, backbone: Backbone, images: np.ndarray, *, flip: bool = False
+    network: nn.Module, backbone: Backbone, images: Images, *, flip: bool = False
 ) -> Tensor:
     """Features [N, D] of uint8 images [N, H, W, 3] in evaluation mode, optionally all flipped."""
     network.eval()
     return in_batches(lambda x: network(x.flip(3) if flip else x), backbone, images)
 
 
-def both_flips(networks: Sequence[nn.Module], backbone: Backbone, images: np.ndarray) -> Tensor:
+def both_flips(networks: Sequence[nn.Module], backbone: Backbone, images: Images) -> Tensor:
     """Features [2, N, P, D] of images and of their mirror images, under each of P networks.
 
     With everything before the head frozen these are all the features that training with random

@@ -1,64 +1,97 @@
-"""Wall-clock ratio of ACL's passes to DynaMMo's single one: a script, not a timed test.
+"""What a prediction costs: ACL's passes, DynaMMo's one, one adapter set alone, and the export."""
 
-    python tests/benchmark_inference.py [--backbone resnet18 --image-size 224] [--threads 2]
+from __future__ import annotations
 
-Prints one row per number of sessions T: median milliseconds of one forward pass, and the ratios
-ACL / DynaMMo (should be near T) and DynaMMo / one adapter set (should be near 1). The three
-networks are timed in turn, several times over, so a drifting machine moves all of them alike.
-"""
-
-import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
+from benchmark_race import race
+from torch import nn
 
-from dynammo.cost import latency, outline_learner
+from dynammo.backbones import RECIPES, Backbone, make_backbone
+from dynammo.cost import count_macs, outline_learner
+from dynammo.deployment import export
+from dynammo.learners import Learner
 from dynammo.settings import Settings
 
-METHODS = ("dynammo", "acl", "last_adapter")
+SIZES = {"efficientnet_lite0": 64, "resnet18": 224}
 
 
-def measure(settings: Settings, sessions: int, image_size: int, batch: int, rounds: int) -> dict:
-    """Median seconds and ratios over rounds for T = sessions."""
-    shape = ([2] * sessions, image_size, "cpu")
-    networks = [outline_learner(name, settings, *shape).network() for name in METHODS]
-    times = np.array(
-        [[latency(net, image_size, batch, repeats=5) for net in networks] for _ in range(rounds)]
-    )
-    merged, acl, one = times.T
-    return {
-        "T": sessions,
-        "batch": batch,
-        "dynammo_ms": 1000 * np.median(merged),
-        "acl_ms": 1000 * np.median(acl),
-        "acl / dynammo": np.median(acl / merged),
-        "dynammo / one set": np.median(merged / one),
-        "lowest": (acl / merged).min(),
-        "highest": (acl / merged).max(),
-    }
+def inference_rows(
+    backbone: Backbone, sessions: list[int], batches: list[int], rounds: int
+) -> Iterator[dict]:
+    """ACL against DynaMMo, and DynaMMo against one adapter set, for some T and batch sizes."""
+    size, device = SIZES[backbone.name], backbone.mean.device
+    for count in sessions:
+        acl, merged, one = (
+            _outline(method, backbone, count).network()
+            for method in ("acl", "dynammo", "last_adapter")
+        )
+        same = count_macs(merged, size) == count_macs(one, size)
+        for batch in batches:
+            images = torch.rand(batch, 3, size, size, device=device)
+            images = images.to(memory_format=torch.channels_last)
+            about = {"backbone": backbone.name, "sessions": count, "batch": batch}
+            yield {
+                "what": "inference: merged against every set kept",
+                **about,
+                **race(_run(acl, images), _run(merged, images), rounds, count),
+                "at_least": 0.9 * count,
+            }
+            yield {
+                "what": "inference: merged against one set",
+                **about,
+                **race(_run(merged, images), _run(one, images), max(rounds, 11)),
+                "at_most": 1.02,
+                "note": f"MACs {'equal' if same else 'DIFFER'}",
+            }
 
 
-def main() -> None:
-    """Parse the command line, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", default="efficientnet_lite0")
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 2, 4, 10])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    settings = Settings(backbone=options.backbone)
-    rows = [
-        measure(settings, sessions, options.image_size, batch, options.rounds)
-        for batch in options.batches
-        for sessions in options.sessions
-    ]
-    print(f"{options.backbone}, {options.image_size} px, {options.threads} thread(s)")
-    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.2f}".format))
+def export_rows(backbone: Backbone, batches: list[int], rounds: int) -> Iterator[dict]:
+    """The exported program against the network as it was learned, with batch norm in its place."""
+    size, device = SIZES[backbone.name], backbone.mean.device
+    network = backbone.trainable_network()
+    plain = Backbone(backbone.name, network, RECIPES[backbone.name], backbone.pretrained)
+    learned = _outline("dynammo", plain.to(device), 4).network()
+    with tempfile.TemporaryDirectory() as folder:
+        path = export(_outline("dynammo", backbone, 4), Path(folder) / "dynammo")
+        exported = torch.export.load(path).module()
+    for batch in batches:
+        generator = np.random.default_rng(batch)
+        images = generator.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+        images = torch.as_tensor(images, device=device)
+        with torch.no_grad():
+            expected, found = learned(plain.normalise(images)), exported(images)
+        finite = torch.isfinite(expected)
+        assert torch.equal(finite, torch.isfinite(found)), "another session was inferred"
+        far = (expected - found)[finite].abs().max().item()
+        yield {
+            "what": "export: batch norm folded against as learned",
+            "backbone": backbone.name,
+            "sessions": 4,
+            "batch": batch,
+            **race(
+                torch.no_grad()(lambda x=images: learned(plain.normalise(x))),
+                _run(exported, images),
+                rounds,
+            ),
+            "note": f"scores within {far:.0e}",
+        }
 
 
-if __name__ == "__main__":
-    main()
+def _outline(method: str, backbone: Backbone, sessions: int) -> Learner:
+    settings = Settings(backbone=backbone.name)
+    size, device = SIZES[backbone.name], str(backbone.mean.device)
+    return outline_learner(method, settings, [2] * sessions, size, device, backbone)
+
+
+def _run(network: nn.Module, images: torch.Tensor):
+    return torch.no_grad()(lambda: network(images))
+
+
+def make_backbones(names: list[str], device: str) -> list[Backbone]:
+    """Backbones with weights drawn at random: what they compute costs the same."""
+    return [make_backbone(name, "random").to(device) for name in names]

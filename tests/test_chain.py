@@ -400,3 +400,26 @@ def test_empty_adapter_stages_mean_the_backbones_own_choice(tiny_settings, blobs
         dataclasses.replace(tiny_settings, adapter_stages=(), adapter_width=0.1), blobs, pretrained
     )
     assert chain.adapters(None).stage_names == pretrained.adapter_stages
+
+
+def test_learning_on_reads_no_set_but_the_newest_unless_a_method_needs_it(
+    run, tiny_settings, blobs, pretrained, monkeypatch
+):
+    read = []
+    original = chain_module.load_file
+    monkeypatch.setattr(
+        chain_module, "load_file", lambda path, **to: read.append(path) or original(path, **to)
+    )
+
+    def old_sets_read(kind) -> int:
+        chain = Chain(tiny_settings, blobs, pretrained, 1)
+        chain.restore(run.folders)
+        learner = kind(chain)
+        learner.restore(run.folders[-1])
+        chain.start()
+        read.clear()
+        predict(learner, "test")
+        return read.count(run.folders[0] / "adapters.safetensors")
+
+    assert old_sets_read(DynaMMo) == old_sets_read(LastAdapter) == 0
+    assert old_sets_read(ACL) == 1

@@ -93,8 +93,8 @@ def test_joined_sets_come_as_typed_one_session_each():
     assert stream.original_labels == (*of_three, *(3 + of_five))
     assert stream.class_names[0] == f"three {of_three[0]}"
     assert stream.class_names[3] == f"five {of_five[0]}"
-    first = stream.train.images[stream.indices("train", [1]), 0, 0, 0]
-    second = stream.train.images[stream.indices("train", [2]), 0, 0, 0]
+    first = stream.train.images[stream.indices("train", [1])][:, 0, 0, 0]
+    second = stream.train.images[stream.indices("train", [2])][:, 0, 0, 0]
     assert first.min() == 100
     assert second.max() == 42
     labels = stream.train.labels[stream.indices("train", [2])]

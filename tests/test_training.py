@@ -328,3 +328,20 @@ def test_the_auxiliary_head_alone_is_trained_by_step_ones_recipe(few, pretrained
             optimizer.step()
     torch.testing.assert_close(head.weight, plain.weight)
     torch.testing.assert_close(head.bias, plain.bias)
+
+
+def test_mixed_precision_learns_as_well_and_leaves_weights_in_float32(
+    few, pretrained, tiny_settings
+):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        settings = dataclasses.replace(tiny_settings, precision=precision)
+        network, head = adapted(pretrained, alpha=0.2), linear_head(1280, 2, 0, torch.device("cpu"))
+        losses[precision] = tune_adapters(
+            network, head, *few, settings, generator(), progress=False
+        )
+        assert {p.dtype for p in network.parameters()} == {torch.float32}
+        assert extract_features(network, pretrained, few[0]).dtype == torch.float32
+    assert losses["bfloat16"] != losses["float32"]  # it is in use
+    assert losses["bfloat16"][-1] < 0.6 * losses["bfloat16"][0]
+    np.testing.assert_allclose(losses["bfloat16"], losses["float32"], rtol=0.1, atol=0.02)

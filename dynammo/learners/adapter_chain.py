@@ -19,6 +19,7 @@ from dynammo.chain import Chain
 from dynammo.heads import TaskHeads, UnifiedHead, session_targets
 from dynammo.learners.base import Learner, count_parameters
 from dynammo.merging import StateDict
+from dynammo.selection import Images
 from dynammo.training import (
     both_flips,
     fit_head,
@@ -113,11 +114,11 @@ class AdapterLearner(Learner):
         return []
 
     @torch.no_grad()
-    def features(self, images: np.ndarray) -> Tensor:
+    def features(self, images: Images) -> Tensor:
         """Features [N, P, D] of uint8 images [N, H, W, 3]."""
         return in_batches(self.network().features, self.backbone, images)
 
-    def judge(self, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+    def judge(self, images: Images) -> tuple[Tensor, Tensor | None]:
         """Scores [N, K], and the heads' "others" [N, t] where each session has a head."""
         return self.read(self.features(images))
 
@@ -256,7 +257,7 @@ class FrozenFeatures(AdapterLearner):
         targets = session_targets(torch.as_tensor(labels[positions]), classes[0], len(classes))
         tune_auxiliary_head(
             head,
-            both_flips([chain.network(None)], self.backbone, self.stream.train.images[positions]),
+            both_flips([chain.network(None)], self.backbone, self.stream.train.select(positions)),
             targets.numpy(),
             chain.settings,
             generator_for("auxiliary head", *chain.seeds, session),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dynammo.selection import Images
 from dynammo.study import Study
 from dynammo.training import in_batches
 
@@ -87,13 +88,13 @@ class Learner:
         raise NotImplementedError
 
     @torch.no_grad()
-    def judge(self, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+    def judge(self, images: Images) -> tuple[Tensor, Tensor | None]:
         """Scores [N, K] of uint8 images [N, H, W, 3], and "others" [N, t] of task heads or None."""
         return in_batches(self.network().eval(), self.backbone, images), None
 
     def judge_split(self, split: str, positions: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """The same for images of the stream, by their positions in a split."""
-        return self.judge(getattr(self.stream, split).images[positions])
+        return self.judge(getattr(self.stream, split).select(positions))
 
 
 def count_parameters(*modules: nn.Module) -> int:

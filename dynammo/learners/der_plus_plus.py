@@ -68,7 +68,7 @@ class DERPlusPlus(WholeNetworkLearner):
         """Store the logits of the session's exemplars; forget those of dropped images."""
         chosen = [self.memory.positions[label] for label in self.stream.classes(self.session)]
         new = np.concatenate(chosen)
-        logits, _ = self.judge(self.stream.train.images[new])
+        logits, _ = self.judge(self.stream.train.select(new))
         self.logits |= {int(i): row for i, row in zip(new, logits, strict=True)}
         kept, size = self.memory.all_positions(), logits.shape[1]
         self.logits = {

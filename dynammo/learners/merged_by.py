@@ -72,7 +72,7 @@ class MergedBy(DynaMMo):
             self.merged = mixture_variance(sets, self.merged)
         elif self.statistics == "measured again":
             network = chain.network(self.merged)
-            measure_again(network, self.stream.train.images[chain.memory.all_positions()])
+            measure_again(network, self.stream.train.select(chain.memory.all_positions()))
             self.merged = network.adapters.state_dict()
         return super().learn_session(progress=progress)
 

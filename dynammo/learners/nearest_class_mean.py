@@ -33,7 +33,7 @@ class FrozenFeatureLearner(Learner):
         self.session += 1
         positions = self.stream.indices("train", self.session)
         with torch.no_grad():
-            features = in_batches(self.backbone, self.backbone, self.stream.train.images[positions])
+            features = in_batches(self.backbone, self.backbone, self.stream.train.select(positions))
             labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
             self.take_in(features, labels)
         return []

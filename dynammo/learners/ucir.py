@@ -62,7 +62,7 @@ class UCIR(WholeNetworkLearner):
     def grow_head(self) -> None:
         """Imprint the new classes from the features the network has of them already."""
         positions = self.stream.indices("train", self.session)
-        features = self.features(self.stream.train.images[positions])
+        features = self.features(self.stream.train.select(positions))
         labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
         self.classifier.head.add_classes(imprint(features, labels, self.proxies, self.seed))
         if self.holds_old_classes:

@@ -21,6 +21,7 @@ from dynammo.backbones import Backbone
 from dynammo.heads import UnifiedHead
 from dynammo.learners.base import Learner, count_parameters
 from dynammo.memory import ExemplarMemory
+from dynammo.selection import Images
 from dynammo.study import Study
 from dynammo.training import (
     both_flips,
@@ -32,6 +33,7 @@ from dynammo.training import (
     linear_head,
     seed_for,
     step_1_optimizer,
+    training_precision,
 )
 
 
@@ -145,7 +147,7 @@ class WholeNetworkLearner(Learner):
 
     def fit(self, positions: np.ndarray, *, progress: bool) -> list[float]:
         """Train on the images at some positions of the training split."""
-        images = self.stream.train.images[positions]
+        images = self.stream.train.select(positions)
         labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
         generator = generator_for("whole network", *self.seeds, self.session)
         settings = self.settings
@@ -153,7 +155,8 @@ class WholeNetworkLearner(Learner):
         def batch_loss(batch: Tensor) -> Tensor:
             x = flip_half(self.backbone.normalise(images[batch.numpy()]), generator)
             where = torch.as_tensor(positions[batch.numpy()])
-            return self.batch_loss(x, labels[batch.to(self.device)], where)
+            with training_precision(settings, self.device):
+                return self.batch_loss(x, labels[batch.to(self.device)], where)
 
         self.classifier.train()
         losses = descend(
@@ -169,7 +172,7 @@ class WholeNetworkLearner(Learner):
         self.classifier.eval()
         return losses
 
-    def features(self, images: np.ndarray) -> Tensor:
+    def features(self, images: Images) -> Tensor:
         """Features [N, D] of uint8 images [N, H, W, 3]."""
         return extract_features(self.classifier.extractor, self.backbone, images)
 
@@ -180,7 +183,7 @@ class WholeNetworkLearner(Learner):
             self.stream.classes(self.session),
             positions,
             self.stream.train.labels[positions],
-            self.features(self.stream.train.images[positions]).cpu().numpy(),
+            self.features(self.stream.train.select(positions)).cpu().numpy(),
         )
 
     def network(self) -> nn.Module:
@@ -242,7 +245,7 @@ class WholeNetworkLearner(Learner):
             [p for p in self.classifier.head.parameters() if p.requires_grad],
             loss,
             both_flips(
-                [self.classifier.extractor], self.backbone, self.stream.train.images[positions]
+                [self.classifier.extractor], self.backbone, self.stream.train.select(positions)
             ),
             self.stream.train.labels[positions],
             self.settings,

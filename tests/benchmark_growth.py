@@ -1,0 +1,120 @@
+"""What grows with the sessions, and what must not: storage, memory, seconds of a session."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from dynammo.backbones import Backbone
+from dynammo.chain import Chain
+from dynammo.cost import outline_learner
+from dynammo.evaluation import predict
+from dynammo.meter import Meter
+from dynammo.sessions import open_session, save_session
+from dynammo.settings import Settings
+
+
+def storage_row(backbone: Backbone, size: int, few: int, many: int) -> dict:
+    """Bytes of the merged learner's file, its head apart, after few and many sessions."""
+    found = {}
+    for sessions in (few, many):
+        settings = Settings(backbone=backbone.name)
+        learner = outline_learner("dynammo", settings, [2] * sessions, size, "cpu", backbone)
+        with tempfile.TemporaryDirectory() as folder:
+            (adapted,) = learner.network().passes
+            path = Path(folder) / "merged.safetensors"
+            save_file({k: v.contiguous() for k, v in adapted.state_dict().items()}, path)
+            found[sessions] = path.stat().st_size
+    return {
+        "what": f"storage: the merged network after {many} sessions against after {few}",
+        "backbone": backbone.name,
+        "sessions": many,
+        "ratio": found[many] / found[few],
+        "at_most": 1.0,
+        "note": f"{found[many] / 1e6:.2f} and {found[few] / 1e6:.2f} MB, head apart",
+    }
+
+
+def many_classes(path: Path, classes: int, size: int) -> None:
+    """Write a data set of many easy classes, each a pattern of its own under noise."""
+    generator = np.random.default_rng(0)
+    patterns = generator.integers(0, 256, (classes, 8, 8, 3)).repeat(size // 8, 1)
+    patterns = patterns.repeat(size // 8, 2)
+    arrays = {}
+    for split, each in (("train", 16), ("val", 1), ("test", 2)):
+        labels = np.arange(classes * each) % classes
+        noise = generator.normal(0, 30, (len(labels), size, size, 3))
+        arrays[f"{split}_images"] = (patterns[labels] + noise).clip(0, 255).astype(np.uint8)
+        arrays[f"{split}_labels"] = labels
+    np.savez(path, **arrays)
+
+
+def many_sessions_rows(sessions: int, device: str, size: int = 32) -> Iterator[dict]:
+    """Learn a stream of many sessions as the notebooks do, each from the folder of the one before.
+
+    Late sessions against early ones: seconds and peak memory of what the method does, and of the
+    test over all classes seen, which grows because there is more to test.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder)
+        many_classes(run / "many.npz", 2 * sessions, size)
+        settings = Settings(
+            stream=str(run / "many.npz"),
+            methods=("dynammo",),
+            memory_budget=2 * sessions,
+            adapter_epochs=2,
+            threads=torch.get_num_threads(),
+            device=device,
+        )
+        rows: dict[str, list[float]] = {"learning": [], "test": [], "memory": []}
+        for session in range(1, sessions + 1):
+            chain, learners = open_session(run, settings, 0, 1, session)
+            meter = _one_session(run, chain, learners)
+            seconds = {row["part"]: row["seconds"] for row in meter.rows}
+            rows["learning"].append(seconds["learning"])
+            rows["test"].append(seconds["test"])
+            rows["memory"].append(meter.rows[0]["peak_megabytes"])
+        accuracy = float(np.mean(learned_labels(chain, learners[0])))
+    # The first sessions have few exemplars to replay; the memory is full from the third on.
+    early, late = slice(2, 12), slice(-10, None)
+    for what, title in (
+        ("learning", "seconds of learning a session"),
+        ("memory", "peak memory"),
+        ("test", "seconds of testing all classes seen"),
+    ):
+        values = np.array(rows[what])
+        ratio = np.median(values[late]) / np.median(values[early])
+        unit = "MB" if what == "memory" else "s"
+        yield {
+            "what": f"{sessions} sessions: {title}, the last ten against sessions 3 to 12",
+            "backbone": settings.backbone,
+            "sessions": sessions,
+            "ratio": float(ratio),
+            **({} if what == "test" else {"at_most": 1.1}),
+            "note": f"{np.median(values[late]):.2f} and {np.median(values[early]):.2f} {unit}"
+            + (f"; {100 * accuracy:.0f} % right in the end" if what == "test" else ""),
+        }
+
+
+def learned_labels(chain: Chain, learner) -> np.ndarray:
+    """Which test images are right after the newest session."""
+    seen = chain.stream.indices("test", range(1, chain.session + 1))
+    return predict(learner, "test").predicted == chain.stream.test.labels[seen]
+
+
+def _one_session(run: Path, chain: Chain, learners: list) -> Meter:
+    meter = Meter(chain.device)
+    with meter.measure("dynammo", "learning"):
+        losses = chain.tune(progress=False)
+        chain.merge()
+        chain.choose_exemplars()
+        learners[0].learn_session(progress=False)
+    with meter.measure("dynammo", "test"):
+        answers = {"dynammo": predict(learners[0], "test")}
+    save_session(run, chain, learners, answers, losses, meter)
+    return meter
