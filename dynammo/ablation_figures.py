@@ -21,6 +21,7 @@ from dynammo.looks import (
     styled,
 )
 
+NOT_FROM_ZERO = "The accuracy axis does not start at 0"
 STATISTICS_MARKS = {"averaged": "o", "mixture": "s", "measured again": "D"}
 
 
@@ -61,7 +62,7 @@ def merging_figure(table: pd.DataFrame, note: str) -> Figure:
     """
     checked(table, ["strategy", "statistics", *SEED, "average_accuracy"], "merging")
     caption = merging_finding(table)
-    figure, axes = canvas(f"{caption} · {note}", 8.2, 4.6)
+    figure, axes = canvas(f"{caption} {NOT_FROM_ZERO} · {note}", 8.2, 4.6)
     ax = axes[0, 0]
     means = table.groupby(["strategy", "statistics"]).average_accuracy.agg(["mean", "std"])
     order = means["mean"].groupby("strategy").max().sort_values().index
@@ -115,7 +116,7 @@ def variants_figure(sessions: pd.DataFrame, title: str, note: str) -> Figure:
     columns = ["variant", "method", *SEED, "accuracy"]
     table = average_by_run(checked(sessions, columns, "variants"))
     methods, variants = methods_in(table), list(pd.unique(table["variant"]))
-    note = f"{variants_finding(table, methods)} · {note}"
+    note = f"{variants_finding(table, methods)} {NOT_FROM_ZERO} · {note}"
     figure, axes = canvas(note, 5.2 + 0.6 * len(variants), 4)
     ax, ends = axes[0, 0], []
     for i, method in enumerate(methods):
@@ -142,7 +143,9 @@ def _variant_line(ax: Axes, own: pd.DataFrame, variants: list[str], place: int, 
     stats = 100 * own.groupby("variant").average_accuracy.agg(["mean", "std"]).reindex(variants)
     if stats["std"].notna().any():
         ax.errorbar(x, stats["mean"], stats["std"], fmt="none", ecolor=kind.colour, elinewidth=1)
-    ax.plot(x, stats["mean"], label=kind.title, **kind.line)
+    # A line between names, unlike one between numbers, would say something of what lies between.
+    numbers = all(name[0].isdigit() for name in variants)
+    ax.plot(x, stats["mean"], label=kind.title, **kind.line | ({} if numbers else {"ls": ""}))
     return x[-1], stats["mean"].iloc[-1], kind
 
 
@@ -159,7 +162,11 @@ def contenders_figure(averages: pd.DataFrame, against: str, title: str, note: st
     table = checked(averages, ["label", *SEED, "average_accuracy", "last_accuracy"], "contenders")
     labels = list(pd.unique(table.label))[::-1]
     figure, axes = canvas(
-        f"{contenders_finding(table, against)} · {note}", 9.6, 1.6 + 0.36 * len(labels), 1, 2
+        f"{contenders_finding(table, against)} {NOT_FROM_ZERO} · {note}",
+        9.6,
+        1.6 + 0.36 * len(labels),
+        1,
+        2,
     )
     panels = {
         "average_accuracy": "average over sessions (%)",
@@ -189,4 +196,4 @@ def contenders_finding(averages: pd.DataFrame, against: str) -> str:
         difference = wide[label] - wide[against]
         sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
         parts.append(f"{label} {difference.mean():+.1f}{sd}")
-    return f"Points over {against} on average: {'; '.join(parts)} ({seeds_counted(len(wide))})"
+    return f"Points over {against} on average: {'; '.join(parts)} ({seeds_counted(len(wide))})."

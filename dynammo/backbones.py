@@ -96,19 +96,25 @@ def _conv_bn(channels_in: int, channels_out: int, kernel: int, stride: int, grou
     return [conv, nn.BatchNorm2d(channels_out, eps=1e-3, momentum=0.01)]
 
 
+class ReLU6(nn.ReLU6):
+    """In place, but not on the way to a gradient: torch would copy what comes in beforehand."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Clip x of any shape to 0..6."""
+        return F.relu6(x, inplace=not torch.is_grad_enabled())
+
+
 class InvertedBottleneck(nn.Module):
     """MBConv block without squeeze-and-excitation, with ReLU6 (EfficientNet-Lite)."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expand: int):
         super().__init__()
         hidden = channels_in * expand
-        widen = (
-            [*_conv_bn(channels_in, hidden, 1, 1, 1), nn.ReLU6(inplace=True)] if expand > 1 else []
-        )
+        widen = [*_conv_bn(channels_in, hidden, 1, 1, 1), ReLU6()] if expand > 1 else []
         self.layers = nn.Sequential(
             *widen,
             *_conv_bn(hidden, hidden, kernel, stride, hidden),
-            nn.ReLU6(inplace=True),
+            ReLU6(),
             *_conv_bn(hidden, channels_out, 1, 1, 1),
         )
         self.residual = stride == 1 and channels_in == channels_out
@@ -138,7 +144,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self, number_of_classes: int = 1000) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*_conv_bn(3, 32, 3, 2, 1), nn.ReLU6(inplace=True))
+        self.stem = nn.Sequential(*_conv_bn(3, 32, 3, 2, 1), ReLU6())
         channels = 32
         for i, (repeats, kernel, stride, expand, channels_out) in enumerate(self.STAGES, start=1):
             blocks = []
@@ -150,7 +156,7 @@ class EfficientNetLite0(nn.Module):
                 )
                 channels = channels_out
             setattr(self, f"stage{i}", nn.Sequential(*blocks))
-        self.top = nn.Sequential(*_conv_bn(channels, 1280, 1, 1, 1), nn.ReLU6(inplace=True))
+        self.top = nn.Sequential(*_conv_bn(channels, 1280, 1, 1, 1), ReLU6())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(1280, number_of_classes)
 

@@ -35,6 +35,8 @@ class DeployedNetwork(nn.Module):
                 network.adapters.adapters = nn.ModuleList(folded)
         self.backbone = networks[0].backbone
         self.requires_grad_(False)
+        # The file's own layout. Images come channels last, which convolutions then follow.
+        self.to(memory_format=torch.contiguous_format)
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:

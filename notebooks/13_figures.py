@@ -35,9 +35,22 @@ figures_folder: str = "../figures/smoke"  # where pictures and numbers go
 from pathlib import Path
 
 import pandas as pd
+import torch
 from IPython.display import display
 
-from dynammo import cost, cost_figures, diagram, files, grids, looks, plotting, runs, tables
+from dynammo import (
+    cost,
+    cost_figures,
+    deployment,
+    diagram,
+    files,
+    grids,
+    looks,
+    plotting,
+    runs,
+    sessions,
+    tables,
+)
 from dynammo.backbones import RECIPES
 from dynammo.command import make_if_missing
 from dynammo.provenance import note, provenance
@@ -166,6 +179,27 @@ save(
     confusion,
     "confusion",
 )
+
+# %% [markdown]
+# ## One file to take away
+# What was needed for learning can go: the merged adapters' batch norm is folded into their
+# convolutions, as the backbone's was before, and network, head and the scaling of pixels are
+# written as one program. Anyone with torch can run it, without this project: uint8 images in,
+# scores out.
+
+# %%
+if "dynammo" in settings.methods:
+    seeds = settings.order_seeds[0], settings.train_seeds[0]
+    _, learners = sessions.restore_chain(run, settings, *seeds)
+    learner = next(one for one in learners if one.name == "dynammo")
+    path = deployment.export(learner, run / "export" / "dynammo")
+
+    program = torch.export.load(path).module()  # all that its user needs to write
+    images = data.test.images[:64]
+    found = program(torch.as_tensor(images)).argmax(dim=1)
+    same = found == learner.judge(images)[0].argmax(dim=1)
+    print(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB")
+    print(f"{int(same.sum())} of {len(images)} predictions as before")
 
 # %% [markdown]
 # ## The numbers behind it all

@@ -310,7 +310,7 @@ def head_rows(
             descend(
                 batch_loss,
                 len(images),
-                torch.optim.Adam(head.parameters(), lr=settings.head_learning_rate),
+                torch.optim.Adam(head.parameters(), lr=settings.head_learning_rate, fused=True),
                 settings.head_epochs,
                 settings.head_milestones,
                 settings.batch_size,
