@@ -221,7 +221,8 @@ def feature_map_figure(
     """
     rows, columns = grid_of(len(maps), 3)
     note = f"t-SNE: only what is near is told; axes have no unit · {note}"
-    figure, axes = canvas(note, 3.1 * columns + 2, 0.6 + 3 * rows, rows, columns)
+    height = 0.6 + max(3 * rows, 0.17 * len(class_names))  # for the names
+    figure, axes = canvas(note, 3.1 * columns + 2, height, rows, columns)
     for ax, (title, places) in zip(axes.flat, maps.items(), strict=False):
         for label, name in enumerate(class_names):
             own = labels == label

@@ -68,6 +68,7 @@ dynammo_ridge_stiffness: float = 0.1  # method "dynammo_ridge" only: see noteboo
 methods: list = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
 threads: int = 1  # fixed, because it changes the order of float sums
 device: str = "auto"  # a GPU if there is one
+precision: str = "float32"  # of training: "bfloat16" is mixed precision, for a GPU
 
 # %%
 # %matplotlib inline
