@@ -63,13 +63,21 @@ class ClassStatistics(nn.Module):
         old, new = old.double(), new.double()
         centre, moved = old.mean(dim=0), new - old
         shift = moved.mean(dim=0)
-        x = old - centre
-        gram = x.T @ x
-        penalty = stiffness * gram.diagonal().mean()
-        eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        change = torch.linalg.solve(gram + penalty * eye, x.T @ (moved - shift))
-        self.means = self.means + (self.means - centre) @ change + shift
-        self.scatter = (eye + change).T @ self.scatter @ (eye + change)
+        x, y = old - centre, moved - shift
+        penalty = stiffness * x.square().sum() / x.shape[1]
+        # A = left right, from a system of the size of N or of D, whichever is smaller.
+        if len(x) < x.shape[1]:
+            left, right = x.T, torch.linalg.solve(x @ x.T + penalty * _eye(x @ x.T), y)
+        else:
+            gram = x.T @ x
+            left, right = torch.linalg.solve(gram + penalty * _eye(gram), x.T @ y), _eye(gram)
+        self.means = self.means + (self.means - centre) @ left @ right + shift
+        half = self.scatter + self.scatter @ left @ right
+        self.scatter = half + right.T @ (left.T @ half)
+
+
+def _eye(like: Tensor) -> Tensor:
+    return torch.eye(len(like), dtype=like.dtype, device=like.device)
 
 
 class RidgeOnMerged(nn.Module):
