@@ -162,7 +162,7 @@ def contenders_figure(averages: pd.DataFrame, against: str, title: str, note: st
     table = checked(averages, ["label", *SEED, "average_accuracy", "last_accuracy"], "contenders")
     labels = list(pd.unique(table.label))[::-1]
     figure, axes = canvas(
-        f"{contenders_finding(table, against)} {NOT_FROM_ZERO} · {note}",
+        f"{contenders_finding(table, against)}. {NOT_FROM_ZERO} · {note}",
         9.6,
         1.6 + 0.36 * len(labels),
         1,
@@ -196,4 +196,4 @@ def contenders_finding(averages: pd.DataFrame, against: str) -> str:
         difference = wide[label] - wide[against]
         sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
         parts.append(f"{label} {difference.mean():+.1f}{sd}")
-    return f"Points over {against} on average: {'; '.join(parts)} ({seeds_counted(len(wide))})."
+    return f"Points over {against} on average: {'; '.join(parts)} ({seeds_counted(len(wide))})"

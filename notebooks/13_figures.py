@@ -38,23 +38,14 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from dynammo import (
-    cost,
-    cost_figures,
-    deployment,
-    diagram,
-    files,
-    grids,
-    looks,
-    plotting,
-    runs,
-    sessions,
-    tables,
-)
+from dynammo import cost, cost_figures, diagram, files, grids, looks, plotting, runs, tables
 from dynammo.backbones import RECIPES
 from dynammo.command import make_if_missing
+from dynammo.deployment import export
 from dynammo.provenance import note, provenance
+from dynammo.sessions import restore_chain
 
+# %%
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
 settings = runs.settings_of(run)
@@ -190,9 +181,9 @@ save(
 # %%
 if "dynammo" in settings.methods:
     seeds = settings.order_seeds[0], settings.train_seeds[0]
-    _, learners = sessions.restore_chain(run, settings, *seeds)
+    _, learners = restore_chain(run, settings, *seeds)
     learner = next(one for one in learners if one.name == "dynammo")
-    path = deployment.export(learner, run / "export" / "dynammo")
+    path = export(learner, run / "export" / "dynammo")
 
     program = torch.export.load(path).module()  # all that its user needs to write
     images = data.test.images[:64]
