@@ -32,7 +32,7 @@ PARTS = ("inference", "export", "head", "tuning", "growth")
 
 def rows_of(part: str, device: str, quick: bool) -> Iterator[dict]:
     """Rows of one part of the benchmark; quick ones are for trying the script."""
-    rounds = 2 if quick else 5
+    budget = 1.0 if quick else 20.0
     backbones = make_backbones(list(SIZES), device)
     generator = np.random.default_rng(0)
     images = {
@@ -41,25 +41,23 @@ def rows_of(part: str, device: str, quick: bool) -> Iterator[dict]:
     }
     if part == "inference":
         for backbone in backbones:
-            slow = backbone.name == "resnet18" and device == "cpu"
-            batches = [1] if quick else [1, 64]
-            sessions = [4] if quick else [4, 10, 20]
-            yield from inference_rows(backbone, sessions, batches, 3 if slow else rounds)
+            sessions, batches = ([4], [1]) if quick else ([4, 10, 20], [1, 64])
+            yield from inference_rows(backbone, sessions, batches, budget)
     elif part == "export":
         for backbone in backbones:
-            yield from export_rows(backbone, [1, 64], 3 if quick else 21)
+            yield from export_rows(backbone, [1, 64], budget)
     elif part == "head":
         settings = Settings(head_epochs=5) if quick else Settings()
         some = images["efficientnet_lite0"][: settings.memory_budget]
-        yield from head_rows(backbones[0], some, [1, 4], settings, 1 if quick else 3)
+        yield from head_rows(backbones[0], some, [1, 4], settings, budget)
     elif part == "tuning":
         for backbone, epochs in zip(backbones, (3, 1), strict=True):
             settings = Settings(backbone=backbone.name, adapter_epochs=1 if quick else epochs)
-            yield from tuning_rows(backbone, images[backbone.name], settings, 1 if quick else 3)
+            yield from tuning_rows(backbone, images[backbone.name], settings, budget)
             if device != "cpu":
-                yield from precision_rows(backbone, images[backbone.name], settings, rounds)
-            yield limit_row(backbone, SIZES[backbone.name], 32, rounds)
-            yield prefix_row(backbone, SIZES[backbone.name], 32, rounds)
+                yield from precision_rows(backbone, images[backbone.name], settings, budget)
+            yield limit_row(backbone, SIZES[backbone.name], 32, budget)
+            yield prefix_row(backbone, SIZES[backbone.name], 32, budget)
     elif part == "growth":
         for backbone in backbones:
             yield storage_row(backbone, SIZES[backbone.name], 1, 50)
@@ -157,7 +155,7 @@ def _others_panel(ax: Axes, table: pd.DataFrame) -> None:
 def main() -> None:
     """Parse the command line, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few rounds, few sizes, no files")
+    parser.add_argument("--quick", action="store_true", help="little time, few sizes, no files")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -21,7 +21,7 @@ SIZES = {"efficientnet_lite0": 64, "resnet18": 224}
 
 
 def inference_rows(
-    backbone: Backbone, sessions: list[int], batches: list[int], rounds: int
+    backbone: Backbone, sessions: list[int], batches: list[int], budget: float
 ) -> Iterator[dict]:
     """ACL against DynaMMo, and DynaMMo against one adapter set, for some T and batch sizes."""
     size, device = SIZES[backbone.name], backbone.mean.device
@@ -38,19 +38,19 @@ def inference_rows(
             yield {
                 "what": "inference: merged against every set kept",
                 **about,
-                **race(_run(acl, images), _run(merged, images), rounds, count),
+                **race(_run(acl, images), _run(merged, images), budget),
                 "at_least": 0.9 * count,
             }
             yield {
                 "what": "inference: merged against one set",
                 **about,
-                **race(_run(merged, images), _run(one, images), max(rounds, 11)),
+                **race(_run(merged, images), _run(one, images), budget),
                 "at_most": 1.02,
                 "note": f"MACs {'equal' if same else 'DIFFER'}",
             }
 
 
-def export_rows(backbone: Backbone, batches: list[int], rounds: int) -> Iterator[dict]:
+def export_rows(backbone: Backbone, batches: list[int], budget: float) -> Iterator[dict]:
     """The exported program against the network as it was learned, with batch norm in its place."""
     size, device = SIZES[backbone.name], backbone.mean.device
     network = backbone.trainable_network()
@@ -76,7 +76,7 @@ def export_rows(backbone: Backbone, batches: list[int], rounds: int) -> Iterator
             **race(
                 torch.no_grad()(lambda x=images: learned(plain.normalise(x))),
                 _run(exported, images),
-                rounds,
+                budget,
             ),
             "note": f"scores within {far:.0e}",
         }

@@ -122,7 +122,7 @@ def _learner(backbone: Backbone, size: int) -> tuple[AdaptedNetwork, nn.Linear]:
 
 
 def tuning_rows(
-    backbone: Backbone, images: np.ndarray, settings: Settings, rounds: int
+    backbone: Backbone, images: np.ndarray, settings: Settings, budget: float
 ) -> Iterator[dict]:
     """Adapter tuning, in images a second; and with the test images looked at after each epoch."""
     size = images.shape[1]
@@ -147,7 +147,7 @@ def tuning_rows(
         )
 
     for looks_at_test in (False, True):
-        ratios = race(lambda seen=looks_at_test: usual(seen), ours, rounds)
+        ratios = race(lambda seen=looks_at_test: usual(seen), ours, budget)
         apart = np.abs(np.array(losses["slow"]) / np.array(losses["fast"]) - 1).max()
         speed = len(images) * settings.adapter_epochs / ratios["fast_seconds"]
         name = "image by image" + (", tested every epoch" if looks_at_test else "")
@@ -161,7 +161,7 @@ def tuning_rows(
         }
 
 
-def precision_rows(backbone: Backbone, images: np.ndarray, settings: Settings, rounds: int):
+def precision_rows(backbone: Backbone, images: np.ndarray, settings: Settings, budget: float):
     """Adapter tuning in mixed precision against float32, on a GPU."""
     losses = {}
 
@@ -177,12 +177,12 @@ def precision_rows(backbone: Backbone, images: np.ndarray, settings: Settings, r
         "what": "adapter tuning: bfloat16 against float32",
         "backbone": backbone.name,
         "batch": settings.batch_size,
-        **race(lambda: tune("float32"), lambda: tune("bfloat16"), rounds),
+        **race(lambda: tune("float32"), lambda: tune("bfloat16"), budget),
         "note": f"last loss {losses['bfloat16']:.3f} and {losses['float32']:.3f}",
     }
 
 
-def limit_row(backbone: Backbone, size: int, batch_size: int, rounds: int) -> dict:
+def limit_row(backbone: Backbone, size: int, batch_size: int, budget: float) -> dict:
     """A training step against its convolutions alone, each run by itself on the same shapes.
 
     The ratio is above 1 by what is not convolution: batch norm, activations, updates.
@@ -225,7 +225,7 @@ def limit_row(backbone: Backbone, size: int, batch_size: int, rounds: int) -> di
             if learned:
                 torch.autograd.grad(out, learned, gradient)
 
-    found = race(step, convolutions, rounds)
+    found = race(step, convolutions, budget)
     macs = counter.get_total_flops() / 2
     speeds = [macs / found[name] / 1e9 for name in ("slow_seconds", "fast_seconds")]
     return {
@@ -237,7 +237,7 @@ def limit_row(backbone: Backbone, size: int, batch_size: int, rounds: int) -> di
     }
 
 
-def prefix_row(backbone: Backbone, size: int, batch_size: int, rounds: int) -> dict:
+def prefix_row(backbone: Backbone, size: int, batch_size: int, budget: float) -> dict:
     """A training step against the frozen layers before the first adapter, which it repeats."""
     network, head = _learner(backbone, size)
     network.train()
@@ -263,7 +263,7 @@ def prefix_row(backbone: Backbone, size: int, batch_size: int, rounds: int) -> d
     def step() -> None:
         head(network(images)).sum().backward()
 
-    found = race(step, prefix, rounds, 5)
+    found = race(step, prefix, budget)
     return {
         "what": "adapter tuning: a whole step against the frozen layers before the adapters",
         "backbone": backbone.name,
@@ -274,7 +274,7 @@ def prefix_row(backbone: Backbone, size: int, batch_size: int, rounds: int) -> d
 
 
 def head_rows(
-    backbone: Backbone, images: np.ndarray, passes: list[int], settings: Settings, rounds: int
+    backbone: Backbone, images: np.ndarray, passes: list[int], settings: Settings, budget: float
 ) -> Iterator[dict]:
     """Head tuning on features computed once, against running the network in every epoch."""
     size, classes = images.shape[1], 8
@@ -318,7 +318,7 @@ def head_rows(
             )
 
         # Both come from ACL-like heads that read one pass each, or all the same one.
-        found = race(every_epoch, once, rounds)
+        found = race(every_epoch, once, budget)
         features = both_flips(networks, backbone, images)[0]
         with torch.no_grad():
             answers = [heads[name](features).argmax(dim=1) for name in ("slow", "fast")]

@@ -31,8 +31,10 @@ def test_image_by_image_gives_the_losses_of_tuning_in_batches(blobs, pretrained)
 
 def test_a_race_is_the_ratio_of_two_times_taken_in_turn():
     order = []
-    found = race(lambda: order.append("slow"), lambda: order.append("fast"), 3, fast_repeats=2)
-    assert order == ["fast", *["slow", "fast", "fast"] * 3]  # one to warm up
+    found = race(lambda: order.append("slow"), lambda: order.append("fast"), 0, least=3)
+    warm_up, rounds = order[:3], order[3:]
+    assert warm_up == ["fast", "slow", "fast"]
+    assert rounds == [*["slow"] * 20, *["fast"] * 20] * 3
     assert found["lowest"] <= found["ratio"] <= found["highest"]
     assert found["rounds"] == 3
 

@@ -230,3 +230,11 @@ def test_a_wrong_backbone_or_weights_in_the_settings_is_one_clear_error():
         make_backbone(settings.backbone, settings.weights)
     with pytest.raises(InputError, match="Unknown weights 'places'"):
         make_backbone("resnet18", settings.weights)
+
+
+@pytest.mark.parametrize("name", ["adapter_start", "precision"])
+def test_a_word_that_is_no_choice_lists_those_there_are(name):
+    with pytest.raises(
+        InputError, match=f"{name} is 'other': choose from .*{getattr(Settings(), name)}"
+    ):
+        Settings(**{name: "other"})
