@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
 
     Raises:
         InputError: no such notebook or parameter.
-        NotebookFailed: a cell raised an error.
+        NotebookFailed: a cell raised an error, or the kernel died.
     """
     # Imported here because papermill takes a second, and most of the library does without.
     import papermill
@@ -72,22 +73,44 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     part = output.with_name(f".{output.name}.part.ipynb")
     # The kernel of this environment, even where the user has others of the same name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    run = partial(
+        papermill.execute_notebook,
+        str(notebook),
+        str(part),
+        parameters=given,
+        kernel_name=KERNEL,
+        cwd=str(notebook.parent),
+        progress_bar=False,
+    )
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(part),
-            parameters=given,
-            kernel_name=KERNEL,
-            cwd=str(notebook.parent),
-            progress_bar=False,
-        )
+        _with_a_kernel(run)
     except papermill.exceptions.PapermillExecutionError as error:
         part.replace(failed)
         raise NotebookFailed(
             f"{notebook.name} stopped in cell {error.cell_index + 1}: {error.ename}: "
             f"{error.evalue}\nThe copy with the error in its place is {failed.resolve()}"
         ) from error
+    except RuntimeError as error:
+        part.unlink(missing_ok=True)
+        raise NotebookFailed(
+            f"{notebook.name} stopped: {error}. Most often memory ran out: close other programs, "
+            "or run fewer jobs at a time (--cores 1), and give the same command again."
+        ) from error
     part.replace(output)
+
+
+def _with_a_kernel(run: Callable[[], object], tries: int = 3) -> None:
+    """Execute a notebook, and again if its kernel did not come up.
+
+    Two kernels that start in the same moment can choose the same port; one of them then dies.
+    """
+    for left in range(tries - 1, -1, -1):
+        try:
+            run()
+            return
+        except RuntimeError as error:
+            if not left or "before replying" not in str(error):
+                raise
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import jupytext
+import nbclient
 import nbformat
 import papermill
 import pytest
@@ -119,3 +120,38 @@ def test_a_failing_cell_is_named_and_its_copy_kept(tmp_path):
     with pytest.raises(NotebookFailed, match="broken.ipynb stopped in cell 1: ZeroDivisionError"):
         execute(tmp_path / "broken.ipynb", output, {})
     assert [path.name for path in output.parent.iterdir()] == ["broken.failed.ipynb"]
+
+
+@pytest.mark.parametrize("deaths", [1, 2, 3])
+def test_a_kernel_that_does_not_come_up_is_started_again(deaths, tmp_path, monkeypatch):
+    notebook, output = ROOT / "notebooks/01_prepare_data.ipynb", tmp_path / "out.ipynb"
+    calls = []
+
+    def start(_notebook, part, **_options):
+        calls.append(part)
+        Path(part).write_text("{}")
+        if len(calls) <= deaths:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(papermill, "execute_notebook", start)
+    if deaths < 3:
+        execute(notebook, output, {})
+        assert len(calls) == deaths + 1
+        assert output.exists()
+    else:
+        with pytest.raises(NotebookFailed, match="--cores 1"):
+            execute(notebook, output, {})
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_kernel_that_dies_at_work_is_not_started_again(tmp_path, monkeypatch):
+    calls = []
+
+    def die(*_arguments, **_options):
+        calls.append(1)
+        raise nbclient.exceptions.DeadKernelError("Kernel died")
+
+    monkeypatch.setattr(papermill, "execute_notebook", die)
+    with pytest.raises(NotebookFailed, match="Most often memory ran out"):
+        execute(ROOT / "notebooks/01_prepare_data.ipynb", tmp_path / "out.ipynb", {})
+    assert len(calls) == 1
