@@ -40,16 +40,20 @@ def storage_row(backbone: Backbone, size: int, few: int, many: int) -> dict:
     }
 
 
+def patterned_images(labels: np.ndarray, size: int, seed: int = 0) -> np.ndarray:
+    """Uint8 images [N, size, size, 3]: each class has a pattern of its own, under noise."""
+    patterns = np.random.default_rng(0).integers(0, 256, (labels.max() + 1, 8, 8, 3))
+    patterns = patterns.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
+    noise = np.random.default_rng(seed).normal(0, 30, (len(labels), size, size, 3))
+    return (patterns[labels] + noise).clip(0, 255).astype(np.uint8)
+
+
 def many_classes(path: Path, classes: int, size: int) -> None:
-    """Write a data set of many easy classes, each a pattern of its own under noise."""
-    generator = np.random.default_rng(0)
-    patterns = generator.integers(0, 256, (classes, 8, 8, 3)).repeat(size // 8, 1)
-    patterns = patterns.repeat(size // 8, 2)
+    """Write a data set of many easy classes."""
     arrays = {}
-    for split, each in (("train", 16), ("val", 1), ("test", 2)):
+    for seed, (split, each) in enumerate((("train", 16), ("val", 1), ("test", 2))):
         labels = np.arange(classes * each) % classes
-        noise = generator.normal(0, 30, (len(labels), size, size, 3))
-        arrays[f"{split}_images"] = (patterns[labels] + noise).clip(0, 255).astype(np.uint8)
+        arrays[f"{split}_images"] = patterned_images(labels, size, seed)
         arrays[f"{split}_labels"] = labels
     np.savez(path, **arrays)
 

@@ -93,5 +93,6 @@ def _run(network: nn.Module, images: torch.Tensor):
 
 
 def make_backbones(names: list[str], device: str) -> list[Backbone]:
-    """Backbones with weights drawn at random: what they compute costs the same."""
-    return [make_backbone(name, "random").to(device) for name in names]
+    """Backbones, with ImageNet weights where they come with the packages."""
+    weights = {"efficientnet_lite0": "imagenet"}
+    return [make_backbone(name, weights.get(name, "random")).to(device) for name in names]
