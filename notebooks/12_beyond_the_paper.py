@@ -27,8 +27,7 @@
 # `run_folder = "../runs/demo"` and `figures_folder = "../figures/demo"`.
 #
 # **Takes** about a minute on one core with the default run (five with three seeds of four
-# sessions); if that run is not there yet, it is
-# made first (two minutes).
+# sessions); if that run is not there yet, it is made first (two minutes).
 
 # %% [markdown]
 # ## Parameters

@@ -3,7 +3,7 @@
     python tests/benchmark.py [--quick] [--device cuda] [--only inference,export]
 
 Prints a table and writes figures/speed/speed.csv, .png and .svg. Whole, it takes about thirty
-minutes on two cores; run nothing else beside it. ResNet-18 has random weights: they cost the same.
+minutes on two cores; run nothing else beside it. ResNet-18 has random weights, at the same cost.
 """
 
 from __future__ import annotations

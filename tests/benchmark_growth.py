@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from dynammo.backbones import Backbone
 from dynammo.chain import Chain
 from dynammo.cost import outline_learner
-from dynammo.evaluation import predict
+from dynammo.evaluation import Predictions, predict, session_row
 from dynammo.meter import Meter
 from dynammo.sessions import open_session, save_session
 from dynammo.settings import Settings
@@ -78,12 +78,12 @@ def many_sessions_rows(sessions: int, device: str, size: int = 32) -> Iterator[d
         rows: dict[str, list[float]] = {"learning": [], "test": [], "memory": []}
         for session in range(1, sessions + 1):
             chain, learners = open_session(run, settings, 0, 1, session)
-            meter = _one_session(run, chain, learners)
+            meter, answers = _one_session(run, chain, learners)
             seconds = {row["part"]: row["seconds"] for row in meter.rows}
             rows["learning"].append(seconds["learning"])
             rows["test"].append(seconds["test"])
             rows["memory"].append(meter.rows[0]["peak_megabytes"])
-        accuracy = float(np.mean(learned_labels(chain, learners[0])))
+        accuracy = session_row(chain.stream, "test", answers)["accuracy"]
     # The first sessions have few exemplars to replay; the memory is full from the third on.
     early, late = slice(2, 12), slice(-10, None)
     for what, title in (
@@ -105,13 +105,7 @@ def many_sessions_rows(sessions: int, device: str, size: int = 32) -> Iterator[d
         }
 
 
-def learned_labels(chain: Chain, learner) -> np.ndarray:
-    """Which test images are right after the newest session."""
-    seen = chain.stream.indices("test", range(1, chain.session + 1))
-    return predict(learner, "test").predicted == chain.stream.test.labels[seen]
-
-
-def _one_session(run: Path, chain: Chain, learners: list) -> Meter:
+def _one_session(run: Path, chain: Chain, learners: list) -> tuple[Meter, Predictions]:
     meter = Meter(chain.device)
     with meter.measure("dynammo", "learning"):
         losses = chain.tune(progress=False)
@@ -119,6 +113,6 @@ def _one_session(run: Path, chain: Chain, learners: list) -> Meter:
         chain.choose_exemplars()
         learners[0].learn_session(progress=False)
     with meter.measure("dynammo", "test"):
-        answers = {"dynammo": predict(learners[0], "test")}
-    save_session(run, chain, learners, answers, losses, meter)
-    return meter
+        answers = predict(learners[0], "test")
+    save_session(run, chain, learners, {"dynammo": answers}, losses, meter)
+    return meter, answers

@@ -53,9 +53,8 @@ def inference_rows(
 def export_rows(backbone: Backbone, batches: list[int], budget: float) -> Iterator[dict]:
     """The exported program against the network as it was learned, with batch norm in its place."""
     size, device = SIZES[backbone.name], backbone.mean.device
-    network = backbone.trainable_network()
-    plain = Backbone(backbone.name, network, RECIPES[backbone.name], backbone.pretrained)
-    learned = _outline("dynammo", plain.to(device), 4).network()
+    plain = unfolded(backbone)
+    learned = _outline("dynammo", plain, 4).network()
     with tempfile.TemporaryDirectory() as folder:
         path = export(_outline("dynammo", backbone, 4), Path(folder) / "dynammo")
         exported = torch.export.load(path).module()
@@ -80,6 +79,13 @@ def export_rows(backbone: Backbone, batches: list[int], budget: float) -> Iterat
             ),
             "note": f"scores within {far:.0e}",
         }
+
+
+def unfolded(backbone: Backbone) -> Backbone:
+    """The backbone as it is published, with batch norm."""
+    network, recipe = backbone.trainable_network(), RECIPES[backbone.name]
+    plain = Backbone(backbone.name, network, recipe, backbone.pretrained)
+    return plain.to(backbone.mean.device)
 
 
 def _outline(method: str, backbone: Backbone, sessions: int) -> Learner:

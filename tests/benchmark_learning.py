@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
+from benchmark_inference import unfolded
 from benchmark_race import race
 from PIL import Image
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.flop_counter import FlopCounterMode
 
 from dynammo.adapters import AdaptedNetwork, make_adapters
-from dynammo.backbones import RECIPES, Backbone
+from dynammo.backbones import Backbone
 from dynammo.heads import TaskHeads
 from dynammo.learners.adapter_chain import InferenceNetwork
 from dynammo.settings import Settings
@@ -104,14 +105,6 @@ def straightforward_tuning(
         each_epoch()
     network.adapters.requires_grad_(False)
     return losses
-
-
-def unfolded(backbone: Backbone) -> Backbone:
-    """The backbone as it is published, with batch norm, in torch's default memory format."""
-    recipe = RECIPES[backbone.name]
-    plain = Backbone(backbone.name, backbone.trainable_network(), recipe, backbone.pretrained)
-    plain.network.to(memory_format=torch.contiguous_format)
-    return plain.to(backbone.mean.device)
 
 
 def _learner(backbone: Backbone, size: int) -> tuple[AdaptedNetwork, nn.Linear]:

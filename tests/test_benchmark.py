@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import torch
 from benchmark import COLUMNS, machine, speed_figure, with_verdict
-from benchmark_learning import straightforward_tuning, unfolded
+from benchmark_inference import unfolded
+from benchmark_learning import straightforward_tuning
 from benchmark_race import race
 
 from dynammo.adapters import AdaptedNetwork, make_adapters
