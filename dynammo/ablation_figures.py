@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from dynammo.learners import LEARNERS
 from dynammo.looks import (
+    NOT_FROM_ZERO,
     SEED,
     canvas,
     checked,
@@ -21,7 +22,6 @@ from dynammo.looks import (
     styled,
 )
 
-NOT_FROM_ZERO = "The accuracy axis does not start at 0"
 STATISTICS_MARKS = {"averaged": "o", "mixture": "s", "measured again": "D"}
 
 

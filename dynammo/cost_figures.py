@@ -9,7 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from dynammo.looks import Look, canvas, checked, finished, label_ends, look, methods_in, styled
+from dynammo.looks import (
+    NOT_FROM_ZERO,
+    Look,
+    canvas,
+    checked,
+    finished,
+    label_ends,
+    look,
+    methods_in,
+    styled,
+)
 
 PATHS = ("dynammo", "acl", "der")  # whose cost and accuracy are followed from session to session
 
@@ -30,7 +40,7 @@ def accuracy_against_macs(summary: pd.DataFrame, sessions: pd.DataFrame, note: s
     sd = 100 * table["average_accuracy_sd"].fillna(0)
     both = set(table.index) & set(sessions["method"])
     paths = {name: _path(sessions, name, scale) for name in PATHS if name in both}
-    told = "The accuracy axis does not start at 0; methods of equal cost stand side by side"
+    told = f"{NOT_FROM_ZERO}; methods of equal cost stand side by side"
     told += "; bar: ± 1 standard deviation over seeds" if sd.any() else ""
     told += "; small points: over the first T sessions, T beside them" if paths else ""
     figure, axes = canvas(f"{told} · {note}", 9.6, 4 + 0.15 * len(table))

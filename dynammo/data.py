@@ -231,8 +231,8 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as npz:
             for key in (*LAYOUT_KEYS, "class_names"):
                 if key in npz.files:
-                    large = is_large(path, key)
-                    arrays[key] = map_array(path, key) if large else npz[key]
+                    large = is_large(npz.zip, key)
+                    arrays[key] = map_array(npz.zip, key, path) if large else npz[key]
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error

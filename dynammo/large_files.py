@@ -19,17 +19,16 @@ LARGE = 2**30  # bytes of an array, unpacked, from which it is mapped
 BLOCK = 2**22  # bytes read at a time
 
 
-def is_large(path: Path, key: str) -> bool:
+def is_large(archive: zipfile.ZipFile, key: str) -> bool:
     """Whether an array of an ``.npz`` takes too much memory to be loaded."""
-    with zipfile.ZipFile(path) as archive:
-        return archive.getinfo(f"{key}.npy").file_size >= LARGE
+    return archive.getinfo(f"{key}.npy").file_size >= LARGE
 
 
-def map_array(path: Path, key: str) -> np.ndarray:
-    """An array of an ``.npz``, mapped from a copy that the first use unpacks into a folder beside.
+def map_array(archive: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
+    """An array of the ``.npz`` at ``path``, mapped from a copy in a folder beside.
 
-    The copy belongs to the file as it is: another size or date makes a new one. What is damaged is
-    found while unpacking, by the archive's own checksums.
+    The first use unpacks it. The copy belongs to the file as it is: another size or date makes a
+    new one. What is damaged is found while unpacking, by the archive's own checksums.
 
     Raises:
         InputError: the folder cannot be written to, or there is no room.
@@ -39,15 +38,15 @@ def map_array(path: Path, key: str) -> np.ndarray:
     copy = folder / f"{key}-{found.st_size}-{found.st_mtime_ns}.npy"
 
     def unpack(part: Path) -> None:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as packed:
-            size = archive.getinfo(f"{key}.npy").file_size
-            with (
-                tqdm(desc=f"unpacking {key}", total=size, unit="B", unit_scale=True) as bar,
-                part.open("wb") as file,
-            ):
-                while block := packed.read(BLOCK):
-                    file.write(block)
-                    bar.update(len(block))
+        size = archive.getinfo(f"{key}.npy").file_size
+        with (
+            archive.open(f"{key}.npy") as packed,
+            part.open("wb") as file,
+            tqdm(desc=f"unpacking {key}", total=size, unit="B", unit_scale=True) as bar,
+        ):
+            while block := packed.read(BLOCK):
+                file.write(block)
+                bar.update(len(block))
 
     if not copy.exists():
         for outdated in folder.glob(f"{key}-*.npy"):

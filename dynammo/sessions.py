@@ -206,19 +206,27 @@ def learn_chain(
     for folder in folders[done:]:  # of other settings
         shutil.rmtree(folder, ignore_errors=True)
     for _ in folders[done:]:
-        meter = Meter(chain.device)
-        with meter.measure("adapters", "training"):
-            losses = chain.tune(progress=progress)
-        chain.merge()
-        chain.choose_exemplars()
-        answers = {}
-        for learner in learners:
-            with meter.measure(learner.name, "head"):
-                learner.learn_session(progress=progress)
-            with meter.measure(learner.name, "test"):
-                answers[learner.name] = predict(learner, "test")
-        save_session(run, chain, learners, answers, losses, meter)
+        learn_next(run, chain, learners, progress=progress)
     return folders
+
+
+def learn_next(
+    run: Path, chain: Chain, learners: list[AdapterLearner], *, progress: bool = True
+) -> tuple[Meter, dict[str, Predictions]]:
+    """Learn and save one session; return what it cost and what the learners predict after it."""
+    meter = Meter(chain.device)
+    with meter.measure("adapters", "training"):
+        losses = chain.tune(progress=progress)
+    chain.merge()
+    chain.choose_exemplars()
+    answers = {}
+    for learner in learners:
+        with meter.measure(learner.name, "head"):
+            learner.learn_session(progress=progress)
+        with meter.measure(learner.name, "test"):
+            answers[learner.name] = predict(learner, "test")
+    save_session(run, chain, learners, answers, losses, meter)
+    return meter, answers
 
 
 def learn_stream(

@@ -11,11 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from dynammo.backbones import Backbone
-from dynammo.chain import Chain
 from dynammo.cost import outline_learner
-from dynammo.evaluation import Predictions, predict, session_row
-from dynammo.meter import Meter
-from dynammo.sessions import open_session, save_session
+from dynammo.evaluation import session_row
+from dynammo.sessions import learn_next, open_session
 from dynammo.settings import Settings
 
 
@@ -78,12 +76,12 @@ def many_sessions_rows(sessions: int, device: str, size: int = 32) -> Iterator[d
         rows: dict[str, list[float]] = {"learning": [], "test": [], "memory": []}
         for session in range(1, sessions + 1):
             chain, learners = open_session(run, settings, 0, 1, session)
-            meter, answers = _one_session(run, chain, learners)
+            meter, answers = learn_next(run, chain, learners, progress=False)
             seconds = {row["part"]: row["seconds"] for row in meter.rows}
-            rows["learning"].append(seconds["learning"])
+            rows["learning"].append(seconds["training"] + seconds["head"])
             rows["test"].append(seconds["test"])
-            rows["memory"].append(meter.rows[0]["peak_megabytes"])
-        accuracy = session_row(chain.stream, "test", answers)["accuracy"]
+            rows["memory"].append(max(row["peak_megabytes"] for row in meter.rows))
+        accuracy = session_row(chain.stream, "test", answers["dynammo"])["accuracy"]
     # The first sessions have few exemplars to replay; the memory is full from the third on.
     early, late = slice(2, 12), slice(-10, None)
     for what, title in (
@@ -103,16 +101,3 @@ def many_sessions_rows(sessions: int, device: str, size: int = 32) -> Iterator[d
             "note": f"{np.median(values[late]):.2f} and {np.median(values[early]):.2f} {unit}"
             + (f"; {100 * accuracy:.0f} % right in the end" if what == "test" else ""),
         }
-
-
-def _one_session(run: Path, chain: Chain, learners: list) -> tuple[Meter, Predictions]:
-    meter = Meter(chain.device)
-    with meter.measure("dynammo", "learning"):
-        losses = chain.tune(progress=False)
-        chain.merge()
-        chain.choose_exemplars()
-        learners[0].learn_session(progress=False)
-    with meter.measure("dynammo", "test"):
-        answers = predict(learners[0], "test")
-    save_session(run, chain, learners, {"dynammo": answers}, losses, meter)
-    return meter, answers

@@ -65,19 +65,21 @@ class ClassStatistics(nn.Module):
         shift = moved.mean(dim=0)
         x, y = old - centre, moved - shift
         penalty = stiffness * x.square().sum() / x.shape[1]
-        # A = left right, from a system of the size of N or of D, whichever is smaller.
+        # A, or two thin factors of it, from a system of the size of D or of N: the smaller.
         if len(x) < x.shape[1]:
-            left, right = x.T, torch.linalg.solve(x @ x.T + penalty * _eye(x @ x.T), y)
+            factors = [x.T, _ridge(x @ x.T, penalty, y)]
         else:
-            gram = x.T @ x
-            left, right = torch.linalg.solve(gram + penalty * _eye(gram), x.T @ y), _eye(gram)
-        self.means = self.means + (self.means - centre) @ left @ right + shift
-        half = self.scatter + self.scatter @ left @ right
-        self.scatter = half + right.T @ (left.T @ half)
+            factors = [_ridge(x.T @ x, penalty, x.T @ y)]
+        transposed = [factor.T for factor in reversed(factors)]
+        multiply = torch.linalg.multi_dot
+        self.means = self.means + multiply([self.means - centre, *factors]) + shift
+        half = self.scatter + multiply([self.scatter, *factors])
+        self.scatter = half + multiply([*transposed, half])
 
 
-def _eye(like: Tensor) -> Tensor:
-    return torch.eye(len(like), dtype=like.dtype, device=like.device)
+def _ridge(gram: Tensor, penalty: Tensor, wanted: Tensor) -> Tensor:
+    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    return torch.linalg.solve(gram + penalty * eye, wanted)
 
 
 class RidgeOnMerged(nn.Module):
