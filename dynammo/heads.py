@@ -6,8 +6,6 @@ an image took: 1 for merged adapters, t for ACL, whose head i reads pass i.
 
 from __future__ import annotations
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,31 +51,63 @@ class TaskHeads(nn.Module):
 
     Source: ACL (arXiv 2304.09042) and the released DynaMMo code. A prediction takes the session
     whose "others" probability is lowest, then that session's best class.
+
+    All heads' rows lie in one matrix, so that a step costs the same few calls however many there
+    are: ``weight`` [K + t, D], session after session, "others" last in each.
     """
 
     def __init__(self, feature_size: int) -> None:
         super().__init__()
         self.feature_size = feature_size
-        self.heads = nn.ModuleList()
+        self.outputs: list[int] = []
+        self.weight = nn.Parameter(torch.empty(0, feature_size))
+        self.bias = nn.Parameter(torch.empty(0))
+        for name in ("rows", "places", "targets"):
+            self.register_buffer(name, torch.empty(0, dtype=torch.int64), persistent=False)
 
     def add_session(self, auxiliary: nn.Linear) -> None:
         """Add the head of a new session, a copy of its auxiliary head (|C_t| + 1 outputs)."""
-        self.heads.append(copy.deepcopy(auxiliary).requires_grad_(True))
+        self.outputs.append(auxiliary.out_features)
+        new_weight, new_bias = auxiliary.weight.detach(), auxiliary.bias.detach()
+        self.weight = nn.Parameter(torch.cat([self.weight.detach().to(new_weight), new_weight]))
+        self.bias = nn.Parameter(torch.cat([self.bias.detach().to(new_bias), new_bias]))
+        self._lay_out()
 
-    def session_logits(self, features: Tensor) -> list[Tensor]:
-        """Logits [N, |C_i| + 1] of each session i from features [N, P, D] with P = 1 or t."""
-        if features.shape[1] not in (1, len(self.heads)):
+    def _lay_out(self) -> None:
+        """Say where in [t, most outputs] each output stands: "others" last, gaps before it."""
+        rows, places, targets = [], [], []
+        most, none = max(self.outputs), sum(self.outputs)
+        classes = torch.arange(none - len(self.outputs))
+        for session, outputs in enumerate(self.outputs):
+            own, first = outputs - 1, sum(self.outputs[:session])
+            rows += [*range(first, first + own), *[none] * (most - outputs), first + own]
+            places += range(session * most, session * most + own)
+            wanted = session_targets(classes, first - session, own)
+            targets.append(wanted.where(wanted < own, most - 1))
+        device = self.weight.device
+        self.rows = torch.tensor(rows, device=device)
+        self.places = torch.tensor(places, device=device)
+        self.targets = torch.stack(targets, dim=1).to(device)
+
+    def session_logits(self, features: Tensor) -> Tensor:
+        """Logits [N, t, M] from features [N, P, D] with P = 1 or t.
+
+        M is the most outputs of a session; "others" stands last, and minus infinity where a session
+        has fewer classes.
+        """
+        sessions = len(self.outputs)
+        if features.shape[1] not in (1, sessions):
             raise InputError(
-                f"{len(self.heads)} task heads read 1 or {len(self.heads)} passes, not "
-                f"{features.shape[1]}."
+                f"{sessions} task heads read 1 or {sessions} passes, not {features.shape[1]}."
             )
-        if features.shape[1] > 1:
-            return [head(features[:, i]) for i, head in enumerate(self.heads)]
-        # All read the same features: one multiplication instead of many small ones.
-        weight = torch.cat([head.weight for head in self.heads])
-        bias = torch.cat([head.bias for head in self.heads])
-        outputs = [head.out_features for head in self.heads]
-        return list(F.linear(features[:, 0], weight, bias).split(outputs, dim=1))
+        if features.shape[1] == 1:  # all read the same
+            logits = F.linear(features[:, 0], self.weight, self.bias)
+        else:
+            weights, biases = self.weight.split(self.outputs), self.bias.split(self.outputs)
+            own = zip(features.unbind(1), weights, biases, strict=True)
+            logits = torch.cat([F.linear(*head) for head in own], dim=1)
+        logits = F.pad(logits, (0, 1), value=float("-inf"))
+        return logits.index_select(1, self.rows).unflatten(1, (sessions, -1))
 
     def others(self, features: Tensor) -> Tensor:
         """Probability [N, t] that an image is none of session i's classes."""
@@ -86,27 +116,19 @@ class TaskHeads(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Log-probabilities [N, K] of the inferred session's classes, minus infinity elsewhere."""
         logits = self.session_logits(features)
-        chosen = _others(logits).argmin(dim=1)
-        scores = []
-        for i, session in enumerate(logits):
-            own = F.log_softmax(session, dim=1)[:, :-1]
-            scores.append(own.masked_fill((chosen != i)[:, None], float("-inf")))
-        return torch.cat(scores, dim=1)
+        inferred = _others(logits).argmin(dim=1, keepdim=True)
+        foreign = torch.arange(len(self.outputs), device=logits.device) != inferred
+        scores = F.log_softmax(logits, dim=2).masked_fill(foreign[:, :, None], float("-inf"))
+        return scores.flatten(1)[:, self.places]
 
     def loss(self, features: Tensor, labels: Tensor) -> Tensor:
         """Sum over sessions of the mean cross-entropy, foreign classes labelled "others"."""
-        total = features.new_zeros(())
-        first = 0
-        for session in self.session_logits(features):
-            own_classes = session.shape[1] - 1
-            targets = session_targets(labels, first, own_classes)
-            total = total + F.cross_entropy(session, targets)
-            first += own_classes
-        return total
+        logits = self.session_logits(features).flatten(0, 1)
+        return F.cross_entropy(logits, self.targets[labels].flatten()) * len(self.outputs)
 
 
-def _others(logits: list[Tensor]) -> Tensor:
-    return torch.stack([F.softmax(session, dim=1)[:, -1] for session in logits], dim=1)
+def _others(logits: Tensor) -> Tensor:
+    return F.softmax(logits, dim=2)[:, :, -1]
 
 
 def session_targets(labels: Tensor, first_class: int, own_classes: int) -> Tensor:

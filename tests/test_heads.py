@@ -112,12 +112,14 @@ def test_task_head_i_reads_pass_i_and_one_pass_is_read_by_all():
     heads = two_task_heads()
     a, b = torch.tensor([[2.0, 1.0], [0.5, -1.0]]), torch.tensor([[-1.0, 3.0], [1.0, 1.0]])
     two = heads.session_logits(torch.stack([a, b], dim=1))
-    torch.testing.assert_close(two[0], a @ heads.heads[0].weight.T)
-    torch.testing.assert_close(two[1], b @ heads.heads[1].weight.T + heads.heads[1].bias)
+    first, second = torch.tensor([[1.0, 0], [0, 1], [-1, -1]]), torch.tensor([[-1.0, 0], [1, 0]])
+    torch.testing.assert_close(two[:, 0], a @ first.T)
+    # Session 2 has one class: nothing stands between it and "others".
+    torch.testing.assert_close(two[:, 1, [0, 2]], b @ second.T + torch.tensor([0.5, 0]))
+    assert torch.isneginf(two[:, 1, 1]).all()
     one, repeated = a[:, None], torch.stack([a, a], dim=1)
-    for x, y in zip(heads.session_logits(one), heads.session_logits(repeated), strict=True):
-        assert torch.equal(x, y)
-    assert torch.equal(heads(one), heads(repeated))
+    torch.testing.assert_close(heads.session_logits(one), heads.session_logits(repeated))
+    torch.testing.assert_close(heads(one), heads(repeated))
 
 
 def test_task_heads_refuse_another_number_of_passes():
@@ -142,10 +144,48 @@ def test_task_heads_loss_labels_foreign_classes_others():
 def test_each_task_heads_gradient_comes_from_its_own_pass():
     heads = two_task_heads()
     features = torch.randn(3, 2, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    heads.session_logits(features)[1][:, 0].sum().backward()
+    heads.session_logits(features)[:, 1, 0].sum().backward()
     assert features.grad[:, 0].abs().sum() == 0
     assert features.grad[:, 1].abs().sum() > 0
-    assert heads.heads[0].weight.grad is None
+    assert heads.weight.grad[:3].abs().sum() == 0
+    assert heads.weight.grad[3:].abs().sum() > 0
+
+
+def test_many_uneven_task_heads_are_the_same_as_one_linear_layer_each():
+    generator = torch.Generator().manual_seed(0)
+    layers = [nn.Linear(6, classes + 1) for classes in (3, 1, 2, 4)]
+    heads = TaskHeads(6)
+    for layer in layers:
+        for parameter in layer.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+        heads.add_session(layer)
+    labels = torch.randint(0, 10, (50,), generator=generator)
+    for passes in (1, 4):
+        features = torch.randn(50, passes, 6, generator=generator)
+        own = features.expand(-1, 4, -1).unbind(1)
+        logits = [layer(x) for layer, x in zip(layers, own, strict=True)]
+        firsts = (0, 3, 4, 6)
+        expected = sum(
+            nn.functional.cross_entropy(x, session_targets(labels, first, x.shape[1] - 1))
+            for x, first in zip(logits, firsts, strict=True)
+        )
+        torch.testing.assert_close(heads.loss(features, labels), expected)
+        heads.zero_grad()
+        heads.loss(features, labels).backward()
+        for layer in layers:
+            layer.zero_grad()
+        expected.backward()
+        torch.testing.assert_close(heads.weight.grad, torch.cat([x.weight.grad for x in layers]))
+        torch.testing.assert_close(heads.bias.grad, torch.cat([x.bias.grad for x in layers]))
+        others = torch.stack([x.softmax(1)[:, -1] for x in logits], dim=1)
+        torch.testing.assert_close(heads.others(features), others)
+        answers = [
+            first + int(x[i, :-1].argmax())
+            for i in range(50)
+            for s, (x, first) in enumerate(zip(logits, firsts, strict=True))
+            if s == int(others[i].argmin())
+        ]
+        assert heads(features).argmax(dim=1).tolist() == answers
 
 
 def test_session_targets_number_own_classes_from_nought_and_all_others_last():
