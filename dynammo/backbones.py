@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pooch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -193,6 +194,7 @@ class Backbone(nn.Module):
 
     Args:
         folded: the same function without batch norm (:mod:`dynammo.folding`), which is run instead.
+        enlarge_to: pixels a side that images are brought to before the network; 0 leaves them.
     """
 
     def __init__(
@@ -202,9 +204,11 @@ class Backbone(nn.Module):
         recipe: Recipe,
         pretrained: bool,
         folded: nn.Module | None = None,
+        enlarge_to: int = 0,
     ) -> None:
         super().__init__()
         self.name = name
+        self.enlarge_to = enlarge_to
         self._trainable = (network,)  # in a tuple, so that it is none of this module's own
         network = network if folded is None else folded
         self.network = network.requires_grad_(False).to(memory_format=torch.channels_last)
@@ -231,7 +235,10 @@ class Backbone(nn.Module):
         """Turn uint8 images [N, H, W, 3] into the network's float input [N, 3, H, W]."""
         images = torch.as_tensor(images).to(self.mean.device)
         # NHWC permuted to NCHW is already torch's channels-last layout, the fast one on CPUs.
-        return (images.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.standard_deviation
+        x = images.permute(0, 3, 1, 2).float()
+        if self.enlarge_to:
+            x = F.interpolate(x, (self.enlarge_to, self.enlarge_to), mode="bilinear")
+        return (x / 255 - self.mean) / self.standard_deviation
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images [N, 3, H, W] to features [N, feature_size]."""
@@ -261,9 +268,17 @@ RESNET18_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 def _resnet18_weights() -> dict[str, Tensor]:
     """torchvision's ImageNet weights, from $DYNAMMO_WEIGHTS or downloaded with a hash check."""
     folder = os.environ.get("DYNAMMO_WEIGHTS")
+    place = Path(folder or Path(torch.hub.get_dir()) / "checkpoints")
+    path = place / RESNET18_URL.rpartition("/")[2]
     try:
-        # check_hash compares the file's SHA-256 with the digits in its name; a file already in
-        # the folder is used as it is.
+        # The name ends in the first digits of the file's SHA-256. torch compares them only when it
+        # downloads; a file that is there already is compared here.
+        wanted = path.stem.rpartition("-")[2]
+        if path.exists() and not pooch.file_hash(path, alg="sha256").startswith(wanted):
+            raise InputError(
+                f"{path} is not the file that its name says (its SHA-256 begins otherwise): it is "
+                "cut off or damaged. Delete it, and it is downloaded again."
+            )
         return torch.hub.load_state_dict_from_url(
             RESNET18_URL,
             model_dir=folder,
@@ -272,7 +287,6 @@ def _resnet18_weights() -> dict[str, Tensor]:
             weights_only=True,
         )
     except (OSError, RuntimeError) as error:
-        place = folder or Path(torch.hub.get_dir()) / "checkpoints"
         raise InputError(
             f"ResNet-18's ImageNet weights could not be had ({error}). Fetch {RESNET18_URL} on a "
             f"machine with internet, put the file into {place} (or a folder named by "
@@ -305,13 +319,16 @@ RECIPES = {
 }
 
 
-def make_backbone(name: str, weights: str = "imagenet", seed: int = 0) -> Backbone:
+def make_backbone(
+    name: str, weights: str = "imagenet", seed: int = 0, enlarge_to: int = 0
+) -> Backbone:
     """Build a frozen backbone without its classifier.
 
     Args:
         name: ``resnet18`` or ``efficientnet_lite0``.
         weights: ``imagenet``, or ``random`` (drawn from ``seed``).
         seed: of the random weights; torch's global generator is left as it was.
+        enlarge_to: pixels a side that images are brought to before the network; 0 leaves them.
 
     Raises:
         InputError: an unknown name or kind of weights; weights that cannot be loaded.
@@ -327,4 +344,5 @@ def make_backbone(name: str, weights: str = "imagenet", seed: int = 0) -> Backbo
         if weights == "imagenet":
             network.load_state_dict(recipe.load_weights())
     network.fc = nn.Identity()
-    return Backbone(name, network, recipe, weights == "imagenet", fold_batch_norm(network))
+    folded = fold_batch_norm(network)
+    return Backbone(name, network, recipe, weights == "imagenet", folded, enlarge_to)

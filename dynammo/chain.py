@@ -77,7 +77,7 @@ class Chain(Study):
         adapters = make_adapters(
             self.backbone,
             settings.adapter_stages or self.backbone.adapter_stages,
-            self.stream.image_size,
+            self.input_size,
             seed=seed_for("adapters", *self.seeds),
             width=settings.adapter_width,
             alpha=settings.adapter_alpha,

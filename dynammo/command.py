@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import fcntl
+import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dynammo.ablations import study_jobs
 from dynammo.errors import InputError
-from dynammo.files import write_json
+from dynammo.files import remove_left_overs, unwritable, write_json
 from dynammo.learners import LEARNERS, check_methods
+from dynammo.notebooks import COMMAND, execute
 from dynammo.provenance import git_revision, provenance
 from dynammo.runs import run_name
 from dynammo.sessions import comparable, jobs, open_session
-from dynammo.settings import DATA_SETTINGS, Settings, load_profile, profile_names
+from dynammo.settings import DATA_SETTINGS, Settings, load_profile, load_runs, profile_names
 from dynammo.sources import absolute_spec
+from dynammo.streams import repeated_images
 
 ROOT = Path(__file__).resolve().parent.parent
+STUDY_NOTEBOOK = ROOT / "notebooks" / "14_the_study.ipynb"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -36,10 +42,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         description="Run the whole study and regenerate every figure. "
         "'./run_all.sh --test' sets up and runs the tests instead; "
         "'./run_all.sh --student [FOLDER]' copies the notebooks without solutions (into student/).",
-        epilog="Own data: ./run_all.sh --stream my_cells.npz --classes-per-session 2",
+        epilog="Own data: ./run_all.sh --stream my_cells.npz --classes-per-session 2. "
+        "What follows -- goes to Snakemake as it is.",
     )
     parser.add_argument(
-        "--profile", default="demo", help=f"one of {', '.join(profile_names())} (default: demo)"
+        "--profile",
+        default="demo",
+        help=f"one of {', '.join(profile_names())} (default: demo); PROFILE/RUN for one run of a "
+        "profile that has several",
     )
     parser.add_argument(
         "--stream",
@@ -73,20 +83,32 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--name", default="", help="name of the run (default: from the above)")
     parser.add_argument(
-        "--cores", type=int, default=2, metavar="N", help="jobs' threads in all (default: 2)"
+        "--cores",
+        type=int,
+        default=2,
+        metavar="N",
+        help="jobs' threads in all, or with --executor how many jobs at a time (default: 2)",
+    )
+    parser.add_argument(
+        "--executor",
+        default="",
+        metavar="NAME",
+        help="run jobs elsewhere: an installed Snakemake executor plugin, such as slurm",
     )
     parser.add_argument("--fresh", action="store_true", help="forget the run's saved state first")
     parser.add_argument("--dry-run", action="store_true", help="list what would run, run nothing")
-    return parser.parse_args(arguments)
+    own = list(itertools.takewhile(lambda word: word != "--", arguments))
+    options = parser.parse_args(own)
+    options.snakemake = list(arguments)[len(own) + 1 :]
+    return options
 
 
-def resolve(options: argparse.Namespace) -> tuple[str, Settings]:
-    """Name and settings of the run that the command line asks for.
+def resolve(options: argparse.Namespace) -> dict[str, Settings]:
+    """Settings of each run that the command line asks for, by the run's name.
 
     Raises:
         InputError: an unknown profile, setting or method, or a value that cannot be used.
     """
-    settings = load_profile(options.profile)
     changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
     if options.stream:
         # A profile's own cut into sessions is for its own stream.
@@ -99,10 +121,21 @@ def resolve(options: argparse.Namespace) -> tuple[str, Settings]:
         changes["methods"] = list(LEARNERS)
     elif options.methods:
         changes["methods"] = [name.strip() for name in options.methods.split(",")]
-    settings = settings.with_changes(changes)
-    check_methods(settings.methods)
-    name = run_name(options.profile, options.stream, options.classes_per_session)
-    return options.name or name, settings
+    runs = load_runs(options.profile)
+    if options.stream and len(runs) > 1:
+        runs = {options.profile: load_profile(options.profile)}
+    if options.name and len(runs) > 1:
+        raise InputError(
+            f"--name is for one run, and '{options.profile}' has {len(runs)}: name one of them, "
+            f"such as {next(iter(runs)).replace('-', '/', 1)}."
+        )
+    found = {}
+    for name, settings in runs.items():
+        name = options.name or run_name(name, options.stream, options.classes_per_session)
+        found[name] = settings.with_changes(changes)
+        found[name] = dataclasses.replace(found[name], stream=absolute_spec(found[name].stream))
+        check_methods(found[name].methods)
+    return found
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -116,8 +149,8 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 @contextmanager
-def only_one(run: Path):
-    """Hold the run folder for this process; the lock ends with the process, however it ends."""
+def only_one(run: Path) -> Iterator[int]:
+    """Hold the run folder; the lock ends with those that have the yielded file descriptor."""
     run.mkdir(parents=True, exist_ok=True)
     with (run / ".lock").open("w") as file:
         try:
@@ -126,15 +159,43 @@ def only_one(run: Path):
             raise InputError(
                 f"Another command is working on {run}: wait for it, or use --name."
             ) from error
-        yield
+        yield file.fileno()
 
 
 def start(options: argparse.Namespace) -> int:
-    """Run the graph; return its exit status."""
-    name, settings = resolve(options)
+    """Run the graph of each run in turn; return the worst exit status.
+
+    What one of several runs lacks does not keep the others from being made.
+    """
+    found = resolve(options)
+    worst = 0
+    for name, settings in found.items():
+        try:
+            worst = max(worst, _start_run(name, settings, options))
+        except InputError as error:
+            if len(found) == 1:
+                raise
+            print(f"error: run '{name}' was left out: {error}", file=sys.stderr)
+            worst = max(worst, 2)
+    if len(found) > 1 and not options.dry_run:
+        _compare_runs(options)
+    return worst
+
+
+def _compare_runs(options: argparse.Namespace) -> None:
+    """Draw what the runs of a profile come to together."""
+    output, name = options.output.resolve(), STUDY_NOTEBOOK.name
+    parameters = {"profile": options.profile, "figures_folder": str(output / "figures")}
+    execute(STUDY_NOTEBOOK, output / "runs" / options.profile / "notebooks" / name, parameters)
+    print(f"All runs together: {output / 'figures' / options.profile}")
+
+
+def _start_run(name: str, settings: Settings, options: argparse.Namespace) -> int:
     output = options.output.resolve()
     run, figures = output / "runs" / name, output / "figures" / name
-    with only_one(run):
+    with only_one(run) as lock:
+        for folder in (run, figures):
+            remove_left_overs(folder)
         if options.fresh and not options.dry_run:
             for path in (*run.iterdir(), figures):
                 if path.name != ".lock" and path.exists():
@@ -143,6 +204,12 @@ def start(options: argparse.Namespace) -> int:
         chain, _ = open_session(run, settings, settings.order_seeds[0], settings.train_seeds[0], 1)
         chain.adapters(None)  # refuses stages that the backbone does not have
         stream = chain.stream
+        for split, count in repeated_images(stream).items():
+            print(
+                f"warning: {count} of {len(getattr(stream, split))} {split} images are also "
+                "training images, so results look better than they are: remove them from one.",
+                file=sys.stderr,
+            )
         sessions = stream.number_of_sessions
         all_jobs = jobs(settings, settings.methods)
         print(
@@ -168,7 +235,7 @@ def start(options: argparse.Namespace) -> int:
         }
         write_json(run / "graph.json", graph)
         begun = time.time()
-        status = _snakemake(run, options)
+        status = _snakemake(run, options, lock)
         if options.dry_run:
             return status
         if status:
@@ -193,17 +260,28 @@ def make_if_missing(run: Path, profile: str = "smoke") -> None:
         main(["--profile", profile])
 
 
-def _snakemake(run: Path, options: argparse.Namespace) -> int:
-    """Run the graph; show its progress, keep all it says in the run folder."""
+def _snakemake(run: Path, options: argparse.Namespace, lock: int) -> int:
+    """Run the graph; show its progress, keep all it says in the run folder.
+
+    The graph holds the lock too, so that one that outlives a killed command is waited for.
+    """
     command = [
         *(sys.executable, "-m", "snakemake"),
         *("--snakefile", str(ROOT / "notebooks" / "Snakefile")),
         *("--directory", str(run)),
         *("--configfile", str(run / "graph.json")),
-        *("--cores", str(options.cores)),
         # The lock above ends with the process; Snakemake's own would outlive a killed run.
         *("--nolock", "--rerun-incomplete"),
     ]
+    environment = dict(os.environ)
+    if options.executor:
+        # A job that a cluster lost is tried again; files may come late from another machine.
+        command += ["--executor", options.executor, "--jobs", str(options.cores)]
+        command += ["--retries", "2", "--latency-wait", "60"]
+    else:
+        command += ["--cores", str(options.cores)]
+        environment[COMMAND] = str(os.getpid())
+    command += options.snakemake
     if options.dry_run:
         return subprocess.run([*command, "--dry-run", "--quiet", "host"], check=False).returncode
     log = run / "snakemake.log"
@@ -211,7 +289,14 @@ def _snakemake(run: Path, options: argparse.Namespace) -> int:
         failed.unlink()
     with (
         log.open("w") as file,
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as graph,
+        subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            pass_fds=[lock],
+            env=environment,
+        ) as graph,
     ):
         for line in graph.stderr:
             file.write(line)
@@ -242,10 +327,16 @@ def _closing_words(run: Path, figures: Path, begun: float) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Entry point; bad input is one line without a traceback."""
+    for folder in ("DYNAMMO_DATA", "DYNAMMO_WEIGHTS"):
+        if os.environ.get(folder):  # notebooks run in a folder of their own
+            os.environ[folder] = str(Path(os.environ[folder]).expanduser().resolve())
     try:
         return start(parse(arguments))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {unwritable(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on where this one was.", file=sys.stderr)

@@ -171,7 +171,7 @@ def outline_learner(
 def count_cost(learner: Learner) -> dict[str, int]:
     """What a learner costs after its newest session: counts for a row of a table."""
     network = learner.network()
-    macs = count_macs(network, learner.stream.image_size)
+    macs = count_macs(network, learner.input_size)
     return {
         "macs": macs.ptflops,
         "macs_torch_counter": macs.torch,

@@ -13,6 +13,15 @@ from typing import Any
 import pandas as pd
 
 
+def unwritable(error: OSError) -> str:
+    """What to say when the system refuses to read or write something."""
+    what = f"{error.filename} " if error.filename else "A file "
+    return (
+        f"{what}cannot be written or read ({error.strerror}). Make room or check permissions, and "
+        "give the same command again: what was finished is kept."
+    )
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Have ``write`` fill a file beside ``path`` and move it there when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +57,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     yield part
-    if path.exists():
-        shutil.rmtree(path)
+    remove_folder(path)
     part.replace(path)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, if it is there, in such a way that half of it is never in its place."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)
+        shutil.rmtree(old)
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove what killed writers left behind in a folder that nothing writes to now."""
+    for path in [*folder.rglob(".*.part"), *folder.rglob(".*.old"), *folder.rglob(".*.part.ipynb")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -106,8 +106,9 @@ class TaskHeads(nn.Module):
             weights, biases = self.weight.split(self.outputs), self.bias.split(self.outputs)
             own = zip(features.unbind(1), weights, biases, strict=True)
             logits = torch.cat([F.linear(*head) for head in own], dim=1)
-        logits = F.pad(logits, (0, 1), value=float("-inf"))
-        return logits.index_select(1, self.rows).unflatten(1, (sessions, -1))
+        if len(self.rows) > logits.shape[1]:  # some have fewer classes than others
+            logits = F.pad(logits, (0, 1), value=float("-inf")).index_select(1, self.rows)
+        return logits.unflatten(1, (sessions, -1))
 
     def others(self, features: Tensor) -> Tensor:
         """Probability [N, t] that an image is none of session i's classes."""

@@ -37,6 +37,7 @@ DRAWING = (
     "grids",
     "stream_figures",
     "diagram",
+    "study_figures",
     "tables",
 )
 # Files that compare and explain what sessions left.
@@ -48,7 +49,7 @@ COMPARING = (
     "merging_strategies",
     "ridge_controls",
 )
-AROUND = ("report", "command", "notebooks", "student", "deployment")
+AROUND = ("report", "command", "notebooks", "student", "deployment", "claims")
 
 
 def library_files() -> list[Path]:
@@ -109,6 +110,8 @@ def note(settings: Settings, stream: Stream) -> str:
     seeds += _counted(len(settings.order_seeds), "class order")
     weights = "ImageNet weights" if settings.weights == "imagenet" else "NOT pretrained"
     parts = [data_note(stream), f"{settings.backbone}, {weights}", f"{runs} ({seeds})"]
+    if settings.enlarge_to:
+        parts[0] += f", enlarged to {settings.enlarge_to} px"
     if settings.adapter_epochs < PAPER_EPOCHS:
         parts.append(f"shortened: {settings.adapter_epochs} epochs of the paper's {PAPER_EPOCHS}")
     return "; ".join(parts)

@@ -9,19 +9,21 @@ finished.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from safetensors import SafetensorError
 
 from dynammo.backbones import make_backbone
 from dynammo.chain import Chain
 from dynammo.cost import count_cost, exemplar_bytes
 from dynammo.errors import InputError
 from dynammo.evaluation import Predictions, predict
-from dynammo.files import whole_folder, write_json
+from dynammo.files import remove_folder, whole_folder, write_json
 from dynammo.learners import (
     LEARNERS,
     AdapterLearner,
@@ -73,11 +75,14 @@ def jobs(settings: Settings, methods: Sequence[str]) -> list[tuple[int, int, str
     fed = adapter_methods(methods)
     own = [name for name in methods if name not in fed]
     found = []
-    for order_seed in settings.order_seeds:
-        for place, train_seed in enumerate(settings.train_seeds):
+    for first, order_seed in enumerate(settings.order_seeds):
+        seeds = settings.train_seeds
+        # Another seed for another order, so that few runs still cover both.
+        chosen = [seeds[(first + i) % len(seeds)] for i in range(settings.baseline_seeds)]
+        for train_seed in seeds:
             if fed:
                 found.append((order_seed, train_seed, ""))
-            if not settings.baseline_seeds or place < settings.baseline_seeds:
+            if not chosen or train_seed in chosen:
                 found += [(order_seed, train_seed, name) for name in own]
     return found
 
@@ -95,7 +100,14 @@ def open_study(run: Path, settings: Settings, order_seed: int, train_seed: int) 
             f"{stream.number_of_classes} classes: raise memory_budget."
         )
     device = prepare_torch(settings)
-    backbone = make_backbone(settings.backbone, settings.weights).to(device)
+    if 0 < settings.enlarge_to < stream.image_size:
+        raise InputError(
+            f"enlarge_to is {settings.enlarge_to}, but the images have {stream.image_size} px: "
+            "give more, or 0 to take them as they are."
+        )
+    backbone = make_backbone(
+        settings.backbone, settings.weights, enlarge_to=settings.enlarge_to
+    ).to(device)
     return Study(settings, stream, backbone, train_seed)
 
 
@@ -105,7 +117,7 @@ def open_session(
     """Chain and its learners as they stood before ``session``.
 
     Raises:
-        InputError: the previous session is missing, or was run with other settings or data.
+        InputError: the previous session is missing, or was run with other settings, data or code.
     """
     study = open_study(run, settings, order_seed, train_seed)
     study.stream.classes(session)  # refuses a session the stream does not have
@@ -118,7 +130,7 @@ def restore_chain(
     """Chain and its learners as they stand after the last session, to look into them.
 
     Raises:
-        InputError: a session is missing, or was run with other settings or data.
+        InputError: a session is missing, or was run with other settings, data or code.
     """
     study = open_study(run, settings, order_seed, train_seed)
     return _chain_after(run, study, study.stream.number_of_sessions)
@@ -136,33 +148,46 @@ def _chain_after(run: Path, study: Study, session: int) -> tuple[Chain, list[Ada
             )
     if folders:
         check_same_study(folders[-1], study.settings, study.stream)
-    chain.restore(folders)
-    for learner in learners:
-        if folders:
-            learner.restore(folders[-1])
+        with _damage_told(folders[-1]):
+            chain.restore(folders)
+            for learner in learners:
+                learner.restore(folders[-1])
     return chain, learners
 
 
+@contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, BadZipFile, SafetensorError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{folder} cannot be taken up ({reason}): it is damaged, or of another stream. Remove "
+            "it, and give the same command again."
+        ) from error
+
+
 def check_same_study(folder: Path, settings: Settings, stream: Stream, method: str = "") -> None:
-    """Refuse to go on from a session that was run with other settings or images.
+    """Refuse a session that was run with other settings, images or code.
 
     It may have had more methods: they share adapters and exemplars, and none needs another's head.
     """
-    saved, now = json.loads((folder / "session.json").read_text()), comparable(settings, method)
+    again = "start again from session 1, in another run folder or with ./run_all.sh --fresh."
+    with _damage_told(folder):
+        saved = json.loads((folder / "session.json").read_text())
+    now = comparable(settings, method)
     before = saved["settings"]
     changed = [key for key in now if before.get(key) != now[key] and key != "methods"]
     if not set(now.get("methods", ())) <= set(before.get("methods", ())):
         changed.append("methods")
     if changed:
-        raise InputError(
-            f"The saved session was run with another {', '.join(changed)}: start again from "
-            "session 1, in another run folder or with ./run_all.sh --fresh."
-        )
+        raise InputError(f"{folder} was run with another {', '.join(changed)}: {again}")
     if saved["data_checksum"] != stream.checksum:
-        raise InputError(
-            f"The images of '{settings.stream}' have changed since the saved session: start again "
-            "from session 1, in another run folder or with ./run_all.sh --fresh."
-        )
+        raise InputError(f"The images of '{settings.stream}' changed since {folder}: {again}")
+    if saved["code"] != results_checksum():
+        raise InputError(f"The code of dynammo/ has changed since {folder}: {again}")
 
 
 def save_session(
@@ -200,11 +225,12 @@ def learn_chain(
     sessions = range(1, chain.stream.number_of_sessions + 1)
     folders = [session_folder(run, order_seed, train_seed, t) for t in sessions]
     done = _sessions_done(folders, settings, chain.stream, "")
-    chain.restore(folders[:done])
-    for learner in learners if done else []:
-        learner.restore(folders[done - 1])
+    with _damage_told(folders[done - 1]):
+        chain.restore(folders[:done])
+        for learner in learners if done else []:
+            learner.restore(folders[done - 1])
     for folder in folders[done:]:  # of other settings
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
     for _ in folders[done:]:
         learn_next(run, chain, learners, progress=progress)
     return folders
@@ -259,9 +285,10 @@ def learn_stream(
     ]
     learner.session = _sessions_done(folders, settings, study.stream, method)
     if learner.session:
-        learner.restore(folders[learner.session - 1])
+        with _damage_told(folders[learner.session - 1]):
+            learner.restore(folders[learner.session - 1])
     for folder in folders[learner.session :]:  # of other settings
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
     for session in range(learner.session + 1, len(folders) + 1):
         meter = Meter(learner.device)
         with meter.measure(method, "training"):
@@ -287,8 +314,7 @@ def _sessions_done(folders: list[Path], settings: Settings, stream: Stream, meth
             check_same_study(folder, settings, stream, method)
         except InputError:
             return 0
-        saved = json.loads((folder / "session.json").read_text())
-        return session if saved["code"] == results_checksum() else 0
+        return session
     return 0
 
 

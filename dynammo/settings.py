@@ -44,7 +44,8 @@ class Settings:
     order_seeds: tuple[int, ...] = (0,)
     train_seeds: tuple[int, ...] = (1, 2, 3)
     # Methods that are not fed by adapters take a run each, most of them several times longer: run
-    # them with only the first so many training seeds; 0 means all.
+    # them with only so many training seeds per class order, from the first, for the second order
+    # from the second, and so on; 0 means all.
     baseline_seeds: int = 0
     # Images per class of the embedded data set, and the seed it is drawn from.
     phantom_train: int = 100
@@ -55,6 +56,9 @@ class Settings:
     # The frozen network: "efficientnet_lite0" or "resnet18", weights "imagenet" or "random".
     backbone: str = "efficientnet_lite0"
     weights: str = "imagenet"
+    # Pixels a side that images are enlarged to on their way into the network (released: MedMNIST's
+    # 28 and CIFAR-100's 32 to 224); 0 takes them as they are.
+    enlarge_to: int = 0
 
     # Adapters: empty stages mean the backbone's own choice; width is hidden / map channels; alpha
     # is the initial weight of their branch (released: 0.02 for 200 epochs; 0.2 was better on
@@ -177,7 +181,7 @@ class Settings:
         if self.batch_size < 2:
             raise InputError(f"batch_size is {self.batch_size}: batch norm needs at least 2.")
         weights = (
-            "classes_per_session train_per_class baseline_seeds study_seeds lwf_weight "
+            "classes_per_session train_per_class baseline_seeds study_seeds enlarge_to lwf_weight "
             "ewc_strength ucir_less_forget ucir_margin podnet_spatial podnet_flat podnet_margin "
             "der_plus_plus_alpha der_plus_plus_beta der_auxiliary"
         )
@@ -253,6 +257,30 @@ def load_profile(name: str) -> Settings:
     Raises:
         InputError: no profile of that name.
     """
+    return Settings().with_changes(_read_profile(name)[0])
+
+
+def load_runs(name: str) -> dict[str, Settings]:
+    """The runs of a profile: settings by the run's name, which adds to the profile's.
+
+    Most profiles are one run, called as they are. One with tables ``[runs.<run>]`` has several,
+    which change the profile's settings further; ``<profile>/<run>`` asks for one of them.
+
+    Raises:
+        InputError: no profile or run of that name.
+    """
+    profile, slash, wanted = name.partition("/")
+    common, runs = _read_profile(profile)
+    if slash and wanted not in runs:
+        parts = ", ".join(f"{profile}/{run}" for run in runs) or "one run only"
+        raise InputError(f"Unknown run '{name}': profile {profile} has {parts}.")
+    found = {f"{profile}-{run}": common | own for run, own in runs.items() if wanted in (run, "")}
+    found = found or {profile: common}
+    return {run: Settings().with_changes(changes) for run, changes in found.items()}
+
+
+def _read_profile(name: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     if name not in profile_names():
         raise InputError(f"Unknown profile '{name}': choose one of {', '.join(profile_names())}.")
-    return Settings().with_changes(tomllib.loads((PROFILES / f"{name}.toml").read_text()))
+    changes = tomllib.loads((PROFILES / f"{name}.toml").read_text())
+    return changes, changes.pop("runs", {})

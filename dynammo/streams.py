@@ -8,7 +8,7 @@ seed of training: on eight classes it moves the average accuracy by several poin
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,6 +180,26 @@ def make_stream(
         synthetic=any(data_set.synthetic for data_set in sets),
         checksum=hashlib.sha256("".join(s.checksum() for s in sets).encode()).hexdigest(),
     )
+
+
+def repeated_images(stream: Stream) -> dict[str, int]:
+    """How many validation and test images are also among the training images, pixel by pixel.
+
+    A network that has seen an image is not tested on it. Splits with none are left out.
+    """
+    known = set(_image_digests(stream.train))
+    counts = {split: _count(_image_digests(getattr(stream, split)), known) for split in SPLITS[1:]}
+    return {split: count for split, count in counts.items() if count}
+
+
+def _image_digests(split: Split) -> Iterator[bytes]:
+    for start in range(0, len(split), 1024):
+        for image in split.images[start : start + 1024]:
+            yield hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+
+
+def _count(digests: Iterable[bytes], known: set[bytes]) -> int:
+    return sum(digest in known for digest in digests)
 
 
 def _split_spec(spec: str) -> list[str]:

@@ -27,6 +27,11 @@ class Study:
         return self.stream.order_seed, self.train_seed
 
     @property
+    def input_size(self) -> int:
+        """Side of the images as the network sees them, in pixels."""
+        return self.settings.enlarge_to or self.stream.image_size
+
+    @property
     def device(self) -> torch.device:
         """Where everything is computed."""
         return self.backbone.mean.device

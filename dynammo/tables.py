@@ -15,7 +15,7 @@ from dynammo.evaluation import accuracy_rows, session_row
 from dynammo.files import write_csv, write_text
 from dynammo.learners import FAMILIES, LEARNERS
 from dynammo.runs import load_stream
-from dynammo.sessions import jobs, load_predictions, session_folder
+from dynammo.sessions import check_same_study, jobs, load_predictions, session_folder
 from dynammo.settings import Settings
 from dynammo.streams import Stream
 
@@ -34,7 +34,7 @@ def collect(
         ``timings``.
 
     Raises:
-        InputError: a session of the run is missing.
+        InputError: a session of the run is missing, or was run with other settings, data or code.
     """
     rows: dict[str, list[dict]] = {"sessions": [], "accuracy": [], "losses": [], "timings": []}
     confusions: dict[tuple[int, str], list[np.ndarray]] = {}
@@ -46,6 +46,7 @@ def collect(
             folder = session_folder(run, order_seed, train_seed, session, fed_by)
             if not (folder / "session.json").exists():
                 raise InputError(f"{folder} is missing: run ./run_all.sh to complete the run.")
+            check_same_study(folder, settings, stream, fed_by)
             key = {"order_seed": order_seed, "train_seed": train_seed, "session": session}
             costs = _add_record(rows, folder, key, fed_by or "adapters")
             for method, answers in load_predictions(folder, session).items():

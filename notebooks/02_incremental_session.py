@@ -47,6 +47,7 @@ train_seed: int = 1  # draws everything random in training
 
 backbone: str = "efficientnet_lite0"  # or "resnet18", the paper's
 weights: str = "imagenet"  # or "random"
+enlarge_to: int = 0  # pixels a side that images are enlarged to for the network; 0: as they are
 adapter_stages: list = []  # stages to put adapters before; empty: the backbone's own choice
 adapter_width: float = 1.0  # hidden channels of an adapter / channels of the map
 adapter_alpha: float = 0.2  # initial weight of the adapter's branch; the paper: 0.02

@@ -23,6 +23,7 @@ from benchmark_learning import head_rows, limit_row, precision_rows, prefix_row,
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynammo.files import write_text
 from dynammo.looks import PALETTE, canvas, finished, save_figure, styled
 from dynammo.settings import Settings
 
@@ -74,7 +75,7 @@ def with_verdict(row: dict) -> dict:
 
 
 COLUMNS = (
-    *("what", "backbone", "sessions", "batch", "slow_seconds", "fast_seconds"),
+    *("part", "what", "backbone", "sessions", "batch", "slow_seconds", "fast_seconds"),
     *("ratio", "lowest", "highest", "rounds", "at_least", "at_most", "met", "note"),
 )
 
@@ -164,19 +165,58 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(machine(options.device))
-    rows = []
-    for part in options.only.split(","):
+    parts, rows = options.only.split(","), []
+    for part in parts:
         for row in rows_of(part, options.device, options.quick):
-            rows.append(with_verdict(row))
+            rows.append({"part": part} | with_verdict(row))
             spread = f" ({row['lowest']:.2f} to {row['highest']:.2f})" if "lowest" in row else ""
             print(f"  {row['what']}: {row['ratio']:.2f}{spread}", flush=True)
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     print(table.to_string(index=False, float_format="{:.3g}".format, na_rep=""))
-    if not options.quick and options.only == parser.get_default("only"):
-        place = FOLDER if options.device == "cpu" else FOLDER.with_name(f"speed_{options.device}")
-        note = machine(options.device)
-        paths = save_figure(speed_figure(table, note), table, place / "speed", {"machine": note})
-        print("\n".join(map(str, paths)))
+    if options.quick:
+        return
+    place = FOLDER if options.device == "cpu" else FOLDER.with_name(f"speed_{options.device}")
+    note = machine(options.device)
+    table = with_other_parts(table, place / "speed.csv")
+    paths = save_figure(speed_figure(table, note), table, place / "speed", {"machine": note})
+    write_text(place / "speed.md", readable(table).to_markdown(index=False) + "\n")
+    print("\n".join(map(str, paths)))
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table to print: what was compared, the ratio with its spread, the target."""
+    rows = []
+    for row in table.itertuples():
+        where = [row.backbone]
+        where += [f"T = {row.sessions:.0f}"] if pd.notna(row.sessions) else []
+        where += [f"batch {row.batch:.0f}"] if pd.notna(row.batch) else []
+        spread = f" ({row.lowest:.3g} to {row.highest:.3g})" if pd.notna(row.lowest) else ""
+        bound = (
+            f"at least {row.at_least:.3g}"
+            if pd.notna(row.at_least)
+            else f"at most {row.at_most:.3g}"
+            if pd.notna(row.at_most)
+            else ""
+        )
+        rows.append(
+            {
+                "what": row.what,
+                "with": ", ".join(where),
+                "ratio": f"{row.ratio:.3g}{spread}",
+                "target": bound,
+                "met": {"yes": "✓", "no": "✗"}.get(row.met, ""),
+                "note": row.note if isinstance(row.note, str) else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def with_other_parts(table: pd.DataFrame, saved: Path) -> pd.DataFrame:
+    """The table with the parts that were measured before and not now, in order."""
+    if saved.exists():
+        before = pd.read_csv(saved)
+        table = pd.concat([before[~before["part"].isin(table["part"])], table])
+    return table.sort_values("part", key=lambda part: part.map(PARTS.index), kind="stable")
 
 
 if __name__ == "__main__":

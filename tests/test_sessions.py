@@ -56,7 +56,7 @@ def test_a_session_refuses_a_start_with_other_settings_or_images(tmp_path, setti
     sessions.open_session(tmp_path, moved, 0, 1, 2)  # the same images under another name
     arrays["train_images"][0, 0, 0, 0] += 1
     np.savez(copy, **arrays)
-    with pytest.raises(InputError, match="images of .* have changed"):
+    with pytest.raises(InputError, match="images of .* changed since"):
         sessions.open_session(tmp_path, moved, 0, 1, 2)
 
 
@@ -151,6 +151,9 @@ def test_only_methods_without_adapters_may_have_fewer_seeds(short):
     settings = dataclasses.replace(short, train_seeds=(4, 5), baseline_seeds=1)
     jobs = sessions.jobs(settings, ("dynammo", "acl", "replay", "ranpac"))
     assert jobs == [(0, 4, ""), (0, 4, "replay"), (0, 4, "ranpac"), (0, 5, "")]
+    orders = dataclasses.replace(settings, order_seeds=(7, 8, 9))
+    alone = [job for job in sessions.jobs(orders, ("dynammo", "replay")) if job[2]]
+    assert alone == [(7, 4, "replay"), (8, 5, "replay"), (9, 4, "replay")]
 
 
 def test_adapter_methods_are_sent_to_their_notebook(tmp_path, short):

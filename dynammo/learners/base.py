@@ -46,6 +46,7 @@ class Learner:
         self.backbone = study.backbone
         self.train_seed = study.train_seed
         self.seeds = study.seeds
+        self.input_size = study.input_size
         self.device = study.device
 
     def learn_session(self, *, progress: bool = True) -> list[float]:

@@ -1,0 +1,150 @@
+"""Figures over several streams: the claim in one picture, and every claim with its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from dynammo.looks import (
+    NOT_FROM_ZERO,
+    PALETTE,
+    canvas,
+    checked,
+    finished,
+    grid_of,
+    look,
+    methods_in,
+    outer,
+    styled,
+)
+
+
+@styled
+def accuracy_against_macs_by_stream(summaries: Mapping[str, pd.DataFrame], note: str) -> Figure:
+    """Average accuracy against multiply-accumulates, a panel for each stream.
+
+    An arrow goes from ACL to DynaMMo and tells both differences.
+
+    Args:
+        summaries: by the stream's title, tables as :func:`dynammo.tables.summarise` gives them.
+    """
+    columns = ["method", "average_accuracy", "average_accuracy_sd", "macs"]
+    told = f"{NOT_FROM_ZERO}, and differs from panel to panel; bar: ± 1 standard deviation over "
+    told += "runs (each run has a class order and a training seed)"
+    rows, wide = grid_of(len(summaries) + 1, 3)
+    figure, axes = canvas(f"{told} · {note}", 11, 0.6 + 3.4 * rows, rows, wide)
+    left, low = outer(axes, len(summaries))
+    shown = {}
+    for ax, (title, summary) in zip(axes.flat, summaries.items(), strict=False):
+        table = checked(summary, columns, "summary").set_index("method")
+        for method in methods_in(summary):
+            shown[method] = _point(ax, method, table.loc[method])
+        ax.set(xscale="log", title=title)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.margins(0.12, 0.1)
+        ax.grid()
+        _saving(ax, table)
+        if ax in left:
+            ax.set_ylabel("average accuracy (%)")
+        if ax in low:
+            ax.set_xlabel("million multiply-accumulates an image\n(logarithmic)")
+    free = axes.flat[len(summaries)]
+    free.set_visible(True)
+    free.axis("off")
+    in_order = sorted(shown, key=lambda name: look(name).place)
+    handles = [shown[name] for name in in_order]
+    names = [look(name).title for name in in_order]
+    free.legend(handles, names, loc="center left", ncols=2, fontsize=7.5, borderaxespad=0)
+    return finished(figure)
+
+
+def _point(ax: Axes, method: str, row: pd.Series):
+    kind, at = look(method), (row["macs"] / 1e6, 100 * row["average_accuracy"])
+    if row["average_accuracy_sd"] > 0:
+        bar = {"ecolor": kind.colour, "elinewidth": 1, "capsize": 0, "alpha": 0.6}
+        ax.errorbar(*at, 100 * row["average_accuracy_sd"], fmt="none", **bar)
+    size = 9 if method in ("acl", "dynammo") else 6
+    (drawn,) = ax.plot(*at, **{**kind.line, "ls": "", "ms": size})
+    return drawn
+
+
+def _saving(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw an arrow from ACL to DynaMMo with both differences."""
+    if not {"acl", "dynammo"} <= set(table.index):
+        return
+    acl, merged = table.loc["acl"], table.loc["dynammo"]
+    ends = [(row["macs"] / 1e6, 100 * row["average_accuracy"]) for row in (merged, acl)]
+    arrow = {"arrowstyle": "-|>", "color": "0.3", "lw": 1.2, "shrinkA": 6, "shrinkB": 6}
+    ax.annotate("", *ends, arrowprops=arrow)
+    points = 100 * (merged["average_accuracy"] - acl["average_accuracy"])
+    text = f"ACL → DynaMMo: {acl['macs'] / merged['macs']:.1f}× fewer MACs, {points:+.1f} points"
+    text = text.replace("-", "\u2212")
+    ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="0.25")
+
+
+@styled
+def claims_figure(claims: pd.DataFrame, note: str) -> Figure:
+    """Differences of average accuracy that the claims are about, one row each, with their bounds.
+
+    Args:
+        claims: as :func:`dynammo.claims.judged` gives them.
+    """
+    columns = ["claim", "measure", "method", "other", "stream", "mean", "sd", "at_least", "holds"]
+    table = checked(claims, columns, "claims")
+    table = checked(table[table["measure"] == "average"], columns, "claims (average accuracy)")
+    asked = table.drop_duplicates("claim").reset_index(drop=True)
+    streams = list(table["stream"].unique())
+    told = "Difference of average accuracy, run by run on the same class order and seed; bar: ± 1 "
+    told += "standard deviation over runs; red line: the claim holds to the right of it; hollow: "
+    told += "it does not"
+    figure, axes = canvas(f"{told} · {note}", 9.4, 1.6 + 0.62 * len(asked))
+    ax = axes[0, 0]
+    ax.axvline(0, color="0.6", lw=1, ls=":")
+    for y, claim in asked.iterrows():
+        ax.plot([claim["at_least"]] * 2, [y - 0.42, y + 0.42], color=PALETTE[3], lw=1.6)
+        for i, stream in enumerate(streams):
+            own = table[(table["claim"] == claim["claim"]) & (table["stream"] == stream)]
+            place, colour = y + 0.7 * ((i + 0.5) / len(streams) - 0.5), PALETTE[_COLOURS[i]]
+            for row in own.itertuples():
+                if row.sd > 0:
+                    ax.plot([row.mean - row.sd, row.mean + row.sd], [place] * 2, color=colour, lw=1)
+                face = colour if row.holds else "white"
+                ax.plot(row.mean, place, _MARKERS[i], color=colour, mfc=face, ms=5.5, ls="")
+    names = [f"{look(row.method).title} − {look(row.other).title}" for row in asked.itertuples()]
+    ax.set_yticks(range(len(asked)), names)
+    ax.set_ylim(len(asked) - 0.5, -0.5)
+    ax.set_xlabel("points of average accuracy")
+    ax.set_title("What the paper's accuracy claims come to")
+    ax.grid(axis="x")
+    keys = [
+        ax.plot([], [], _MARKERS[i], color=PALETTE[_COLOURS[i]], ms=5.5, ls="", label=stream)[0]
+        for i, stream in enumerate(streams)
+    ]
+    ax.legend(handles=keys, loc="center left", bbox_to_anchor=(1, 0.5))
+    return finished(figure)
+
+
+_COLOURS = (0, 1, 2, 4, 10, 11, 12, 13)
+_MARKERS = "osD^vPX*"
+
+
+def with_checks(claims: pd.DataFrame) -> pd.DataFrame:
+    """The claims as a table to print: a row each, a column for each stream, with ✓ or ✗."""
+    cells = [
+        f"{'✓' if row.holds else '✗'} {row.mean:+.1f}" + (f" ± {row.sd:.1f}" if row.sd > 0 else "")
+        if row.measure != "macs"
+        else f"{'✓' if row.holds else '✗'} {row.mean:.2f}"
+        for row in claims.itertuples()
+    ]
+    keys = ["claim", "source", "holds_if"]
+    wide = claims.assign(cell=np.array(cells, dtype=object))
+    wide = wide.pivot_table(index=keys, columns="stream", values="cell", aggfunc="first")
+    order = claims.drop_duplicates("claim")[keys]
+    return wide.loc[list(order.itertuples(index=False, name=None)), claims["stream"].unique()]

@@ -1,0 +1,159 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: "1.3"
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 14 · The study: what holds of the paper
+#
+# **What you will see.** Every method on five streams of real images, each with three class orders
+# and three training seeds: accuracy against cost, and the paper's claims one by one, with bounds
+# that were written down before the study was run ([claims.py](../dynammo/claims.py)).
+#
+# **Expected:** the numbers in the README, exactly, since this notebook reads the study's committed
+# tables. It draws them again when `./run_all.sh --profile study` has made new ones.
+#
+# **Takes** ten seconds. The study itself takes hours; the README says how many.
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+profile: str = "study"  # which profile's runs to compare
+figures_folder: str = "../figures"  # where the runs' tables are; pictures go into a folder there
+
+# %%
+# %matplotlib inline
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from dynammo import claims, files, looks, study_figures
+from dynammo.settings import load_runs
+
+place = Path(figures_folder)
+runs = [name for name in load_runs(profile) if (place / name / "summary.csv").exists()]
+print("Runs:", ", ".join(runs) or f"none yet; make them with ./run_all.sh --profile {profile}")
+
+# %%
+origins = {name: json.loads((place / name / "provenance.json").read_text()) for name in runs}
+sessions, summaries = {}, {}
+for name in runs:
+    read = pd.read_csv(place / name / "sessions.csv")
+    title = f"{name.removeprefix(f'{profile}-')}, T = {read.session.max()}"
+    sessions[title], summaries[title] = read, pd.read_csv(place / name / "summary.csv")
+
+# %% [markdown]
+# ## What was run
+# On which data, how much of it, and by which code: each run's own record.
+
+# %%
+pd.DataFrame(
+    {
+        name: {
+            "stream": origin["stream"],
+            "training images a class": origin["settings"]["train_per_class"] or "all",
+            "exemplars": origin["settings"]["memory_budget"],
+            "class orders": origin["settings"]["order_seeds"],
+            "training seeds": origin["settings"]["train_seeds"],
+            "backbone": origin["settings"]["backbone"],
+            "epochs": origin["settings"]["adapter_epochs"],
+            "data": origin["data_checksum"][:12],
+            "code": origin["code_checksum"][:12],
+        }
+        for name, origin in origins.items()
+    }
+).T
+
+# %% [markdown]
+# ## Accuracy against cost
+# The paper's argument, one panel a stream. The arrow goes from ACL, which keeps every adapter set,
+# to DynaMMo, which keeps their mean: how much longer it is across than down is the claim.
+
+# %%
+note = "; ".join(sorted({f"{x['settings']['backbone']}" for x in origins.values()}))
+record = {name: origin["data_checksum"] for name, origin in origins.items()}
+figure = study_figures.accuracy_against_macs_by_stream(summaries, note)
+both = pd.concat(table.assign(stream=title) for title, table in summaries.items())
+looks.save_figure(figure, both, place / profile / "accuracy_against_macs", record)
+figure
+
+# %% [markdown]
+# ## The claims, one by one
+# A claim holds on a stream (✓) where the mean over runs is within the bounds. Methods of their own
+# have a run for each class order; DynaMMo, ACL and the others fed by adapters have nine.
+
+# %%
+judged = claims.judged(sessions)
+table = study_figures.with_checks(judged)
+files.write_csv(place / profile / "claims.csv", judged)
+files.write_text(place / profile / "claims.md", table.reset_index().to_markdown(index=False) + "\n")
+table
+
+# %%
+figure = study_figures.claims_figure(judged, note)
+looks.save_figure(figure, judged, place / profile / "claims", record)
+figure
+
+# %% [markdown]
+# ## Every method on every stream
+# Average accuracy over sessions in %, mean ± standard deviation over runs.
+
+# %%
+cells = 100 * both.set_index(["method", "stream"])[["average_accuracy", "average_accuracy_sd"]]
+text = cells.average_accuracy.map("{:.1f}".format)
+text += cells.average_accuracy_sd.map(" ± {:.1f}".format)
+table = text.reset_index(name="text").pivot_table("text", "method", "stream", aggfunc="first")
+table.loc[both.method.unique(), list(summaries)]
+
+# %% [markdown]
+# ## Exercises
+# 1. On which stream does keeping every adapter set buy most? What does it have more of than the
+#    others: sessions, classes, sources?
+# 2. Which methods are both more accurate and cheaper than DynaMMo on some stream? On all of them?
+# 3. Add a claim of your own to `claims.CLAIMS` **before** you look at its numbers, and judge it.
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. Sort the claim's rows, and look at T:
+#
+#    ```python
+#    judged.query("method == 'dynammo' and other == 'acl'").sort_values("mean")[["stream", "mean"]]
+#    ```
+#
+#    With more sessions more sets are averaged, and each class keeps fewer exemplars for its head.
+# 2. Ask each stream's table, and intersect:
+#
+#    ```python
+#    better = []
+#    for table in summaries.values():
+#        row = table.set_index("method").loc["dynammo"]
+#        found = table[(table.average_accuracy > row.average_accuracy) & (table.macs <= row.macs)]
+#        better.append(set(found.method))
+#    better, set.intersection(*better)
+#    ```
+#
+#    Read the answer with care: which of them kept images, statistics of all images, or trained the
+#    whole network?
+# 3. A claim is a sentence, two methods, a measure and a bound:
+#
+#    ```python
+#    mine = claims.Claim("RanPAC is enough", "mine", "average", "dynammo", "ranpac", at_most=0)
+#    claims.judged(sessions, [mine])
+#    ```
+
+# %% [markdown]
+# ## References
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
+#
+# **Before:** [the figures](13_figures.ipynb)

@@ -1,0 +1,200 @@
+"""What a run survives, tried on the smoke profile: a script, not a test, because it takes long.
+
+    python tests/reliability.py [--only kills,identity] [--kills 20] [--seed 0]
+
+Prints tables and writes them to figures/reliability/. Whole, it takes about half an hour on two
+cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from dynammo.files import write_csv
+
+FOLDER = Path(__file__).resolve().parent.parent / "figures" / "reliability"
+PARTS = ("identity", "kills")
+
+
+def start(output: Path, *arguments: str) -> subprocess.Popen:
+    """Start a smoke run; what it says goes into a file beside its folder."""
+    command = [sys.executable, "-m", "dynammo.command", "--profile", "smoke"]
+    with said(output).open("w") as file:
+        return subprocess.Popen(
+            [*command, "--output", str(output), *arguments],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def said(output: Path) -> Path:
+    """Where a run's words go."""
+    return output.with_suffix(".log")
+
+
+def finish(output: Path, *arguments: str) -> None:
+    """Make a run that must succeed."""
+    if start(output, *arguments).wait():
+        sys.exit(f"A run failed:\n{said(output).read_text()}")
+
+
+def contents(output: Path) -> dict[str, bytes]:
+    """What two runs must have in common: figures, tables, weights, predictions, records."""
+    kept = [*(output / "figures").rglob("*"), *(output / "runs").rglob("order*/**/*")]
+    # Measured times and memory are the only things that may differ.
+    return {
+        str(path.relative_to(output)): path.read_bytes()
+        for path in sorted(kept)
+        if path.is_file() and path.name not in ("timings.csv", "measured.json")
+    }
+
+
+def compared(name: str, found: dict[str, bytes], reference: dict[str, bytes]) -> dict:
+    """A row that says how many files of a run are those of the reference."""
+    differ = [k for k in reference if found.get(k) != reference[k]]
+    return {
+        "run": name,
+        "files": len(reference),
+        "identical": len(reference) - len(differ),
+        "missing": len(reference.keys() - found.keys()),
+        "extra": len(found.keys() - reference.keys()),
+        "first_difference": min(differ, default=""),
+    }
+
+
+def identity_rows(work: Path, reference: dict[str, bytes]) -> list[dict]:
+    """Runs that must equal the reference: again, with one core, with three."""
+    rows = []
+    for name, arguments in (
+        ("again, 2 cores", []),
+        ("1 core", ["--cores", "1"]),
+        ("3 cores", ["--cores", "3"]),
+    ):
+        output = work / name.replace(" ", "_").replace(",", "")
+        finish(output, *arguments)
+        rows.append(compared(name, contents(output), reference))
+        print(rows[-1], flush=True)
+        shutil.rmtree(output)
+    return rows
+
+
+def process_tree(process: subprocess.Popen) -> dict[str, list[psutil.Process]]:
+    """Processes of a run by what they are; kernels have sessions of their own."""
+    found: dict[str, list[psutil.Process]] = {"command": [psutil.Process(process.pid)]}
+    for child in found["command"][0].children(recursive=True):
+        try:
+            words = " ".join(child.cmdline())
+        except psutil.NoSuchProcess:
+            continue
+        for kind, mark in (
+            ("graph", "-m snakemake"),
+            ("notebook", "-m dynammo.notebooks"),
+            ("kernel", "ipykernel_launcher"),
+        ):
+            if mark in words and "bash" not in child.name():
+                found.setdefault(kind, []).append(child)
+    return found
+
+
+def kill_something(process: subprocess.Popen, dice: random.Random) -> str:
+    """Kill -9 one process of a run, or all of them at once; return which."""
+    tree = process_tree(process)
+    kind = dice.choice(["everything", *tree])
+    victims = [p for kind in tree for p in tree[kind]]
+    if kind == "everything":
+        victims += psutil.Process(process.pid).children(recursive=True)
+    else:
+        victims = [dice.choice(tree[kind])]
+    for victim in victims:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
+    return kind
+
+
+def start_again(output: Path, patience: float = 60) -> subprocess.Popen:
+    """Start as a user would: at once, and again while what was killed is still ending."""
+    end = time.monotonic() + patience
+    while True:
+        process = start(output)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+        if process.poll() != 2:
+            return process
+        if "Another command is working" not in said(output).read_text() or time.monotonic() > end:
+            sys.exit(f"A run could not be started again:\n{said(output).read_text()}")
+
+
+def kill_rows(work: Path, reference: dict[str, bytes], kills: int, seed: int) -> list[dict]:
+    """Kill -9 at random moments until there were enough kills; every run is then finished.
+
+    A run that ends before it is killed, or after the last kill, is compared with the reference.
+    """
+    dice, rows = random.Random(seed), []
+    output = work / "killed"
+    process, begun, finished = start(output), time.monotonic(), {}
+    while True:
+        done = len(rows) >= kills
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=None if done else dice.uniform(3, 40))
+        redone = [p for p, when in finished.items() if p.stat().st_mtime_ns != when]
+        if rows and not rows[-1].get("restart"):
+            rows[-1] |= {"restart": "went on", "sessions_redone": len(redone)}
+        if process.poll() is not None:
+            if process.returncode:
+                sys.exit(f"The run after kill {len(rows)} failed:\n{said(output).read_text()}")
+            row = compared("", contents(output), reference)
+            rows[-1] |= {"identical_files": f"{row['identical']} of {row['files']}"}
+            rows[-1] |= {"extra_files": row["extra"]}
+            print(f"  finished: {row}", flush=True)
+            if done:
+                return rows
+            shutil.rmtree(output)
+            process, finished = start(output), {}
+            continue
+        finished = {p: p.stat().st_mtime_ns for p in output.rglob("session.json")}
+        at = time.monotonic() - begun
+        kind = kill_something(process, dice)
+        process.wait()
+        rows.append({"kill": len(rows) + 1, "victim": kind, "sessions_before": len(finished)})
+        print(f"  kill {len(rows)} after {at:.0f} s: {kind}, {len(finished)} done", flush=True)
+        process = start_again(output)
+
+
+def main() -> None:
+    """Parse the command line, try, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        print("The run that all others must equal ...", flush=True)
+        finish(work / "reference")
+        reference = contents(work / "reference")
+        tables = {}
+        for part in options.only.split(","):
+            if part == "identity":
+                tables[part] = identity_rows(work, reference)
+            elif part == "kills":
+                tables[part] = kill_rows(work, reference, options.kills, options.seed)
+    for part, rows in tables.items():
+        table = pd.DataFrame(rows)
+        print(f"\n{part}\n{table.to_string(index=False, na_rep='')}")
+        print(write_csv(FOLDER / f"{part}.csv", table))
+
+
+if __name__ == "__main__":
+    main()

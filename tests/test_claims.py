@@ -1,0 +1,88 @@
+"""Claims are judged by the numbers alone, run by run, and drawn as they were judged."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.text import Text
+from test_plotting import sessions_table, summary_table
+
+from dynammo import claims, study_figures
+from dynammo.claims import Claim
+
+CLOSE = Claim("close", "mine", "average", "dynammo", "acl", at_least=-3)
+CHEAP = Claim("cheap", "mine", "macs", "acl", "dynammo", 0.95, 1.05, per_session=True)
+
+
+def runs(accuracies: dict[str, list[float]], sessions: int = 2) -> pd.DataFrame:
+    """Each method's accuracy, the same after every session, in runs of seeds 0, 1, ..."""
+    rows = [
+        {
+            "method": method,
+            "order_seed": seed,
+            "train_seed": 1,
+            "session": t,
+            "accuracy": value,
+            "macs": 10 * t if method == "acl" else 10,
+        }
+        for method, values in accuracies.items()
+        for seed, value in enumerate(values)
+        for t in range(1, sessions + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_differences_are_taken_run_by_run():
+    table = runs({"acl": [0.9, 0.5, 0.7], "dynammo": [0.88, 0.49]})
+    np.testing.assert_allclose(claims.paired(table, CLOSE), [-2, -1])  # the third has no partner
+    judged = claims.judged({"blood": table}, [CLOSE]).iloc[0]
+    assert judged["mean"] == pytest.approx(-1.5) and judged["sd"] == pytest.approx(0.5**0.5)
+    assert judged["runs"] == 2 and judged["holds"]
+
+
+@pytest.mark.parametrize(("merged", "holds"), [(0.871, True), (0.869, False)])
+def test_a_claim_holds_within_its_bounds_only(merged, holds):
+    table = runs({"acl": [0.9], "dynammo": [merged]})
+    assert claims.judged({"blood": table}, [CLOSE]).holds.tolist() == [holds]
+
+
+def test_a_bound_per_session_grows_with_the_sessions():
+    table = runs({"acl": [0.9], "dynammo": [0.9]}, sessions=10)
+    judged = claims.judged({"cifar": table}, [CHEAP]).iloc[0]
+    assert (judged["mean"], judged["at_least"], judged["at_most"]) == (10, 9.5, 10.5)
+    assert judged["holds"]
+    table.loc[table.method == "acl", "macs"] *= 0.9
+    assert not claims.judged({"cifar": table}, [CHEAP]).holds.any()
+
+
+def test_claims_about_methods_that_were_not_run_are_left_out():
+    judged = claims.judged({"blood": runs({"acl": [0.9], "dynammo": [0.9]})})
+    assert set(judged.other) | set(judged.method) == {"acl", "dynammo"}
+    assert len(judged) == 2
+
+
+def test_the_table_has_a_row_a_claim_and_a_column_a_stream():
+    streams = {
+        "blood": runs({"acl": [0.9, 0.9], "dynammo": [0.89, 0.88]}),
+        "skin": runs({"acl": [0.9], "dynammo": [0.5]}),
+    }
+    table = study_figures.with_checks(claims.judged(streams, [CLOSE, CHEAP]))
+    assert table.index.get_level_values("claim").tolist() == ["close", "cheap"]
+    assert table.columns.tolist() == ["blood", "skin"]
+    assert table.to_numpy().tolist() == [["✓ -1.5 ± 0.7", "✗ -40.0"], ["✓ 2.00", "✓ 2.00"]]
+
+
+def words(figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_the_figures_show_every_stream_and_claim():
+    summary = summary_table()
+    figure = study_figures.accuracy_against_macs_by_stream({"a": summary, "b": summary}, "note")
+    assert "4.0× fewer MACs, \u22123.3 points" in words(figure)
+    assert [ax.get_title(loc="left") for ax in figure.axes[:2]] == ["a", "b"]
+    judged = claims.judged({"a": sessions_table(), "b": sessions_table()})
+    figure = study_figures.claims_figure(judged, "note")
+    assert "DynaMMo − ACL" in words(figure) and "DynaMMo − last adapter" in words(figure)
+    drawn = [line.get_xdata()[0] for line in figure.axes[0].get_lines() if len(line.get_xdata())]
+    for mean in judged.query("measure == 'average'")["mean"]:
+        assert any(np.isclose(x, mean) for x in drawn)
