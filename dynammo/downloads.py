@@ -9,7 +9,9 @@ import requests
 from dynammo.errors import InputError
 
 
-def fetch(url: str, md5: str, path: Path, attempts: int = 3, pause: float = 2.0) -> Path:
+def fetch(
+    url: str, md5: str, path: Path, attempts: int = 3, pause: float = 2.0, patience: float = 30
+) -> Path:
     """Return `path` once it holds the file with this MD5, downloading it if it is not there.
 
     Args:
@@ -18,6 +20,7 @@ def fetch(url: str, md5: str, path: Path, attempts: int = 3, pause: float = 2.0)
         path: where the file is or goes; it appears only when complete and right.
         attempts: how many times to try.
         pause: seconds between tries.
+        patience: seconds without a byte after which a try is given up.
 
     Raises:
         InputError: the file there has another MD5, or every try failed.
@@ -52,18 +55,26 @@ def fetch(url: str, md5: str, path: Path, attempts: int = 3, pause: float = 2.0)
                 known_hash=f"md5:{md5}",
                 fname=path.name,
                 path=path.parent,
-                downloader=pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=30),
+                downloader=pooch.HTTPDownloader(
+                    progressbar=True, chunk_size=2**16, timeout=patience
+                ),
             )
             return path
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; ValueError: MD5
             tries_left -= 1
             if tries_left < 1:
-                if isinstance(error, requests.ConnectionError | requests.Timeout):
-                    reason = "no connection"
-                else:
-                    reason = str(error) if isinstance(error, OSError) else "the MD5 was wrong"
+                reason = _reason(error)
                 raise InputError(
                     f"{path.name} could not be downloaded ({reason}). Try again, or {by_hand} by "
                     "hand; DYNAMMO_DATA can name another folder."
                 ) from error
         time.sleep(pause)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "no answer from the proxy that HTTP_PROXY or HTTPS_PROXY names: correct or unset it"
+    broken = requests.exceptions.ChunkedEncodingError
+    if isinstance(error, requests.ConnectionError | requests.Timeout | broken):
+        return "no connection, or it broke off or stood still"
+    return str(error) if isinstance(error, OSError) else "the MD5 was wrong"

@@ -59,6 +59,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
     files: dict[str, bytes] = {}
     asked: list[str] = []
+    released = threading.Event()
 
     def do_GET(self):
         self.asked.append(self.path)
@@ -69,8 +70,13 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        # "cut" promises everything and breaks off half way, as a lost connection does.
-        self.wfile.write(content[: len(content) // 2] if self.path == "/cut" else content)
+        # "cut" promises everything and breaks off half way, as a lost connection does; "stall"
+        # stays connected and sends no more.
+        half = self.path in ("/cut", "/stall")
+        self.wfile.write(content[: len(content) // 2] if half else content)
+        if self.path == "/stall":
+            self.wfile.flush()
+            self.released.wait(20)
 
     def log_message(self, *arguments):
         pass
@@ -80,12 +86,13 @@ class Server(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch):
     """A web server on this machine; its class holds what it serves and what was asked."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    Server.files, Server.asked = {}, []
+    Server.files, Server.asked, Server.released = {}, [], threading.Event()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         Server.url = f"http://127.0.0.1:{running.server_port}"
         yield Server
+        Server.released.set()
         running.shutdown()
         thread.join()
 
@@ -108,13 +115,19 @@ def test_fetch_tries_again(server, home):
 
 @pytest.mark.parametrize(
     ("page", "wrong"),
-    [("/other", "the MD5 was wrong"), ("/none", "404"), ("/cut", "could not be")],
+    [
+        ("/other", "the MD5 was wrong"),
+        ("/none", "404"),
+        ("/cut", "broke off"),
+        ("/stall", "stood still"),
+    ],
 )
 def test_failed_download_leaves_nothing_and_tells_how_to_do_it_by_hand(server, home, page, wrong):
-    server.files |= {"/other": b"another version", "/cut": b"right" * 10_000}
-    expected = md5(server.files["/cut"])
+    whole = b"right" * 100_000
+    server.files |= {"/other": b"another version", "/cut": whole, "/stall": whole}
+    expected = md5(whole)
     with pytest.raises(InputError) as refusal:
-        fetch(f"{server.url}{page}", expected, home / "x.bin", attempts=2, pause=0)
+        fetch(f"{server.url}{page}", expected, home / "x.bin", attempts=2, pause=0, patience=0.5)
     assert server.asked == [page, page]
     for told in (wrong, "x.bin", f"{server.url}{page}", str(home), expected):
         assert told in str(refusal.value)
@@ -126,6 +139,14 @@ def test_no_connection_is_one_clear_error(home, monkeypatch):
     with pytest.raises(InputError, match=r"no connection.*put x.bin .*by hand"):
         fetch("http://127.0.0.1:9/x.bin", "0" * 32, home / "x.bin", attempts=2, pause=0)
     assert list(home.iterdir()) == []
+
+
+def test_a_proxy_that_does_not_answer_is_named(home, monkeypatch):
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"proxy that HTTP_PROXY.*put x.bin .*by hand"):
+        fetch("http://somewhere.invalid/x.bin", "0" * 32, home / "x.bin", attempts=1)
 
 
 def test_file_with_another_checksum_is_refused_and_kept(home):
