@@ -218,9 +218,6 @@ def _start_run(name: str, settings: Settings, options: argparse.Namespace) -> in
             f"{settings.threads} thread(s) each.",
             flush=True,
         )
-        write_json(run / "settings.json", settings.as_dict())
-        origin = provenance(stream) | {"git_revision": git_revision(ROOT)}
-        write_json(run / "provenance.json", origin)
         graph = {
             "settings": settings.as_dict(),
             "data_settings": list(DATA_SETTINGS),
@@ -233,9 +230,14 @@ def _start_run(name: str, settings: Settings, options: argparse.Namespace) -> in
             "figures": str(figures),
             "python": sys.executable,
         }
-        write_json(run / "graph.json", graph)
+        configuration = run / (".dry_run.json" if options.dry_run else "graph.json")
+        write_json(configuration, graph)
+        if not options.dry_run:
+            write_json(run / "settings.json", settings.as_dict())
+            origin = provenance(stream) | {"git_revision": git_revision(ROOT)}
+            write_json(run / "provenance.json", origin)
         begun = time.time()
-        status = _snakemake(run, options, lock)
+        status = _snakemake(run, configuration, options, lock)
         if options.dry_run:
             return status
         if status:
@@ -260,7 +262,7 @@ def make_if_missing(run: Path, profile: str = "smoke") -> None:
         main(["--profile", profile])
 
 
-def _snakemake(run: Path, options: argparse.Namespace, lock: int) -> int:
+def _snakemake(run: Path, configuration: Path, options: argparse.Namespace, lock: int) -> int:
     """Run the graph; show its progress, keep all it says in the run folder.
 
     The graph holds the lock too, so that one that outlives a killed command is waited for.
@@ -269,7 +271,7 @@ def _snakemake(run: Path, options: argparse.Namespace, lock: int) -> int:
         *(sys.executable, "-m", "snakemake"),
         *("--snakefile", str(ROOT / "notebooks" / "Snakefile")),
         *("--directory", str(run)),
-        *("--configfile", str(run / "graph.json")),
+        *("--configfile", str(configuration)),
         # The lock above ends with the process; Snakemake's own would outlive a killed run.
         *("--nolock", "--rerun-incomplete"),
     ]

@@ -10,7 +10,7 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,16 @@ def data_folder() -> Path:
 
 
 def expand_alias(spec: str) -> tuple[str, ...]:
-    """Return the data sets that a name stands for: four for "medmnist4@28", else itself."""
+    """Return the data sets that a name stands for: four for "medmnist4@28", else itself.
+
+    A set of the paper whose folder holds one folder for each sub-set stands for those, by name.
+    """
     base, at, size = spec.partition("@")
-    return tuple(f"{member}{at}{size}" for member in ALIASES[base]) if base in ALIASES else (spec,)
+    members: Sequence[str] = ALIASES.get(base, ())
+    if base in FOLDER_SETS and not (data_folder() / base / "train").exists():
+        found = sorted((data_folder() / base).glob("*/train"))
+        members = [str(train.parent) for train in found]
+    return tuple(f"{member}{at}{size}" for member in members) or (spec,)
 
 
 def absolute_spec(spec: str) -> str:
@@ -218,7 +225,8 @@ def _load_folder_set(name: str, size: int | None) -> DataSet:
     if not folder.is_dir():
         raise InputError(
             f"{name} has no download of its own: gather {FOLDER_SETS[name]}. Put the images into "
-            f"{folder}/train/<class>/, .../val/<class>/ and .../test/<class>/."
+            f"{folder}/train/<class>/, .../val/<class>/ and .../test/<class>/, or, for a session "
+            f"from each sub-set, into {folder}/<sub-set>/train/<class>/ and so on."
         )
     return load_image_folder(folder, size)
 

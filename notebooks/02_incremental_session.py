@@ -50,7 +50,7 @@ weights: str = "imagenet"  # or "random"
 enlarge_to: int = 0  # pixels a side that images are enlarged to for the network; 0: as they are
 adapter_stages: list = []  # stages to put adapters before; empty: the backbone's own choice
 adapter_width: float = 1.0  # hidden channels of an adapter / channels of the map
-adapter_alpha: float = 0.2  # initial weight of the adapter's branch; the paper: 0.02
+adapter_alpha: float = 2.0  # initial weight of the adapter's branch; the paper: 0.02
 adapter_padding: str = "same"  # "valid" as in the released code, for large maps
 adapter_start: str = "previous"  # what a new set starts from; or "merged" or "fresh"
 

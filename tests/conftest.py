@@ -67,6 +67,7 @@ def tiny_settings(blobs_npz):
         train_seeds=(1,),
         adapter_stages=("stage4", "stage6"),
         adapter_width=0.25,
+        adapter_alpha=0.2,
         adapter_epochs=10,
         adapter_learning_rate=0.1,
         batch_size=16,

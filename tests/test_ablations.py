@@ -80,6 +80,7 @@ def test_every_way_of_merging_makes_a_set_that_runs(run, settings):
                     }
                     for s in chain.adapter_states[:1]
                 ]
+            learner.head.add_session(chain.auxiliary)  # in the place of session 1's
             learner.learn_session()
             assert learner.merged.keys() == layout.keys(), (strategy, choice)
             scores, _ = learner.judge(chain.stream.test.images[:3])
@@ -92,6 +93,7 @@ def test_statistics_change_statistics_alone(run, settings):
     made = {}
     for choice in STATISTICS:
         learner = MergedBy(chain, "uniform mean", choice)
+        learner.head.add_session(chain.auxiliary)  # in the place of session 1's
         learner.learn_session()
         made[choice] = learner.merged
         for name, tensor in plain.items():

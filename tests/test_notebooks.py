@@ -1,12 +1,16 @@
 """The notebooks as files, and how one of them is run headlessly."""
 
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import jupytext
 import nbclient
 import nbformat
 import papermill
+import psutil
 import pytest
 
 from dynammo.errors import InputError
@@ -69,7 +73,7 @@ def test_each_family_has_a_notebook_with_the_knobs_of_its_methods(method):
 
 def test_settings_a_notebook_does_not_show_go_into_more():
     path = ROOT / "notebooks/03_bounds.ipynb"
-    given = fitted(path, {"method": "joint", "head_epochs": 3, "adapter_alpha": 0.2})
+    given = fitted(path, {"method": "joint", "head_epochs": 3, "adapter_alpha": 2.0})
     assert given == {"method": "joint", "more": {"head_epochs": 3}}
 
 
@@ -120,6 +124,26 @@ def test_a_failing_cell_is_named_and_its_copy_kept(tmp_path):
     with pytest.raises(NotebookFailed, match="broken.ipynb stopped in cell 1: ZeroDivisionError"):
         execute(tmp_path / "broken.ipynb", output, {})
     assert [path.name for path in output.parent.iterdir()] == ["broken.failed.ipynb"]
+
+
+def test_a_job_ends_soon_after_the_command_that_started_it():
+    command = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    program = f"""
+import subprocess, sys, time
+from dynammo.notebooks import end_with
+kernel = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(kernel.pid, flush=True)
+end_with({command.pid}, every=0.05)
+time.sleep(60)
+"""
+    job = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    kernel = psutil.Process(int(job.stdout.readline()))
+    time.sleep(0.3)
+    assert job.poll() is None and kernel.is_running()
+    command.kill()
+    command.wait()
+    assert job.wait(timeout=10) == 1
+    kernel.wait(timeout=10)
 
 
 @pytest.mark.parametrize("deaths", [1, 2, 3])

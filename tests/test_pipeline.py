@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,19 +62,30 @@ SMOKE = ("--profile", "smoke", "--methods", ",".join(METHODS))
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory) -> tuple[Path, str]:
-    """A run that was killed in the middle of a session, and went on when called again."""
+    """A run that was stopped, then killed in a session, and went on each time it was called."""
     output = tmp_path_factory.mktemp("smoke")
-    process = start(output, *SMOKE)
+    process = wait_for(output / "runs/smoke/data/stream.json", start(output, *SMOKE))
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert text.rstrip().endswith("Stopped. The same command goes on where this one was.")
+    assert "Traceback" not in text
+
     first = output / "runs/smoke/order0-seed1/session1"
-    deadline = time.time() + 200
-    while not first.exists():
-        assert process.poll() is None and time.time() < deadline
-        time.sleep(0.1)
+    process = wait_for(first, start(output, *SMOKE))
     time.sleep(2)  # into the notebook of session 2
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (output / "figures/smoke/summary.csv").exists()
     return output, finish(start(output, *SMOKE))
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> subprocess.Popen:
+    deadline = time.time() + 200
+    while not path.exists():
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.1)
+    return process
 
 
 def test_smoke_makes_every_figure_with_its_numbers(smoke):
@@ -184,6 +196,23 @@ def test_a_killed_run_ends_with_the_same_weights_as_one_in_a_single_process(smok
         assert (chains[0] / name).read_bytes() == (chains[1] / name).read_bytes(), name
 
 
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (["--set", "ewc_strength=5"], {"method", "figures", "report", "all"}),
+        (["--set", "head_epochs=9"], {"session", "figures", "report", "all"}),
+        (["--set", "dynammo_ridge_stiffness=0.3"], {"figures", "report", "all"}),
+        ([], set()),
+    ],
+)
+def test_a_change_runs_again_what_depends_on_it_and_nothing_else(smoke, change, again):
+    text = finish(start(smoke[0], *SMOKE, *change, "--dry-run"))
+    counts = {job: int(count) for job, count in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)}
+    assert set(counts) - {"total"} == again
+    if "method" in again:
+        assert counts["method"] == 1  # EWC's alone
+
+
 @pytest.mark.slow
 def test_own_npz_runs_from_file_to_figures(tmp_path):
     generator = np.random.default_rng(0)
@@ -204,25 +233,11 @@ def test_own_npz_runs_from_file_to_figures(tmp_path):
     assert list(summary.method) == ["acl", "dynammo"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--profile", "huge"], "Unknown profile 'huge': choose one of ablations, demo, smoke"),
-        (["--stream", "bloodmnst"], "Did you mean bloodmnist"),
-        (["--stream", "nowhere/cells.npz"], "There is no nowhere/cells.npz"),
-        (["--classes-per-session", "9"], "8 classes"),
-        (["--set", "adapter_epoch=3"], "did you mean 'adapter_epochs'"),
-        (["--set", "studies=['merge']"], "Unknown study 'merge': choose from ten_minutes, merging"),
-        (["--methods", "dynamo"], "Unknown method 'dynamo'"),
-        (["--set", "adapter_stages=['layer1']"], "has no stage 'layer1'"),
-        (["--set", "memory_budget=7"], "memory of 7 images"),
-        (["--set", "adapter_epochs"], "NAME=VALUE"),
-    ],
-)
-def test_bad_input_is_one_line_that_says_what_to_do(arguments, said, tmp_path):
+def test_bad_input_is_one_line_and_exit_status_2(tmp_path):
+    """What is said of which input is in tests/test_bad_inputs.py."""
     command = [sys.executable, "-m", "dynammo.command", "--output", str(tmp_path)]
-    command += ["--profile", "smoke", *arguments]
+    command += ["--stream", "bloodmnst"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 2
-    assert said in answer.stderr
+    assert "Did you mean bloodmnist" in answer.stderr
     assert "Traceback" not in answer.stderr and len(answer.stderr.strip().splitlines()) == 1

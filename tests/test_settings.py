@@ -11,19 +11,45 @@ from dynammo.backbones import make_backbone
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.learners import FAMILIES, LEARNERS, make_adapter_learners, make_learner
-from dynammo.settings import DATA_SETTINGS, PROFILES, Settings, load_profile, profile_names
+from dynammo.settings import (
+    DATA_SETTINGS,
+    PROFILES,
+    Settings,
+    load_profile,
+    load_runs,
+    profile_names,
+)
 from dynammo.study import choose_device
 
 
 @pytest.mark.parametrize("name", profile_names())
 def test_every_profile_loads_and_names_things_that_exist(name, blobs, random_resnet):
-    settings = load_profile(name)
-    assert isinstance(settings, Settings)
-    assert set(settings.methods) <= set(LEARNERS)
-    assert settings.backbone in ("resnet18", "efficientnet_lite0")
-    assert settings.weights in ("imagenet", "random")
+    for settings in (load_profile(name), *load_runs(name).values()):
+        assert isinstance(settings, Settings)
+        assert set(settings.methods) <= set(LEARNERS)
+        assert settings.backbone in ("resnet18", "efficientnet_lite0")
+        assert settings.weights in ("imagenet", "random")
     for method in settings.methods:
         make_learner(method, Chain(settings, blobs, random_resnet, train_seed=0))
+
+
+def test_a_profile_may_have_several_runs_that_change_it_further():
+    assert load_runs("demo") == {"demo": load_profile("demo")}
+    runs = load_runs("paper")
+    assert list(runs) == ["paper-cifar100", "paper-path16", "paper-skin8"]
+    assert {run.adapter_alpha for run in runs.values()} == {0.02}
+    assert [run.memory_budget for run in runs.values()] == [2000, 80, 40]
+    assert load_runs("paper/skin8") == {"paper-skin8": runs["paper-skin8"]}
+    with pytest.raises(InputError, match="Unknown run 'paper/skin7'.*paper/skin8"):
+        load_runs("paper/skin7")
+    with pytest.raises(InputError, match="Unknown run 'demo/x'.*one run only"):
+        load_runs("demo/x")
+
+
+def test_the_study_runs_every_method_with_three_orders_and_seeds():
+    for settings in load_runs("study").values():
+        assert settings.methods == tuple(LEARNERS)
+        assert len(settings.order_seeds) == len(settings.train_seeds) == 3
 
 
 def test_smoke_runs_every_method_and_demo_at_least_one_of_each_family():

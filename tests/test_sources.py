@@ -18,6 +18,7 @@ from dynammo.data import SPLITS, load_npz
 from dynammo.downloads import fetch
 from dynammo.errors import InputError
 from dynammo.sources import convert_cifar100, data_folder, load_data_set, medmnist_info
+from dynammo.streams import make_stream
 
 FEW = {"train": 2, "val": 1, "test": 1}
 
@@ -235,6 +236,19 @@ def test_image_folders_take_a_size(home, place, spec):
     assert load_data_set(spec).image_size == 64
     assert load_data_set(f"{spec}@16").image_size == 16
     assert load_data_set(spec).name == spec
+
+
+def test_sub_sets_in_folders_are_a_session_each(home):
+    for part, names in (("colon", "ab"), ("breast", "cd")):
+        for split in SPLITS:
+            for class_name in names:
+                folder = home / "path16" / part / split / class_name
+                folder.mkdir(parents=True)
+                Image.new("RGB", (9, 9)).save(folder / "1.png")
+    stream = make_stream("path16@16")
+    assert stream.name == "path16@16" and stream.image_size == 16
+    assert stream.sessions == ((0, 1), (2, 3))
+    assert set(stream.class_names[:2]) == {"c", "d"}  # breast comes before colon
 
 
 def cifar100_archive(path: Path, train_per_class: int = 4) -> np.ndarray:
