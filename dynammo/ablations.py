@@ -72,7 +72,7 @@ def ablations(settings: Settings, classes: int) -> dict[str, tuple[str, dict[str
         ),
         "alpha": (
             "Initial weight alpha of an adapter's branch",
-            {f"{alpha:g}": {"adapter_alpha": alpha} for alpha in (0.02, 0.2, 2.0)},
+            {f"{alpha:g}": {"adapter_alpha": alpha} for alpha in (0.02, 0.2, 1.0, 2.0)},
         ),
         "memory": (
             "Exemplars in all",

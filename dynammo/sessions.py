@@ -47,6 +47,16 @@ def session_folder(
     return run / f"order{order_seed}-seed{train_seed}" / method / f"session{session}"
 
 
+# What adapters are made of and start from; all else of step 1 is every method's.
+ADAPTERS_ALONE = (
+    "adapter_stages",
+    "adapter_width",
+    "adapter_alpha",
+    "adapter_padding",
+    "adapter_start",
+)
+
+
 def comparable(settings: Settings, method: str = "") -> dict[str, Any]:
     """The settings that a session depends on: of a method, or without one of the adapters.
 
@@ -56,8 +66,10 @@ def comparable(settings: Settings, method: str = "") -> dict[str, Any]:
     values = settings.as_dict() | {"methods": adapter_methods(settings.methods)}
     for which_jobs in ("order_seeds", "train_seeds", "baseline_seeds", "studies", "study_seeds"):
         del values[which_jobs]
-    del values["methods" if method else "network_learning_rate"]
-    owners = ("", method) if method else ("", *adapter_methods(list(LEARNERS)))
+    others = ("methods", *ADAPTERS_ALONE) if method else ("network_learning_rate",)
+    for of_others in others:
+        del values[of_others]
+    owners = ("", method) if method else ("", *values["methods"])
     return {key: value for key, value in values.items() if _owner(key) in owners}
 
 

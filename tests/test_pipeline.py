@@ -200,7 +200,7 @@ def test_a_killed_run_ends_with_the_same_weights_as_one_in_a_single_process(smok
     ("change", "again"),
     [
         (["--set", "ewc_strength=5"], {"method", "figures", "report", "all"}),
-        (["--set", "head_epochs=9"], {"session", "figures", "report", "all"}),
+        (["--set", "adapter_alpha=0.3"], {"session", "figures", "report", "all"}),
         (["--set", "dynammo_ridge_stiffness=0.3"], {"figures", "report", "all"}),
         ([], set()),
     ],
