@@ -1,6 +1,6 @@
 """What a run survives, tried on the smoke profile: a script, not a test, because it takes long.
 
-    python tests/reliability.py [--only kills,identity] [--kills 20] [--seed 0]
+    python tests/reliability.py [--only bad_inputs,downloads,identity,kills] [--kills 20] [--seed 0]
 
 Prints tables and writes them to figures/reliability/. Whole, it takes about half an hour on two
 cores.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import random
 import shutil
 import subprocess
@@ -20,11 +21,16 @@ from pathlib import Path
 
 import pandas as pd
 import psutil
+from test_bad_inputs import CASES
+from test_sources import Server, md5, serving
 
-from dynammo.files import write_csv
+from dynammo.downloads import fetch
+from dynammo.errors import InputError
+from dynammo.files import write_csv, write_text
 
-FOLDER = Path(__file__).resolve().parent.parent / "figures" / "reliability"
-PARTS = ("identity", "kills")
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "figures" / "reliability"
+PARTS = ("bad_inputs", "downloads", "identity", "kills")
 
 
 def start(output: Path, *arguments: str) -> subprocess.Popen:
@@ -172,6 +178,44 @@ def kill_rows(work: Path, reference: dict[str, bytes], kills: int, seed: int) ->
         process = start_again(output)
 
 
+def bad_input_rows() -> list[dict]:
+    """What is said of everything that tests/test_bad_inputs.py spoils."""
+    rows = []
+    for name, (case, _) in CASES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["DYNAMMO_DATA"] = str(Path(folder) / "data")
+            message = case(Path(folder)).replace(folder, "FOLDER").replace(str(ROOT), "PROJECT")
+        rows.append({"input": name, "message": message.removeprefix("error: ")})
+    return rows
+
+
+def download_rows() -> list[dict]:
+    """How downloads from a server on this machine end, which fails in every way in turn."""
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    right, rows = b"right" * 100_000, []
+    with serving() as server, tempfile.TemporaryDirectory() as folder:
+        for situation, page in (
+            ("answers", "/whole"),
+            ("fails the first time (503)", "/flaky"),
+            ("does not have the file (404)", "/none"),
+            ("sends another file", "/other"),
+            ("breaks off half way", "/cut"),
+            ("stands still half way", "/stall"),
+        ):
+            Server.files = dict.fromkeys(("/whole", "/flaky", "/cut", "/stall"), right)
+            Server.files["/other"], Server.asked = b"another version", []
+            path = Path(folder) / page[1:] / "cells.npz"
+            try:
+                fetch(server.url + page, md5(right), path, attempts=2, pause=0, patience=1)
+                end = "the file, checked"
+            except InputError as error:
+                end = str(error).replace(folder, "FOLDER").replace(server.url, "SERVER")
+            left = [file.name for file in path.parent.iterdir()]
+            rows.append({"server": situation, "tries": len(server.asked), "ends_with": end})
+            rows[-1]["left_in_the_folder"] = ", ".join(left)
+    return rows
+
+
 def main() -> None:
     """Parse the command line, try, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -181,18 +225,25 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        print("The run that all others must equal ...", flush=True)
-        finish(work / "reference")
-        reference = contents(work / "reference")
-        tables = {}
-        for part in options.only.split(","):
-            if part == "identity":
+        tables, parts = {}, options.only.split(",")
+        if {"identity", "kills"} & set(parts):
+            print("The run that all others must equal ...", flush=True)
+            finish(work / "reference")
+            reference = contents(work / "reference")
+        for part in parts:
+            if part == "bad_inputs":
+                tables[part] = bad_input_rows()
+            elif part == "downloads":
+                tables[part] = download_rows()
+            elif part == "identity":
                 tables[part] = identity_rows(work, reference)
             elif part == "kills":
                 tables[part] = kill_rows(work, reference, options.kills, options.seed)
     for part, rows in tables.items():
         table = pd.DataFrame(rows)
-        print(f"\n{part}\n{table.to_string(index=False, na_rep='')}")
+        words = table.to_markdown(index=False, tablefmt="pipe", missingval="")
+        print(f"\n{part}\n{words}")
+        write_text(FOLDER / f"{part}.md", words + "\n")
         print(write_csv(FOLDER / f"{part}.csv", table))
 
 

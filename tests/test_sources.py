@@ -1,5 +1,6 @@
 """Names, paths and downloads. A server on this machine stands in for the internet."""
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -83,10 +84,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server(monkeypatch):
+@contextlib.contextmanager
+def serving():
     """A web server on this machine; its class holds what it serves and what was asked."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     Server.files, Server.asked, Server.released = {}, [], threading.Event()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
@@ -96,6 +96,14 @@ def server(monkeypatch):
         Server.released.set()
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """The same, past any proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as running:
+        yield running
 
 
 def test_fetch_downloads_once(server, home):
