@@ -9,7 +9,8 @@ Reading order, each file one idea, importing only from files before it:
 * the methods: ``settings, training, study, chain``, then ``learners/``, one file a method
 * what is measured: ``metrics, evaluation, cost``
 * how it runs: ``provenance, runs, meter, sessions, tables``
-* what is compared, explained and taken elsewhere: ``ablations, inside, claims, deployment``
+* what is compared, explained and taken elsewhere: ``ablations, inside, claims, released,
+  deployment``
 * how it is drawn and called: ``looks, plotting, cost_figures, grids, stream_figures, diagram,
   ablation_figures, inside_figures, study_figures, notebooks, report, student, command``
 

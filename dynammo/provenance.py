@@ -49,7 +49,7 @@ COMPARING = (
     "merging_strategies",
     "ridge_controls",
 )
-AROUND = ("report", "command", "notebooks", "student", "deployment", "claims")
+AROUND = ("report", "command", "notebooks", "student", "deployment", "claims", "released")
 
 
 def library_files() -> list[Path]:

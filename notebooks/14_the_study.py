@@ -39,11 +39,14 @@ from pathlib import Path
 import pandas as pd
 
 from dynammo import claims, files, looks, study_figures
+from dynammo.errors import InputError
 from dynammo.settings import load_runs
 
 place = Path(figures_folder)
 runs = [name for name in load_runs(profile) if (place / name / "summary.csv").exists()]
-print("Runs:", ", ".join(runs) or f"none yet; make them with ./run_all.sh --profile {profile}")
+if not runs:
+    raise InputError(f"No run of '{profile}' is there yet: ./run_all.sh --profile {profile}")
+print("Runs:", ", ".join(runs))
 
 # %%
 origins = {name: json.loads((place / name / "provenance.json").read_text()) for name in runs}
@@ -156,4 +159,4 @@ table.loc[both.method.unique(), list(summaries)]
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 #
-# **Before:** [the figures](13_figures.ipynb)
+# **Before:** [the figures](13_figures.ipynb) · **Next:** [deviations](15_deviations.ipynb)

@@ -1,0 +1,105 @@
+"""What the authors' released code does where it differs: rebuilt in our words, to be run.
+
+Source: https://github.com/BioMedIA-MBZUAI/DynaMMo at commit 295845f, files
+``methods/multi_steps/dynammo.py`` and ``backbone/dynammo_cl_net .py``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dynammo.adapters import AdapterSet
+from dynammo.backbones import Backbone
+from dynammo.errors import InputError
+from dynammo.heads import TaskHeads
+
+
+class ReleasedMergedNetwork(nn.Module):
+    """The release's merged network, mended so that it runs: t copies of the batch in one pass.
+
+    In front of the first adapted stage the merged adapter is applied t times to the same maps, and
+    the results are joined along the batch; everything after runs on t times as many maps.
+    """
+
+    def __init__(self, backbone: Backbone, merged: AdapterSet, sessions: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.merged = merged
+        self.sessions = sessions
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images [N, 3, H, W] to features [N, t, D], a block for each session."""
+        handles = []
+        for name in self.merged.stage_names:
+            stage = self.backbone.network.get_submodule(name)
+            handles.append(stage.register_forward_pre_hook(self._tile(name, len(x))))
+        try:
+            return self.backbone(x).unflatten(0, (self.sessions, len(x))).transpose(0, 1)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _tile(self, name: str, images: int):
+        def hook(_stage: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
+            maps = inputs[0]
+            blocks = maps.split(images) if len(maps) > images else [maps] * self.sessions
+            return (torch.cat([self.merged[name](block) for block in blocks]),)
+
+        return hook
+
+
+def released_head_loss(heads: TaskHeads, features: Tensor, labels: Tensor) -> Tensor:
+    """Loss of the release's head tuning: heads with no image of their own in a batch sit it out.
+
+    Ours lets them learn "others" from it: :meth:`dynammo.heads.TaskHeads.loss`.
+
+    Args:
+        features: [N, P, D] with P = 1 or t.
+        labels: int64 [N], of the classes seen.
+    """
+    logits, targets = heads.session_logits(features), heads.targets[labels]
+    others = logits.shape[2] - 1
+    present = (targets != others).any(dim=0)
+    losses = [F.cross_entropy(logits[:, i], targets[:, i]) for i in present.nonzero().flatten()]
+    return torch.stack(losses).sum()
+
+
+def release_facts(folder: Path) -> dict[str, str]:
+    """What can be read off a clone of the release: by sentence, what was found.
+
+    Raises:
+        InputError: the folder is not a clone of it.
+    """
+    learner = folder / "methods" / "multi_steps" / "dynammo.py"
+    if not learner.exists():
+        raise InputError(f"{folder} is not a clone of the release: {learner} is missing.")
+    tree = ast.parse(learner.read_text())
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    networks = [
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("backbone")
+    ]
+    files = [path for path in folder.rglob("*.py") if ".git" not in path.parts]
+    text = {path: path.read_text(errors="replace") for path in files}
+    (merged,) = [path for path in files if path.stem.strip() == "dynammo_cl_net"]
+    importing = [path.name for path in files if re.search(r"import.*dynammo_cl_net", text[path])]
+    defining = [path.name for path in files if "def average_dicts" in text[path]]
+    configurations = sorted(folder.glob("options/**/*dynammo*.yaml"))
+    methods = [re.findall(r"^method:\s*(\S+)", path.read_text(), re.M) for path in configurations]
+    return {
+        "classes that its learner file defines": ", ".join(classes),
+        "network that this learner imports": ", ".join(networks),
+        "file of the merged network": repr(merged.name),
+        "files that import it": ", ".join(importing) or "none",
+        "files that define the averaging it calls": ", ".join(defining) or "none",
+        "methods that its configurations name": ", ".join(
+            sorted({m for ms in methods for m in ms})
+        ),
+    }
