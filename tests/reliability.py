@@ -1,6 +1,6 @@
 """What a run survives, tried on the smoke profile: a script, not a test, because it takes long.
 
-    python tests/reliability.py [--only bad_inputs,downloads,identity,kills] [--kills 20] [--seed 0]
+    python tests/reliability.py [--only bad_inputs,kills] [--kills 20] [--seed 0]
 
 Prints tables and writes them to figures/reliability/. Whole, it takes about half an hour on two
 cores.
@@ -30,7 +30,7 @@ from dynammo.files import write_csv, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "figures" / "reliability"
-PARTS = ("bad_inputs", "downloads", "identity", "kills")
+PARTS = ("bad_inputs", "downloads", "identity", "kills", "full_disk")
 
 
 def start(output: Path, *arguments: str) -> subprocess.Popen:
@@ -178,6 +178,31 @@ def kill_rows(work: Path, reference: dict[str, bytes], kills: int, seed: int) ->
         process = start_again(output)
 
 
+def full_disk_rows(work: Path, reference: dict[str, bytes]) -> list[dict]:
+    """Run on a disk that fills up, make room, and give the same command again (needs root)."""
+    output, rows = work / "disk", []
+    output.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(output)], check=True)
+    try:
+        for size in (1, 12, 60, 1000):
+            remount = ["mount", "-o", f"remount,size={size}M", str(output)]
+            subprocess.run(remount, check=True)
+            status = start(output).wait()
+            words = said(output).read_text()
+            told = [line.strip() for line in words.splitlines() if "No space left" in line]
+            row = {"megabytes": size, "exit_status": status, "told": " / ".join(told)}
+            row["told"] = row["told"].replace(str(output), "FOLDER")
+            if not status:
+                same = compared("", contents(output), reference)
+                row |= {"identical_files": f"{same['identical']} of {same['files']}"}
+                row |= {"extra_files": same["extra"]}
+            rows.append(row)
+            print(f"  {row}", flush=True)
+    finally:
+        subprocess.run(["umount", str(output)], check=True)
+    return rows
+
+
 def bad_input_rows() -> list[dict]:
     """What is said of everything that tests/test_bad_inputs.py spoils."""
     rows = []
@@ -226,7 +251,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         tables, parts = {}, options.only.split(",")
-        if {"identity", "kills"} & set(parts):
+        if {"identity", "kills", "full_disk"} & set(parts):
             print("The run that all others must equal ...", flush=True)
             finish(work / "reference")
             reference = contents(work / "reference")
@@ -239,6 +264,8 @@ def main() -> None:
                 tables[part] = identity_rows(work, reference)
             elif part == "kills":
                 tables[part] = kill_rows(work, reference, options.kills, options.seed)
+            elif part == "full_disk":
+                tables[part] = full_disk_rows(work, reference)
     for part, rows in tables.items():
         table = pd.DataFrame(rows)
         words = table.to_markdown(index=False, tablefmt="pipe", missingval="")
