@@ -134,9 +134,9 @@ def start_again(output: Path, patience: float = 60) -> subprocess.Popen:
     end = time.monotonic() + patience
     while True:
         process = start(output)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=2)
-        if process.poll() != 2:
+        while process.poll() is None and "checking the data" not in said(output).read_text():
+            time.sleep(0.1)
+        if process.poll() is None:
             return process
         if "Another command is working" not in said(output).read_text() or time.monotonic() > end:
             sys.exit(f"A run could not be started again:\n{said(output).read_text()}")
