@@ -12,7 +12,7 @@ Reading order, each file one idea, importing only from files before it:
 * what is compared, explained and taken elsewhere: ``ablations, inside, claims, released,
   deployment``
 * how it is drawn and called: ``looks, plotting, cost_figures, grids, stream_figures, diagram,
-  ablation_figures, inside_figures, study_figures, notebooks, report, student, command``
+  ablation_figures, inside_figures, study_figures, processes, notebooks, report, student, command``
 
 Paper: Qazi, Almakky, Hashmi, Sanjeev, Yaqub. *DynaMMo: Dynamic Model Merging for Efficient Class
 Incremental Learning for Medical Images*. MIUA 2024, arXiv 2404.14099.

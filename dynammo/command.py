@@ -23,7 +23,8 @@ from dynammo.ablations import study_jobs
 from dynammo.errors import InputError
 from dynammo.files import remove_left_overs, unwritable, write_json
 from dynammo.learners import LEARNERS, check_methods
-from dynammo.notebooks import COMMAND, execute
+from dynammo.notebooks import execute
+from dynammo.processes import COMMAND
 from dynammo.provenance import git_revision, provenance
 from dynammo.runs import run_name
 from dynammo.sessions import comparable, jobs, open_session
@@ -268,7 +269,7 @@ def _snakemake(run: Path, configuration: Path, options: argparse.Namespace, lock
     The graph holds the lock too, so that one that outlives a killed command is waited for.
     """
     command = [
-        *(sys.executable, "-m", "snakemake"),
+        *(sys.executable, "-m", "dynammo.processes"),
         *("--snakefile", str(ROOT / "notebooks" / "Snakefile")),
         *("--directory", str(run)),
         *("--configfile", str(configuration)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,12 +54,16 @@ def write_csv(path: Path, table: pd.DataFrame) -> Path:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder that takes the place of ``path`` if the block succeeds."""
-    part = path.with_name(f".{path.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    yield part
-    remove_folder(path)
-    part.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own, in case that a job which was given up for lost is still writing.
+    part = Path(tempfile.mkdtemp(".part", f".{path.name}.", path.parent))
+    part.chmod(0o755)
+    try:
+        yield part
+        remove_folder(path)
+        part.replace(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:

@@ -8,21 +8,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from dynammo.errors import InputError
 from dynammo.files import unwritable
+from dynammo.processes import end_with_the_command
 from dynammo.settings import Settings
 
 KERNEL = "python3"
-COMMAND = "DYNAMMO_COMMAND"  # in the environment of a job: the process it was started by
 
 
 class NotebookFailed(InputError):
@@ -118,29 +115,11 @@ def _with_a_kernel(run: Callable[[], object], tries: int = 3) -> None:
                 raise
 
 
-def end_with(process: int, every: float = 0.5) -> None:
-    """End this process and its kernel soon after another one is gone, however that ended.
-
-    A command that is killed cannot stop its jobs itself, and they must not write into a run that
-    the next command is working on.
-    """
-
-    def watch() -> None:
-        while psutil.pid_exists(process):
-            time.sleep(every)
-        for child in psutil.Process().children(recursive=True):
-            child.kill()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main(arguments: list[str]) -> int:
     """Execute one notebook for the graph; print one line before and one after."""
     notebook, output, parameters = Path(arguments[0]), Path(arguments[1]), json.loads(arguments[2])
     name = output.stem
-    if COMMAND in os.environ:
-        end_with(int(os.environ[COMMAND]))
+    end_with_the_command()
     print(f"  ▸ {name}", flush=True)
     start = time.perf_counter()
     try:

@@ -49,7 +49,16 @@ COMPARING = (
     "merging_strategies",
     "ridge_controls",
 )
-AROUND = ("report", "command", "notebooks", "student", "deployment", "claims", "released")
+AROUND = (
+    "report",
+    "command",
+    "notebooks",
+    "student",
+    "deployment",
+    "claims",
+    "released",
+    "processes",
+)
 
 
 def library_files() -> list[Path]:

@@ -105,7 +105,7 @@ def process_tree(process: subprocess.Popen) -> dict[str, list[psutil.Process]]:
         except psutil.NoSuchProcess:
             continue
         for kind, mark in (
-            ("graph", "-m snakemake"),
+            ("graph", "-m dynammo.processes"),
             ("notebook", "-m dynammo.notebooks"),
             ("kernel", "ipykernel_launcher"),
         ):

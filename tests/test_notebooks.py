@@ -130,7 +130,7 @@ def test_a_job_ends_soon_after_the_command_that_started_it():
     command = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     program = f"""
 import subprocess, sys, time
-from dynammo.notebooks import end_with
+from dynammo.processes import end_with
 kernel = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(kernel.pid, flush=True)
 end_with({command.pid}, every=0.05)
