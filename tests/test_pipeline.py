@@ -48,6 +48,8 @@ def start(output: Path, *arguments: str) -> subprocess.Popen:
         text=True,
         cwd=output,
         start_new_session=True,
+        # A test suite that a shell runs in the background would pass on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
