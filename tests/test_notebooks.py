@@ -93,12 +93,18 @@ def test_every_exercise_has_a_solution_in_the_next_cell(path):
         assert re.findall(r"^(\d+)\. ", solutions, re.MULTILINE) == numbers
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=lambda path: path.stem)
-def test_links_between_notebooks_lead_somewhere(path):
-    for link in path.read_text().split("](")[1:]:
-        target = link.partition(")")[0]
-        if not target.startswith("http"):
-            assert (path.parent / target).exists(), target
+@pytest.mark.parametrize(
+    "path", [*NOTEBOOKS, *PAGES, ROOT / "README.md"], ids=lambda path: path.stem
+)
+def test_links_lead_to_something_that_is_kept(path):
+    targets = [link.partition(")")[0] for link in path.read_text().split("](")[1:]]
+    targets = [target for target in targets if not target.startswith("http")]
+    for target in targets:
+        assert (path.parent / target).exists(), target
+    ignored = subprocess.run(
+        ["git", "check-ignore", *targets], capture_output=True, text=True, cwd=path.parent
+    )
+    assert ignored.stdout == ""  # a file that git ignores is here, and in no clone
 
 
 def test_the_glossary_is_in_alphabetical_order():
