@@ -3,7 +3,7 @@
 Reading order, each file one idea, importing only from files before it:
 
 * what is learned: ``errors, files, cell_types, phantom, selection, large_files, data,
-  image_folder, downloads, sources, streams``
+  image_folder, downloads, sources, gather, streams``
 * the parts: ``folding, backbones, adapters, pooled_stages, merging, merging_strategies,
   batch_norm, heads, memory``
 * the methods: ``settings, training, study, chain``, then ``learners/``, one file a method

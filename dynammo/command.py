@@ -168,6 +168,11 @@ def start(options: argparse.Namespace) -> int:
 
     What one of several runs lacks does not keep the others from being made.
     """
+    if not (ROOT / "notebooks" / "Snakefile").exists():
+        raise InputError(
+            f"The notebooks are not beside {ROOT / 'dynammo'}: this is the library alone. Clone "
+            "the repository and run ./run_all.sh there."
+        )
     found = resolve(options)
     worst = 0
     for name, settings in found.items():

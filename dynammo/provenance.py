@@ -58,6 +58,7 @@ AROUND = (
     "claims",
     "released",
     "processes",
+    "gather",
 )
 
 

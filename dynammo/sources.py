@@ -35,15 +35,32 @@ CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
 CIFAR100_MD5 = "03b5dce01913d631647c71ecec9e9cb8"
 CIFAR100_VAL_PER_CLASS = 50
 
-# Sets of the paper that have no single download, and what the user gathers for them.
+# The paper's PATH16: how many classes each sub-set has (the release's datasets/path16.py).
+PATH16_CLASSES = {
+    "MHIST": 2,
+    "breast_cancer": 2,
+    "oral_cancer": 2,
+    "Patch_Camelyon": 2,
+    "TCGA_STD": 4,
+    "lung": 2,
+    "colon": 2,
+}
+# The paper's SKIN8: the lists of its images (in the release's datasets/).
+SKIN8_LISTS = {"train": "skin8_train_500.txt", "test": "skin8_test_500.txt"}
+RELEASE = "https://github.com/GiantJun/CL_Pytorch"  # ACL's, which DynaMMo's is built on
+
+# Sets of the paper that have no single download, and how the user gathers them.
 FOLDER_SETS = {
-    "path16": (
-        "the seven public pathology sub-sets that the paper's authors combine, as their release "
-        "lists them (https://github.com/BioMedIA-MBZUAI/DynaMMo)"
-    ),
     "skin8": (
-        "the ISIC 2019 training images and ground truth (https://challenge.isic-archive.com/data), "
-        "split by the same lists as in the paper"
+        "download ISIC 2019's training images (https://challenge.isic-archive.com/data, 9.1 GB) "
+        f"and the lists {' and '.join(SKIN8_LISTS.values())} (datasets/ of {RELEASE}), then "
+        "python -m dynammo.gather skin8 FOLDER_OF_LISTS FOLDER_OF_IMAGES"
+    ),
+    "path16": (
+        "sort 800 training and 100 test images of each class into "
+        "<sub-set>/{train,test}/<class>/ for "
+        f"{', '.join(f'{part} ({count} classes)' for part, count in PATH16_CLASSES.items())}, then "
+        "python -m dynammo.gather path16 FOLDER (--help says where they are from)"
     ),
 }
 
@@ -224,9 +241,8 @@ def _load_folder_set(name: str, size: int | None) -> DataSet:
     folder = data_folder() / name
     if not folder.is_dir():
         raise InputError(
-            f"{name} has no download of its own: gather {FOLDER_SETS[name]}. Put the images into "
-            f"{folder}/train/<class>/, .../val/<class>/ and .../test/<class>/, or, for a session "
-            f"from each sub-set, into {folder}/<sub-set>/train/<class>/ and so on."
+            f"{name} has no download of its own: {FOLDER_SETS[name]}. Images of your own choice go "
+            f"into {folder}/train/<class>/, .../val/<class>/ and .../test/<class>/."
         )
     return load_image_folder(folder, size)
 

@@ -268,7 +268,7 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     "set of volumes": (run("--stream", "organmnist3d"), "Choose a MedMNIST 2D set"),
     "CIFAR-100 in another size": (run("--stream", "cifar100@64"), "cifar100 without a size"),
     "SKIN8, not gathered yet": (run("--stream", "skin8"), "ISIC 2019"),
-    "PATH16, not gathered yet": (run("--stream", "path16"), "seven public"),
+    "PATH16, not gathered yet": (run("--stream", "path16"), "TCGA_STD (4 classes)"),
     "nothing after a plus": (run("--stream", "phantom+"), "on each side of every '+'"),
     "a set joined with itself": (joined(a=6), "Name each set once"),
     "joined sets of two sizes": (joined(a=6, b=8), "need one image size"),

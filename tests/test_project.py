@@ -1,9 +1,12 @@
 """What a newcomer relies on: pins that agree, code that is clean, imports that are allowed."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -89,6 +92,32 @@ def test_imports_run_one_way():
     assert not own["dynammo.merging"] & {f"dynammo.{name}" for name in parts}
     for name, imported in own.items():
         assert "learners" not in name or "dynammo.plotting" not in imported, name
+
+
+def test_the_library_alone_works_outside_the_repository(tmp_path):
+    """As ``pip install .`` puts it: the packages and their data, nothing beside them."""
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    for package in setup["packages"]:
+        folder = ROOT / package.replace(".", "/")
+        for pattern in ("*.py", *setup["package-data"].get(package, [])):
+            for path in folder.glob(pattern):
+                copy = tmp_path / "site" / path.relative_to(ROOT)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    run = partial(
+        subprocess.run, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    program = """if True:
+        import importlib, pkgutil, dynammo
+        from dynammo.settings import load_runs, profile_names
+        for module in pkgutil.walk_packages(dynammo.__path__, "dynammo."):
+            importlib.import_module(module.name)
+        print(dynammo.__file__, sum(len(load_runs(name)) for name in profile_names()))"""
+    file, runs = run([sys.executable, "-c", program]).stdout.split()
+    assert Path(file).is_relative_to(tmp_path) and int(runs) > 10
+    asked = run([sys.executable, "-m", "dynammo.command", "--profile", "smoke"])
+    assert asked.returncode == 2 and "Clone the repository" in asked.stderr
 
 
 def test_version_is_the_installed_one():

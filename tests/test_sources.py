@@ -319,7 +319,7 @@ def test_part_of_cifar100_does_not_pass_for_the_whole(home, server, monkeypatch)
         ("phantom@0", "0 px", "phantom@64"),
         ("cifar100@64", "32 px", "without a size"),
         ("skin8", "ISIC 2019", "data/skin8/train/<class>/"),
-        ("path16", "seven public", "data/path16/train/<class>/"),
+        ("path16", "TCGA_STD (4 classes)", "data/path16/train/<class>/"),
         ("no/such.npz", "There is no no/such.npz", "Check the path"),
         ("no/such/folder@32", "There is no no/such/folder", "Check the path"),
         ("~nobody-here/x.npz", "There is no ~nobody-here", "Check the path"),
