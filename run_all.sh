@@ -34,7 +34,7 @@ if usable python; then
   python=$(command -v python)
 else
   python="$root/.venv/bin/python"
-  wanted=$(cat "$root/requirements.txt" "$root/pyproject.toml" | cksum)
+  wanted=$(cd "$root" && cat requirements.txt pyproject.toml dynammo/__init__.py | cksum)
   if [[ ! -x $python || $(cat "$root/.venv/installed" 2>/dev/null) != "$wanted" ]]; then
     base=$(find_python)
     echo "Setting up .venv with the pinned packages (once; a few minutes) ..."

@@ -18,4 +18,4 @@ Paper: Qazi, Almakky, Hashmi, Sanjeev, Yaqub. *DynaMMo: Dynamic Model Merging fo
 Incremental Learning for Medical Images*. MIUA 2024, arXiv 2404.14099.
 """
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

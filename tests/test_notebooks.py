@@ -21,7 +21,7 @@ from dynammo.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PAGES = [ROOT / "notebooks" / name for name in ("GLOSSARY.md", "LECTURER.md")]
+PAGES = [ROOT / "notebooks" / name for name in ("GLOSSARY.md", "LECTURER.md", "CARDS.md")]
 OTHERS = {"run_folder", "figures_folder", "session", "method", "order_seed", "train_seed", "more"}
 METHODS_WITH_KNOBS = tuple(f"{name}_" for name in LEARNERS)
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -120,7 +120,9 @@ def test_the_library_alone_works_outside_the_repository(tmp_path):
     assert asked.returncode == 2 and "Clone the repository" in asked.stderr
 
 
-def test_version_is_the_installed_one():
+def test_one_version_everywhere():
     import dynammo
 
     assert version("dynammo-companion") == dynammo.__version__
+    assert f"version: {dynammo.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {dynammo.__version__} (" in (ROOT / "CHANGELOG.md").read_text()
