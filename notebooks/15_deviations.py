@@ -130,6 +130,7 @@ pd.DataFrame(rows).set_index("sessions").round(2)
 # | head | figure 2: one; release: one a session | one a session | `dynammo_unified_head` |
 # | merged set | averaged at every pass | a running mean | |
 # | seeds | one for order and training | one each | equal ones |
+# | pixels are scaled by | mean and spread of the data set | those of the pretrained weights | |
 # | framing | squashed to a square | cropped to a square | images cropped beforehand |
 # | PATH16's class numbers | order of a directory listing | order of names | |
 # | validation images | none | every tenth training image (SKIN8, PATH16) | |
