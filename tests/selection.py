@@ -86,7 +86,7 @@ def work(
 
 def table_of(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean over runs and orders for each value of a setting, and which is the default."""
-    means = rows.groupby(["setting", "value", "method"]).accuracy.mean().unstack()
+    means = rows.pivot_table("accuracy", ["setting", "value"], "method")
     means["mean"] = means.mean(axis=1)
     means["default"] = ["✓" if getattr(Settings(), n) == value else "" for n, value in means.index]
     return means.reset_index()
