@@ -21,7 +21,7 @@ from typing import Any
 
 from dynammo.ablations import study_jobs
 from dynammo.errors import InputError
-from dynammo.files import remove_left_overs, unwritable, write_json
+from dynammo.files import exit_status, remove_left_overs, write_json
 from dynammo.learners import LEARNERS, check_methods
 from dynammo.notebooks import execute
 from dynammo.processes import COMMAND
@@ -339,13 +339,7 @@ def main(arguments: Sequence[str]) -> int:
         if os.environ.get(folder):  # notebooks run in a folder of their own
             os.environ[folder] = str(Path(os.environ[folder]).expanduser().resolve())
     try:
-        return start(parse(arguments))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {unwritable(error)}", file=sys.stderr)
-        return 2
+        return exit_status(lambda: start(parse(arguments)))
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on where this one was.", file=sys.stderr)
         return 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from dynammo.errors import InputError
 
 
 def unwritable(error: OSError) -> str:
@@ -21,6 +24,17 @@ def unwritable(error: OSError) -> str:
         f"{what}cannot be written or read ({error.strerror}). Make room or check permissions, and "
         "give the same command again: what was finished is kept."
     )
+
+
+def exit_status(run: Callable[[], int]) -> int:
+    """Run a command; bad input and what the system refuses are one line without a traceback."""
+    try:
+        return run()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {unwritable(error)}", file=sys.stderr)
+    return 2
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:

@@ -31,7 +31,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dynammo.errors import InputError
-from dynammo.files import unwritable, whole_folder
+from dynammo.files import exit_status, whole_folder
 from dynammo.image_folder import IMAGE_SUFFIXES
 from dynammo.sources import PATH16_CLASSES, SKIN8_LISTS, data_folder
 
@@ -136,7 +136,7 @@ def _held_out(split: str, files: Sequence[Path]) -> dict[str, Sequence[Path]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; bad input is one line without a traceback."""
+    """Entry point."""
     parser = argparse.ArgumentParser(
         prog="python -m dynammo.gather",
         description=__doc__,
@@ -149,20 +149,13 @@ def main(arguments: Sequence[str]) -> int:
     sets.add_parser("path16").add_argument("source", type=Path)
     options = parser.parse_args(arguments)
     folder = data_folder() / options.name
-    try:
-        if options.name == "skin8":
-            counts = gather_skin8(options.lists, options.images, folder)
-        else:
-            counts = gather_path16(options.source, folder)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {unwritable(error)}", file=sys.stderr)
-        return 2
+    if options.name == "skin8":
+        counts = gather_skin8(options.lists, options.images, folder)
+    else:
+        counts = gather_path16(options.source, folder)
     print(f"{folder}: {', '.join(f'{count} {split}' for split, count in counts.items())} images")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(exit_status(lambda: main(sys.argv[1:])))

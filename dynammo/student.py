@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 
 from dynammo.errors import InputError
-from dynammo.files import write_json, write_text
+from dynammo.files import exit_status, write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -96,7 +96,7 @@ def _read_record(folder: Path) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; bad input is one line without a traceback."""
+    """Entry point."""
     parser = argparse.ArgumentParser(
         prog="./run_all.sh --student", description="Copy the notebooks without their solutions."
     )
@@ -109,14 +109,10 @@ def main(arguments: Sequence[str]) -> int:
         help="where to (default: student/ in this project)",
     )
     folder = parser.parse_args(arguments).folder
-    try:
-        notebooks = make_student_version(folder)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    notebooks = make_student_version(folder)
     print(f"{len(notebooks)} notebooks without solutions, and the glossary, are in {folder}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(exit_status(lambda: main(sys.argv[1:])))

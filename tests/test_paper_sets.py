@@ -7,6 +7,7 @@ from PIL import Image
 from test_sources import cifar100_archive, md5, npz_bytes, write
 
 from dynammo import command, gather, sources
+from dynammo.errors import InputError
 from dynammo.sources import PATH16_CLASSES, SKIN8_LISTS, convert_cifar100, medmnist_info
 from dynammo.streams import make_stream
 
@@ -79,19 +80,19 @@ def test_path16_gives_a_session_to_each_sub_set(home):
         (lambda home: (home / "data/skin8").mkdir(parents=True), "is there already"),
     ],
 )
-def test_what_is_missing_is_said_and_nothing_is_left(home, capsys, spoil, message):
+def test_what_is_missing_is_said_and_nothing_is_left(home, spoil, message):
     images = isic_2019(home)
     spoil(home)
-    assert gather.main(["skin8", str(home), str(images)]) == 2
-    assert message in capsys.readouterr().err
+    with pytest.raises(InputError, match=message):
+        gather.main(["skin8", str(home), str(images)])
     assert not list((home / "data").rglob("*.jpg"))
 
 
-def test_a_sub_set_with_classes_missing_is_refused(home, capsys):
+def test_a_sub_set_with_classes_missing_is_refused(home):
     source = pathology16(home)
     (source / "TCGA_STD/test/class3").rename(home / "elsewhere")
-    assert gather.main(["path16", str(source)]) == 2
-    assert "TCGA_STD/test has 3 folders of classes" in capsys.readouterr().err
+    with pytest.raises(InputError, match="TCGA_STD/test has 3 folders of classes"):
+        gather.main(["path16", str(source)])
 
 
 def steps(capfd, home, *arguments):

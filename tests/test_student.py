@@ -8,6 +8,7 @@ import pytest
 
 from dynammo import student
 from dynammo.errors import InputError
+from dynammo.files import exit_status
 from dynammo.student import NOTEBOOKS, ROOT, TAG, main, make_student_version
 
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
@@ -172,7 +173,7 @@ def test_the_command_says_where_the_notebooks_are_or_what_to_do(tmp_path, capsys
     said = capsys.readouterr().out
     assert f"{len(SOURCES)} notebooks" in said and str(tmp_path / "student") in said
     change(tmp_path / "student" / SOURCES[0].name, "## Exercises", "## My answers")
-    assert main([str(tmp_path / "student")]) == 2
+    assert exit_status(lambda: main([str(tmp_path / "student")])) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: ") and "Traceback" not in said.err
 
