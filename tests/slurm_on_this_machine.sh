@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A one-node Slurm from Debian's packages, the smoke profile through it, and the same run made here:
-# all results must be the same bytes. Needs root, and changes this machine's /etc/slurm: for a
+# A one-node Slurm from Debian's packages, the smoke profile through it with one job killed on the
+# way, and the same run made here: all results must be the same bytes. Writes
+# figures/reliability/cluster.md. Needs root, and changes this machine's /etc/slurm: for a
 # container or a virtual machine that is thrown away.
 #
 #   tests/slurm_on_this_machine.sh [FOLDER]
@@ -42,14 +43,23 @@ sinfo
 
 "$python" -m pip install --quiet snakemake-executor-plugin-slurm
 PATH="$root/.venv/bin:$PATH"
-for how in local slurm; do
-  options=(--profile smoke --output "$work/$how")
-  [[ $how == slurm ]] && options+=(--executor slurm --cores "$cores")
-  "$python" -m dynammo.command "${options[@]}"
-done
+smoke=("$python" -m dynammo.command --profile smoke)
+"${smoke[@]}" --output "$work/local"
+"${smoke[@]}" --output "$work/slurm" --executor slurm --cores "$cores" &
+until job=$(squeue --noheader --states running --format %i | head -n 1) && [[ -n $job ]]; do sleep 1; done
+sleep 5
+scancel --signal KILL --full "$job"
+wait $!
 
 cd "$work"
 for part in figures/smoke runs/smoke/order0-seed1; do
   diff --recursive --brief --exclude timings.csv --exclude measured.json "local/$part" "slurm/$part"
 done
-echo "The same bytes: $(find local/figures local/runs/smoke/order0-seed1 -type f | wc -l) files."
+log=slurm/runs/smoke/snakemake.log
+files=$(find local/figures local/runs/smoke/order0-seed1 -type f ! -name timings.csv ! -name measured.json | wc -l)
+cat >"$root/figures/reliability/cluster.md" <<MD
+| smoke profile through | jobs | killed | tried again | files | identical to the local run |
+|:--|--:|--:|--:|--:|--:|
+| $(sinfo --version), one node of $cores cores | $(grep -c "SLURM jobid" $log) | 1 | $(grep -c "Trying to restart" $log) | $files | $files |
+MD
+cat "$root/figures/reliability/cluster.md"
