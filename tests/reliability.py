@@ -268,7 +268,8 @@ def main() -> None:
                 tables[part] = full_disk_rows(work, reference)
     for part, rows in tables.items():
         table = pd.DataFrame(rows)
-        words = table.to_markdown(index=False, tablefmt="pipe", missingval="")
+        shown = table.astype(object).where(table.notna(), "")
+        words = shown.to_markdown(index=False, tablefmt="pipe")
         print(f"\n{part}\n{words}")
         write_text(FOLDER / f"{part}.md", words + "\n")
         print(write_csv(FOLDER / f"{part}.csv", table))
