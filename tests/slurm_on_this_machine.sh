@@ -45,7 +45,9 @@ sinfo
 PATH="$root/.venv/bin:$PATH"
 smoke=("$python" -m dynammo.command --profile smoke)
 "${smoke[@]}" --output "$work/local"
-"${smoke[@]}" --output "$work/slurm" --executor slurm --cores "$cores" &
+# This Slurm keeps no accounts, which the executor would otherwise ask how jobs are doing.
+"${smoke[@]}" --output "$work/slurm" --executor slurm --cores "$cores" \
+  -- --slurm-status-command squeue &
 until job=$(squeue --noheader --states running --format %i | head -n 1) && [[ -n $job ]]; do sleep 1; done
 sleep 5
 scancel --signal KILL --full "$job"
