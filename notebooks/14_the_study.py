@@ -118,9 +118,7 @@ text = cells.average_accuracy.map("{:.1f}".format)
 text += cells.average_accuracy_sd.map(" ± {:.1f}".format)
 table = text.reset_index(name="text").pivot_table("text", "method", "stream", aggfunc="first")
 table = table.loc[both.method.unique(), list(summaries)]
-files.write_text(
-    place / profile / "methods.md", table.reset_index().to_markdown(index=False) + "\n"
-)
+files.write_text(place / profile / "methods.md", table.to_markdown() + "\n")
 table
 
 # %% [markdown]
@@ -132,9 +130,7 @@ table
 # %%
 recall = {t: 100 * read.groupby("method").mean_class_recall.mean() for t, read in sessions.items()}
 recall = pd.DataFrame(recall).loc[table.index].round(1)
-files.write_text(
-    place / profile / "recall.md", recall.reset_index().to_markdown(index=False) + "\n"
-)
+files.write_text(place / profile / "recall.md", recall.to_markdown() + "\n")
 recall
 
 # %% [markdown]
