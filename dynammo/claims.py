@@ -101,7 +101,9 @@ def paired(sessions: pd.DataFrame, claim: Claim) -> pd.Series:
 def judged(streams: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """One row per claim and stream: mean and standard deviation over runs, and whether it holds.
 
-    Claims about methods that a stream was not learned with are left out for it.
+    A claim holds where the mean is within its bounds; ``runs_that_hold`` counts the runs that are
+    within them by themselves, which tells how sure that is. Claims about methods that a stream was
+    not learned with are left out for it.
     """
     rows = []
     for claim in claims:
@@ -127,6 +129,7 @@ def judged(streams: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = CLAIMS
                     "mean": values.mean(),
                     "sd": values.std(),
                     "holds": bool(low <= values.mean() <= high),
+                    "runs_that_hold": int(values.between(low, high).sum()),
                 }
             )
     return pd.DataFrame(rows)

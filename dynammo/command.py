@@ -296,7 +296,7 @@ def _snakemake(run: Path, configuration: Path, options: argparse.Namespace, lock
     for failed in (run / "notebooks").glob("*.failed.ipynb"):
         failed.unlink()
     with (
-        log.open("w") as file,
+        log.open("w", buffering=1) as file,
         subprocess.Popen(
             command,
             stderr=subprocess.PIPE,

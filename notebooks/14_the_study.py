@@ -93,8 +93,9 @@ figure
 
 # %% [markdown]
 # ## The claims, one by one
-# A claim holds on a stream (✓) where the mean over runs is within the bounds. Methods of their own
-# have a run for each class order; DynaMMo, ACL and the others fed by adapters have nine.
+# A claim holds on a stream (✓) where the mean over runs is within the bounds; in brackets is in how
+# many runs it holds. DynaMMo, ACL, frozen features and the others with such heads have nine runs;
+# the rest have one for each class order.
 
 # %%
 judged = claims.judged(sessions)
@@ -118,8 +119,9 @@ text = cells.average_accuracy.map("{:.1f}".format)
 text += cells.average_accuracy_sd.map(" ± {:.1f}".format)
 table = text.reset_index(name="text").pivot_table("text", "method", "stream", aggfunc="first")
 table = table.loc[both.method.unique(), list(summaries)]
-files.write_text(place / profile / "methods.md", table.to_markdown() + "\n")
-table
+titles = {method: looks.look(method).title for method in table.index}
+files.write_text(place / profile / "methods.md", table.rename(titles).to_markdown() + "\n")
+table.rename(titles)
 
 # %% [markdown]
 # ## Where classes are of unequal size
@@ -129,7 +131,7 @@ table
 
 # %%
 recall = {t: 100 * read.groupby("method").mean_class_recall.mean() for t, read in sessions.items()}
-recall = pd.DataFrame(recall).loc[table.index].round(1)
+recall = pd.DataFrame(recall).loc[table.index].round(1).rename(titles)
 files.write_text(place / profile / "recall.md", recall.to_markdown() + "\n")
 recall
 

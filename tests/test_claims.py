@@ -8,6 +8,7 @@ from test_plotting import sessions_table, summary_table
 
 from dynammo import claims, study_figures
 from dynammo.claims import Claim
+from dynammo.looks import look
 
 CLOSE = Claim("close", "mine", "average", "dynammo", "acl", at_least=-3)
 CHEAP = Claim("cheap", "mine", "macs", "acl", "dynammo", 0.95, 1.05, per_session=True)
@@ -62,13 +63,16 @@ def test_claims_about_methods_that_were_not_run_are_left_out():
 
 def test_the_table_has_a_row_a_claim_and_a_column_a_stream():
     streams = {
-        "blood": runs({"acl": [0.9, 0.9], "dynammo": [0.89, 0.88]}),
+        "blood": runs({"acl": [0.9, 0.9], "dynammo": [0.89, 0.86]}),
         "skin": runs({"acl": [0.9], "dynammo": [0.5]}),
     }
     table = study_figures.with_checks(claims.judged(streams, [CLOSE, CHEAP]))
     assert table.index.get_level_values("claim").tolist() == ["close", "cheap"]
     assert table.columns.tolist() == ["blood", "skin"]
-    assert table.to_numpy().tolist() == [["✓ -1.5 ± 0.7", "✗ -40.0"], ["✓ 2.00", "✓ 2.00"]]
+    assert table.to_numpy().tolist() == [
+        ["✓ -2.5 ± 2.1 (1 of 2)", "✗ -40.0"],
+        ["✓ 2.00", "✓ 2.00"],
+    ]
 
 
 def words(figure) -> str:
@@ -80,6 +84,7 @@ def test_the_figures_show_every_stream_and_claim():
     figure = study_figures.accuracy_against_macs_by_stream({"a": summary, "b": summary}, "note")
     assert "4.0× fewer MACs, \u22123.3 points" in words(figure)
     assert [ax.get_title(loc="left") for ax in figure.axes[:2]] == ["a", "b"]
+    assert all(look(method).title in words(figure) for method in summary.method)
     judged = claims.judged({"a": sessions_table(), "b": sessions_table()})
     figure = study_figures.claims_figure(judged, "note")
     assert "DynaMMo − ACL" in words(figure) and "DynaMMo − last adapter" in words(figure)
