@@ -30,6 +30,7 @@
 # %% tags=["parameters"]
 profile: str = "study"  # which profile's runs to compare
 figures_folder: str = "../figures"  # where the runs' tables are; pictures go into a folder there
+runs_folder: str = "../runs"  # where the runs themselves are; they may be gone
 
 # %%
 # %matplotlib inline
@@ -77,6 +78,31 @@ pd.DataFrame(
         for name, origin in origins.items()
     }
 ).T
+
+# %% [markdown]
+# By which command and revision, and in how much time: sums over all jobs, so half of it on two
+# cores. Where the runs themselves are gone this is kept as it was written down.
+
+# %%
+written = place / profile / "runs.csv"
+kept = pd.read_csv(written, dtype=str).set_index("run").T.to_dict() if written.exists() else {}
+for name, origin in origins.items():
+    record, timings = Path(runs_folder, name, "provenance.json"), place / name / "timings.csv"
+    if record.exists() and timings.exists():
+        asked = json.loads(json.dumps(load_runs(profile)[name].as_dict()))
+        given = {k: v for k, v in origin["settings"].items() if v != asked[k]}
+        other = [f" --set '{k}={v}'" for k, v in given.items() if k not in ("stream", "threads")]
+        command = f"./run_all.sh --profile {profile}/{name.removeprefix(f'{profile}-')}"
+        kept[name] = {
+            "command": command + "".join(other),
+            "revision": json.loads(record.read_text())["git_revision"],
+            "hours of one core": f"{pd.read_csv(timings).seconds.sum() / 3600:.1f}",
+            "data_checksum": origin["data_checksum"],
+            "code_checksum": origin["code_checksum"],
+        }
+table = pd.DataFrame(kept).T.rename_axis("run")
+files.write_csv(written, table.reset_index())
+table
 
 # %% [markdown]
 # ## Accuracy against cost
