@@ -149,8 +149,9 @@ pd.Series(
 # ## Step 4: tune the heads on the balanced memory
 #
 # With backbone and merged adapters fixed, features no longer change: they are computed once, and
-# only the head is trained. Every method below gets the same exemplars and the same recipe. They
-# differ in which adapters run, and in the head that reads them:
+# only the head is trained. In session 1 there is nothing to balance yet: each method keeps the head
+# of step 1. Every method below gets the same exemplars and the same recipe. They differ in which
+# adapters run, and in the head that reads them:
 #
 # | method | passes | head |
 # |---|---|---|
@@ -243,7 +244,7 @@ sorted(path.name for path in folder.iterdir())
 
 # %% [markdown]
 # ## References
-# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099 (steps 1 to 3).
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099 (steps 1, 2 and 4).
 # * ACL: arXiv 2304.09042 (adapters per session, "others").
 # * S.-A. Rebuffi et al., *iCaRL*, CVPR 2017, arXiv 1611.07725 (herding).
 #

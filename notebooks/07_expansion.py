@@ -130,8 +130,8 @@ grids.accuracy_matrices(found["accuracy"], note=under)
 # | | trained in a session | needed to predict | MMACs an image |
 # |---|---|---|---|
 # | DER | 3.4 M | 13.5 M | 125 |
-# | ACL | 0.3 M | 4.5 M | 177 |
-# | DynaMMo | 0.3 M | 3.7 M | 44 |
+# | ACL | 0.3 M | 4.4 M | 179 |
+# | DynaMMo | 0.3 M | 3.6 M | 45 |
 # | one backbone, no adapters | | 3.4 M | 31 |
 #
 # Adapters cost MACs of their own, so on this small backbone ACL takes even more than DER.

@@ -110,7 +110,7 @@ under = note(settings, learner.stream)
 # %%
 if method == "ranpac":
     gram = learner.gram.double()
-    ridge = gram + learner.penalty * torch.eye(len(gram))
+    ridge = gram + learner.penalty * torch.eye(len(gram), device=gram.device)
     used = torch.linalg.solve(ridge, gram).trace().item()  # the sum over eigenvalues, as above
     rows = {"penalty": learner.penalty, "random features": len(gram), "in use": round(used)}
     shown = pd.Series(rows, name="RanPAC after the last session").to_frame()
@@ -136,8 +136,8 @@ grids.accuracy_matrices(found["accuracy"], note=under)
 # %% [markdown]
 # ## The order does not matter
 # After the last session class means are the same whatever the order and division of the classes, up
-# to rounding. So are RanPAC's sums for a given $P$. What is left here is small: the newest session
-# chooses $\lambda$, and $P$ is drawn from the seeds. For trained methods the order is a source of
+# to rounding. So are RanPAC's sums for a given $P$. What is left here is small: $\lambda$ is chosen
+# by the newest session, on a fifth of its images. For trained methods the order is a source of
 # spread of several points. Who reports one order only cannot tell it from a difference of methods.
 
 # %% [markdown]
@@ -183,8 +183,8 @@ tables.cost_by_session(found)
 #    the last session has twice the images. Earlier rows differ, because other classes were there.
 # 2. Accuracy falls with fewer features: 100 numbers cannot hold what 1280 did. At most as many can
 #    be in use as there are images, since $G$ is a sum of one term an image: 800 of the 2000 after
-#    four sessions, and nearly all of 100. Stored are $M^2 + 8 M$ numbers beside the backbone's 3.37
-#    M: 3.38 M in all for 100, 3.63 M for 500, 7.39 M for 2000.
+#    four sessions, and nearly all of 100. Stored are $M^2 + 8 M$ numbers beside the backbone's 3.35
+#    M: 3.36 M in all for 100, 3.60 M for 500, 7.37 M for 2000.
 # 3. Expect clearly more than chance, which is 12.5 % of eight classes: a random network still
 #    passes on colour, brightness and size, so whatever is left says how much of the difference is
 #    as plain as that. RanPAC's penalty should be at the low end of its range. Eigenvalues of $G$

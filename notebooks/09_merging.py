@@ -75,8 +75,8 @@ data = runs.load_stream(settings, settings.order_seeds[0], run)
 # | task arithmetic | $\theta_0 + 0.3\sum_i\tau_i$ | 1 set |
 # | MagMax | $\theta_0 +$ the $\tau_i$ of greatest magnitude, number by number | 1 set |
 # | TIES | trim each $\tau_i$ to its largest fifth, elect signs, average what agrees | $t$ sets |
-# | DARE | drop half of each $\tau_i$ at random, double the rest, average | 1 set |
-# | Fisher | $\sum_i F_i\theta_i / \sum_i F_i$, $F_i$ what session $i$'s loss minds | 2 sets |
+# | DARE | drop half of the convolutions' $\tau_i$ at random, double the rest, average | 1 set |
+# | Fisher | $\sum_i F_i\theta_i / \sum_i F_i$, $F_i$ Fisher information (notebook 6) | 2 sets |
 # | last set alone | $\theta_t$ | 1 set |
 #
 # Every strategy with one set of storage can be kept up to date from session to session, without the
@@ -95,7 +95,7 @@ data = runs.load_stream(settings, settings.order_seeds[0], run)
 # %% [markdown]
 # ## Merge
 # Each strategy follows the run's sessions from the first to the last, with a head of its own tuned
-# on the same memory. Session 1 has nothing to merge, so all agree there.
+# on the same memory. In session 1 there is nothing to merge: all take its set as it is.
 
 
 # %%
@@ -166,11 +166,10 @@ by_session.rename(index=lambda name: name.split("|")[0]).round(1)
 #    and the $\theta_0$ cancel. With decay 0, $E_t = 0 \cdot E_{t-1} + 1 \cdot \theta_t$.
 # 2. The mean is $\frac23$. MagMax takes the greatest magnitude, 4. TIES elects plus, since
 #    $4 - 3 + 1 > 0$, and averages the values of that sign, 4 and 1: 2.5.
-# 3. All of them: a change $\tau_i$ would then contain the difference between two random beginnings,
-#    which is large and means nothing. Means of such sets fail, since a hidden channel of one set
-#    has nothing to do with the same channel of another. The last set alone does not merge and stays
-#    as good as it was. Ablation `start` of [notebook 11](11_ablations.ipynb) tries fresh sets that
-#    share one random beginning.
+# 3. All but the last set alone: a change $\tau_i$ would then contain the difference between two
+#    random beginnings, which is large and means nothing. Means of such sets fail, since a hidden
+#    channel of one set has nothing to do with the same channel of another. Ablation `start` of
+#    [notebook 11](11_ablations.ipynb) tries fresh sets that share one random beginning.
 
 # %% [markdown]
 # ## References

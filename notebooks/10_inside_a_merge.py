@@ -109,8 +109,9 @@ else:
 # ## Do sessions pull alike?
 # Session $i$'s change is $\theta_i - \theta_{i-1}$, from where it began to where it ended. The
 # cosine of two changes says whether they go the same way. In thousands of dimensions two random
-# directions are at right angles: cosine 0. Changes at right angles do not undo each other, and
-# averaging keeps a share $1/t$ of each.
+# directions are at right angles: cosine 0. Changes at right angles do not undo each other. Each set
+# contains the changes of all sessions before it, so the mean of $t$ sets keeps all of the first
+# session's change, $(t-1)/t$ of the second's, and $1/t$ of the newest's.
 
 # %%
 initial = chain.adapters(None)
@@ -192,9 +193,9 @@ save(inside_figures.kept_figure(accuracy, note(settings, data)), accuracy, "insi
 # ## Exercises
 # 1. On the line, the accuracy on which session's classes rises with $w$, and which falls? Is there
 #    a $w$ that is better for all of them than both ends?
-# 2. A cosine near 0 means that two sessions' changes are at right angles. How long is the mean of
-#    $t$ changes of the same length that are all at right angles, and what does that mean for what a
-#    merged set has learned after many sessions?
+# 2. A cosine near 0 means that two sessions' changes are at right angles. If all changes are, and
+#    equally long, how far is the mean of $t$ sets from their common beginning, against the newest
+#    set? Which sessions has the merged set learned least of?
 # 3. In the table of sessions found, ACL and DynaMMo have the same kind of heads. What else could
 #    make ACL find the session more often?
 
@@ -204,10 +205,11 @@ save(inside_figures.kept_figure(accuracy, note(settings, data)), accuracy, "insi
 #    near that end, as long as the memory is too small to make up for it. A point that beats both
 #    ends for all classes exists where both sets know something the other does not, and the lines
 #    cross with a bulge. On one-source images it often does not.
-# 2. By Pythagoras the sum is $\sqrt t$ times as long as one of them, so the mean is $1/\sqrt t$
-#    times as long. After many sessions the merged set stays closer to the common beginning than
-#    each of the sets: it has learned less of every session. Task arithmetic with a scale above
-#    $1/t$ makes up for that.
+# 2. Session $j$'s change is in the sets $j, \ldots, t$, so its share in their mean is $(t-j+1)/t$.
+#    By Pythagoras the newest set is $\sqrt t$ changes away from the beginning, the mean
+#    $\sqrt{(t+1)(2t+1)/(6t)}$: for $t = 4$ that is 2 and 1.37, for many sessions 0.58 of the newest
+#    set's way. The mean has learned least of the newest sessions. Had all sets started from the
+#    beginning (`adapter_start = "fresh"`), it would have $1/t$ of every session.
 # 3. Each of its heads reads features of its own set, which were tuned to part its classes from
 #    "others" (the exemplars of that time). Under the merged set all heads read one set of features,
 #    which is a compromise, and they were moved there by a few exemplars.

@@ -17,8 +17,8 @@
 #
 # **What you will see.** What becomes of DynaMMo, ACL and the last set alone when a single choice is
 # another: what adapters start from, where they sit, how wide they are, how many exemplars are kept,
-# how many sessions the classes come in, their order, the backbone. Everything else stays, seeds
-# included.
+# how many sessions the classes come in, their order, the backbone; and with which weight they begin
+# (`alpha`). Everything else stays, seeds included.
 #
 # **Expected.** With the default run, the tiny `smoke`, all variants give the same to within a few
 # points: one epoch of tuning hardly moves the sets, and its accuracies mean nothing. To see
@@ -28,13 +28,14 @@
 #
 # **Takes** about a minute on one core with the default parameters, two to five with four sessions
 # of 80 images: every variant but the run's own needs a chain of its own. They are saved one session
-# at a time, so an interrupted notebook goes on where it was.
+# at a time, so an interrupted notebook goes on where it was. If the run is not there yet, `smoke`
+# is made first (two minutes).
 
 # %% [markdown]
 # ## Parameters
 # `ablation` is one of `start`, `placement`, `width`, `alpha`, `memory`, `sessions`, `order`,
 # `backbone`. To vary anything else, leave it empty and fill `variants`, for example
-# `{"2": {"adapter_epochs": 2}, "8": {}}`, and say in `title` what it is.
+# `{"2": {"adapter_epochs": 2}, "8": {"adapter_epochs": 8}}`, and say in `title` what it is.
 
 # %% tags=["parameters"]
 ablation: str = "start"  # which choice
@@ -115,8 +116,7 @@ wide.sub(wide["acl"], axis=0).drop(columns="acl").groupby("variant", sort=False)
 # ## Exercises
 # 1. Before you run `memory`: which method should mind a small memory most, ACL or DynaMMo? Both
 #    have the same heads and the same exemplars.
-# 2. Run `sessions`. Between which of its ends does ACL's cost change, and by how much? And
-#    DynaMMo's?
+# 2. Run `sessions`. How does ACL's cost change from the fewest sessions to the most? And DynaMMo's?
 # 3. Vary the epochs of step 1 by `variants`. Do longer sessions make merging better or worse
 #    against the last set alone? Think of how far sets move before you run it.
 
@@ -129,10 +129,10 @@ wide.sub(wide["acl"], axis=0).drop(columns="acl").groupby("variant", sort=False)
 # 2. ACL takes one pass a session: twice the sessions, twice its multiply-accumulates, and one more
 #    adapter set to store for each. DynaMMo's pass stays what it is; only its heads grow by one
 #    output "others" a session.
-# 3. `variants = {"2": {"adapter_epochs": 2}, "8": {}, "24": {"adapter_epochs": 24}}`. The longer
-#    the tuning, the further the sets are apart, and the less can be said of what lies between them.
-#    The last set gains from longer tuning as ACL does. How much of that merging keeps is what the
-#    picture shows.
+# 3. Set `ablation = ""`, `title = "Epochs of step 1"`, the demo's two folders, and `variants = {n:
+#    {"adapter_epochs": int(n)} for n in ("2", "8", "24")}`. The longer the tuning, the further the
+#    sets are apart, and the less can be said of what lies between them. The last set gains from
+#    longer tuning as ACL does. How much of that merging keeps is what the picture shows.
 
 # %% [markdown]
 # ## References

@@ -23,7 +23,7 @@
 # features; DynaMMo takes 4.0 times fewer multiply-accumulates than ACL after four sessions.
 #
 # **Takes** about half a minute. By default it draws the tiny `smoke` run, whose accuracies mean
-# nothing; if that run is not there yet, it is made first (a minute). To draw the demo's figures,
+# nothing; if that run is not there yet, it is made first (two minutes). To draw the demo's figures,
 # set `run_folder = "../runs/demo"` and `figures_folder = "../figures/demo"`.
 
 # %% tags=["parameters"]

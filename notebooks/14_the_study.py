@@ -15,8 +15,8 @@
 # %% [markdown]
 # # 14 · The study: what holds of the paper
 #
-# **What you will see.** Every method on five streams of real images, each with three class orders
-# and three training seeds: accuracy against cost, and the paper's claims one by one, with bounds
+# **What you will see.** Every method on five streams of real images, in three class orders and with
+# three training seeds: accuracy against cost, and the paper's claims one by one, with bounds
 # that were written down before the study was run ([claims.py](../dynammo/claims.py)).
 #
 # **Expected:** the numbers in the README, exactly, since this notebook reads the study's committed
@@ -120,8 +120,9 @@ figure
 # %% [markdown]
 # ## The claims, one by one
 # A claim holds on a stream (✓) where the mean over runs is within the bounds; in brackets is in how
-# many runs it holds. DynaMMo, ACL, frozen features and the others with such heads have nine runs;
-# the rest have one for each class order.
+# many runs it holds. Methods on the adapter chains (DynaMMo's three, ACL, the last adapter, frozen
+# features) have nine runs: each order with each seed. The rest have one for each order. On the
+# mixed stream, where each source is a session, an order only numbers the classes.
 
 # %%
 judged = claims.judged(sessions)

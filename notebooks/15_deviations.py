@@ -131,7 +131,7 @@ pd.DataFrame(rows).set_index("sessions").round(2)
 # | merged set | averaged at every pass | a running mean | |
 # | seeds | one for order and training | one each | equal ones |
 # | pixels are scaled by | mean and spread of the data set | those of the pretrained weights | |
-# | framing | squashed to a square | cropped to a square | images cropped beforehand |
+# | framing | squashed to a square | cropped to a square | images squashed beforehand |
 # | PATH16's class numbers | order of a directory listing | order of names | |
 # | validation images | none | every tenth training image (SKIN8, PATH16) | |
 # | test images | read after every epoch | read once a session | |

@@ -67,6 +67,9 @@ class MergedBy(DynaMMo):
         if self.strategy == "Fisher":
             self.importances.append(adapter_importance(chain))
         sets, initial = chain.adapter_states, chain.adapters(None).state_dict()
+        if chain.session == 1:  # nothing to merge, and its head is not tuned again
+            self.merged = sets[0]
+            return super().learn_session(progress=progress)
         self.merged = STRATEGIES[self.strategy](sets, initial, self.importances)
         if self.statistics == "mixture":
             self.merged = mixture_variance(sets, self.merged)
