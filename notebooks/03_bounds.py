@@ -20,7 +20,7 @@
 #
 # **Expected.** Mean of the accuracy column of the last table, with the default parameters:
 # fine-tuning 50 ± 2 %. Joint training comes close to 100 % first and loses only what more classes
-# cost; the README's table of families has both on real images.
+# cost; the README's table of every method has both on real images.
 #
 # **Takes** about two minutes (joint training four) on one core with the default parameters.
 

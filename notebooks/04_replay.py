@@ -19,8 +19,8 @@
 # of old images is kept; and whether it helps to keep the network's old answers beside them.
 #
 # **Expected.** Mean of the accuracy column of the last table, with the default parameters:
-# replay 87 ± 3 %. The README's table of families has both methods on real images, where DER++ is no
-# better than replay on one source and better on mixed ones.
+# replay 87 ± 3 %. The README's table of every method has both on real images, where DER++ is below
+# replay, against its paper.
 #
 # **Takes** about two minutes (DER++ three) on one core with the default parameters.
 

@@ -19,8 +19,8 @@
 # answered, from one that keeps no image to one that compares the maps of every stage.
 #
 # **Expected.** Mean of the accuracy column of the last table, with the default parameters: iCaRL
-# 92 ± 2 %. The README's table of families has all five on real images: LwF is lowest by far, since
-# it keeps no image, and iCaRL highest.
+# 92 ± 2 %. The README's table of every method has all five on real images: LwF is lowest by far,
+# since it keeps no image, iCaRL or PODNet highest.
 #
 # **Takes** about three minutes on one core with the default parameters.
 
