@@ -44,7 +44,8 @@ from dynammo.errors import InputError
 from dynammo.settings import load_runs
 
 place = Path(figures_folder)
-runs = [name for name in load_runs(profile) if (place / name / "summary.csv").exists()]
+planned = load_runs(profile)
+runs = [name for name in planned if (place / name / "summary.csv").exists()]
 if not runs:
     raise InputError(f"No run of '{profile}' is there yet: ./run_all.sh --profile {profile}")
 print("Runs:", ", ".join(runs))
@@ -89,9 +90,9 @@ kept = pd.read_csv(written, dtype=str).set_index("run").T.to_dict() if written.e
 for name, origin in origins.items():
     record, timings = Path(runs_folder, name, "provenance.json"), place / name / "timings.csv"
     if record.exists() and timings.exists():
-        asked = json.loads(json.dumps(load_runs(profile)[name].as_dict()))
-        given = {k: v for k, v in origin["settings"].items() if v != asked[k]}
-        other = [f" --set '{k}={v}'" for k, v in given.items() if k not in ("stream", "threads")]
+        asked = planned[name].as_dict() | {k: origin["settings"][k] for k in ("stream", "threads")}
+        given = origin["settings"].items()
+        other = [f" --set '{k}={v}'" for k, v in given if v != asked[k]]
         command = f"./run_all.sh --profile {profile}/{name.removeprefix(f'{profile}-')}"
         kept[name] = {
             "command": command + "".join(other),
@@ -159,7 +160,7 @@ table.rename(titles)
 # %%
 recall = {t: 100 * read.groupby("method").mean_class_recall.mean() for t, read in sessions.items()}
 recall = pd.DataFrame(recall).loc[table.index].round(1).rename(titles)
-files.write_text(place / profile / "recall.md", recall.to_markdown() + "\n")
+files.write_text(place / profile / "recall.md", recall.to_markdown(floatfmt=".1f") + "\n")
 recall
 
 # %% [markdown]
