@@ -227,7 +227,7 @@ sorted(path.name for path in figures.glob("*.csv"))
 #
 #    In the demo the last adapter is ahead by more than the spread. So on images of one source,
 #    merging is not what keeps accuracy up; each set grew out of those before it. That is said of
-#    one class order and three seeds; on mixed sources the README has the opposite.
+#    one class order and three seeds; the README's study has real images and more orders.
 # 3. Ask the table, and look up the sessions in notebook 1:
 #
 #    ```python
