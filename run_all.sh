@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Regenerate every figure:  ./run_all.sh [--help]
-# Set up and run the tests: ./run_all.sh --test [pytest arguments]
+# Every figure of the demo: ./run_all.sh           (--help: other profiles, data, settings)
+# The tests:                ./run_all.sh --test [pytest arguments]
 # Notebooks for students:   ./run_all.sh --student [FOLDER]
 #
 # An active environment that has the pinned packages (environment.yml) is used as it is. Otherwise

@@ -29,6 +29,7 @@ from dynammo.sessions import (
 )
 from dynammo.settings import Settings
 from dynammo.tables import collect
+from dynammo.training import progress_bar
 
 Changes = Mapping[str, Any]
 
@@ -220,7 +221,8 @@ def replay(
             chain.restore(folders[:session])
             seen = chain.stream.indices(split, range(1, session + 1))
             data = getattr(chain.stream, split)
-            for label, learner in learners.items():
+            title = f"order {order_seed}, seed {train_seed}, session {session}"
+            for label, learner in progress_bar(learners.items(), title):
                 learner.learn_session(progress=False)
                 scores, _ = learner.judge_split(split, seen)
                 predicted = scores.argmax(dim=1).cpu().numpy()

@@ -290,7 +290,7 @@ def _resnet18_weights() -> dict[str, Tensor]:
         raise InputError(
             f"ResNet-18's ImageNet weights could not be had ({error}). Fetch {RESNET18_URL} on a "
             f"machine with internet, put the file into {place} (or a folder named by "
-            "DYNAMMO_WEIGHTS), or run with weights = 'random'."
+            "DYNAMMO_WEIGHTS), or do without them: --set weights=random."
         ) from error
 
 

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dynammo.ablations import study_jobs
 from dynammo.errors import InputError
 from dynammo.files import exit_status, remove_left_overs, write_json
@@ -40,7 +42,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line of ``run_all.sh``."""
     parser = argparse.ArgumentParser(
         prog="./run_all.sh",
-        description="Run the whole study and regenerate every figure. "
+        description="Run every step of a profile and make its figures. "
         "'./run_all.sh --test' sets up and runs the tests instead; "
         "'./run_all.sh --student [FOLDER]' copies the notebooks without solutions (into student/).",
         epilog="Own data: ./run_all.sh --stream my_cells.npz --classes-per-session 2. "
@@ -56,7 +58,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--stream",
         default="",
         help="other data: a name such as bloodmnist@28, or a path to an .npz or a folder with "
-        "train/val/test; several joined with '+' make one session each",
+        "train/val/test (FOLDER@128 for images of 128 px); several joined with '+' make one "
+        "session each",
     )
     parser.add_argument(
         "--classes-per-session", type=int, default=0, metavar="N", help="new classes a session"
@@ -97,7 +100,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="run jobs elsewhere: an installed Snakemake executor plugin, such as slurm",
     )
     parser.add_argument("--fresh", action="store_true", help="forget the run's saved state first")
-    parser.add_argument("--dry-run", action="store_true", help="list what would run, run nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list what would run, and run nothing; only data that is not there yet is fetched",
+    )
     own = list(itertools.takewhile(lambda word: word != "--", arguments))
     options = parser.parse_args(own)
     options.snakemake = list(arguments)[len(own) + 1 :]
@@ -207,6 +214,7 @@ def _start_run(name: str, settings: Settings, options: argparse.Namespace) -> in
                 if path.name != ".lock" and path.exists():
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         print(f"Run '{name}': checking the data and the settings ...", flush=True)
+        _say_what_changes(name, settings, figures)
         chain, _ = open_session(run, settings, settings.order_seeds[0], settings.train_seeds[0], 1)
         chain.adapters(None)  # refuses stages that the backbone does not have
         stream = chain.stream
@@ -257,15 +265,34 @@ def _start_run(name: str, settings: Settings, options: argparse.Namespace) -> in
     return 0
 
 
-def make_if_missing(run: Path, profile: str = "smoke") -> None:
+def _say_what_changes(name: str, settings: Settings, figures: Path) -> None:
+    """Say so where the figures that are there were made with other settings."""
+    origin = figures / "provenance.json"
+    if not origin.exists():
+        return
+    before = json.loads(origin.read_text()).get("settings", {})
+    now = settings.as_dict()
+    # The run's name says which stream it is; where its file lies may differ.
+    changed = [key for key in now if key != "stream" and before.get(key, now[key]) != now[key]]
+    if changed:
+        print(
+            f"note: {figures} was made with other settings ({', '.join(changed)}) and will be "
+            f"made again with these. To keep both, add: --name {name}-2",
+            flush=True,
+        )
+
+
+def make_if_missing(run: Path) -> None:
     """Make a profile's run if ``run`` is its folder and it has no finished sessions yet.
 
     For notebooks that are opened before anything was run. Any other folder is left alone.
     """
-    missing = not list(run.glob("order*-seed*/session*/session.json"))
-    if missing and run.resolve() == ROOT / "runs" / profile:
-        print(f"There is no run '{profile}' yet: making it, which takes about two minutes.")
-        main(["--profile", profile])
+    name = run.resolve().name
+    if run.resolve() != ROOT / "runs" / name or name not in profile_names():
+        return
+    if list(load_runs(name)) == [name] and not list(run.glob("order*-seed*/session*/session.json")):
+        print(f"There is no run '{name}' yet: making it first (./run_all.sh --profile {name}).")
+        main(["--profile", name])
 
 
 def _snakemake(run: Path, configuration: Path, options: argparse.Namespace, lock: int) -> int:
@@ -318,19 +345,32 @@ def _snakemake(run: Path, configuration: Path, options: argparse.Namespace, lock
 
 
 def _closing_words(run: Path, figures: Path, begun: float) -> None:
+    report = run / "report" / "index.html"
     seconds: dict[str, list[float]] = {}
-    for path in sorted((run / "notebooks").glob("[0-9]*.ipynb")):
-        record = json.loads(path.read_text())["metadata"]["papermill"]
-        part = re.sub(r"-order\d+-seed\d+(-session\d+)?", "", path.stem)
-        if not path.stem.endswith(".failed"):
-            seconds.setdefault(part, []).append(record["duration"])
+    for name in re.findall(r'href="([^"/]+)\.html"', report.read_text()):
+        record = json.loads((run / "notebooks" / f"{name}.ipynb").read_text())
+        part = re.sub(r"-order\d+-seed\d+(-session\d+)?", "", name)
+        seconds.setdefault(part, []).append(record["metadata"]["papermill"]["duration"])
     print(f"\nDone in {time.time() - begun:.0f} s. How long each part took:")
     for part, durations in seconds.items():
         count = f"{len(durations)} x " if len(durations) > 1 else ""
         print(f"  {part:28} {count}{sum(durations) / len(durations):.0f} s")
+    _say_the_result(pd.read_csv(figures / "summary.csv").set_index("method"))
     pictures = len(list(figures.glob("*.png")))
     print(f"Figures: {figures} ({pictures} pictures, with their numbers as csv)")
-    print(f"Report:  {run / 'report' / 'index.html'}")
+    print(f"Report:  {report}")
+
+
+def _say_the_result(summary: pd.DataFrame) -> None:
+    if not {"dynammo", "acl"} <= set(summary.index):
+        return
+    merged, every = summary.loc["dynammo"], summary.loc["acl"]
+    ours, theirs = 100 * merged.average_accuracy, 100 * every.average_accuracy
+    print(
+        f"Average accuracy over sessions: DynaMMo {ours:.1f} %, ACL {theirs:.1f} % "
+        f"({ours - theirs:+.1f} points); ACL takes {every.macs / merged.macs:.2f} times the "
+        "multiply-accumulates."
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -41,7 +41,7 @@ def accuracy_against_macs(summary: pd.DataFrame, sessions: pd.DataFrame, note: s
     both = set(table.index) & set(sessions["method"])
     paths = {name: _path(sessions, name, scale) for name in PATHS if name in both}
     told = f"{NOT_FROM_ZERO}; methods of equal cost stand side by side"
-    told += "; bar: ± 1 standard deviation over seeds" if sd.any() else ""
+    told += "; bar: ± 1 standard deviation over runs" if sd.any() else ""
     told += "; small points: over the first T sessions, T beside them" if paths else ""
     figure, axes = canvas(f"{told} · {note}", 9.6, 4 + 0.15 * len(table))
     ax = axes[0, 0]

@@ -1,7 +1,7 @@
 """Sort the paper's two medical sets, which have no download of their own, into folders.
 
-    python -m dynammo.gather skin8 FOLDER_OF_LISTS FOLDER_OF_IMAGES
-    python -m dynammo.gather path16 FOLDER
+    .venv/bin/python -m dynammo.gather skin8 FOLDER_OF_LISTS FOLDER_OF_IMAGES
+    .venv/bin/python -m dynammo.gather path16 FOLDER
 
 Both write into the data folder ($DYNAMMO_DATA), where --stream skin8 and --stream path16 look.
 
@@ -138,7 +138,7 @@ def _held_out(split: str, files: Sequence[Path]) -> dict[str, Sequence[Path]]:
 def main(arguments: Sequence[str]) -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(
-        prog="python -m dynammo.gather",
+        prog=".venv/bin/python -m dynammo.gather",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

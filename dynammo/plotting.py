@@ -42,9 +42,9 @@ def _seeds_note(table: pd.DataFrame, note: str) -> str:
     """Put before the note what lines, bars and dots stand for."""
     seeds = table[["method", *SEED]].drop_duplicates().groupby("method").size()
     if seeds.max() == 1:
-        return f"One seed, so no spread is known · {note}"
+        return f"One run, so no spread is known · {note}"
     few = "" if seeds.min() == seeds.max() else f" (of {seeds.min()} for some methods)"
-    told = f"Line: mean of {seeds.max()} seeds{few}; bar: ± 1 standard deviation; dot: one seed"
+    told = f"Line: mean of {seeds.max()} runs{few}; bar: ± 1 standard deviation; dot: one run"
     return f"{told} · {note}"
 
 

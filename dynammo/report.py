@@ -1,6 +1,6 @@
 """The run's report: every executed notebook as HTML, and one page that links them.
 
-``python -m dynammo.report RUN_FOLDER FIGURES_FOLDER`` is what the graph calls.
+``python -m dynammo.report RUN_FOLDER FIGURES_FOLDER NOTEBOOK ...`` is what the graph calls.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import html
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from dynammo.files import write_text
+from dynammo.tables import readable
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -33,8 +35,8 @@ th:first-child, td:first-child {{ text-align: left }}
 """
 
 
-def write_report(run: Path, figures: Path) -> Path:
-    """Write ``report/`` into the run folder; return the page to open.
+def write_report(run: Path, figures: Path, notebooks: Sequence[Path]) -> Path:
+    """Write ``report/`` of executed notebooks into the run folder; return the page to open.
 
     The page itself is written last, so that a report that has one is complete.
     """
@@ -47,11 +49,6 @@ def write_report(run: Path, figures: Path) -> Path:
     # A progress bar overwrites its own line; without this every state of it would be shown.
     exporter.register_preprocessor(CoalesceStreamsPreprocessor(enabled=True), enabled=True)
     links = []
-    notebooks = [
-        path
-        for path in (run / "notebooks").glob("*.ipynb")
-        if not path.name.startswith(".") and not path.stem.endswith(".failed")
-    ]
     for notebook in sorted(notebooks):
         body, _ = exporter.from_filename(str(notebook))
         page = report / f"{notebook.stem}.html"
@@ -74,9 +71,7 @@ def write_report(run: Path, figures: Path) -> Path:
         report / "index.html",
         PAGE.format(
             title=f"DynaMMo companion: {html.escape(run.resolve().name)}",
-            summary=pd.read_csv(figures / "summary.csv").to_html(
-                index=False, border=0, float_format="{:.3f}".format, na_rep="–"
-            ),
+            summary=readable(pd.read_csv(figures / "summary.csv")).to_html(index=False, border=0),
             notebooks="".join(links),
             figures="".join(pictures),
         ),
@@ -84,4 +79,4 @@ def write_report(run: Path, figures: Path) -> Path:
 
 
 if __name__ == "__main__":
-    write_report(Path(sys.argv[1]), Path(sys.argv[2]))
+    write_report(Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])

@@ -54,13 +54,13 @@ FOLDER_SETS = {
     "skin8": (
         "download ISIC 2019's training images (https://challenge.isic-archive.com/data, 9.1 GB) "
         f"and the lists {' and '.join(SKIN8_LISTS.values())} (datasets/ of {RELEASE}), then "
-        "python -m dynammo.gather skin8 FOLDER_OF_LISTS FOLDER_OF_IMAGES"
+        ".venv/bin/python -m dynammo.gather skin8 FOLDER_OF_LISTS FOLDER_OF_IMAGES"
     ),
     "path16": (
         "sort 800 training and 100 test images of each class into "
         "<sub-set>/{train,test}/<class>/ for "
         f"{', '.join(f'{part} ({count} classes)' for part, count in PATH16_CLASSES.items())}, then "
-        "python -m dynammo.gather path16 FOLDER (--help says where they are from)"
+        ".venv/bin/python -m dynammo.gather path16 FOLDER (--help says where they are from)"
     ),
 }
 
@@ -263,7 +263,8 @@ def _find_path(
     if "/" in spec or spec.endswith(".npz"):
         raise InputError(
             f"There is no {spec} in {Path.cwd()} or {data_folder()}. Check the path to the .npz "
-            "file or the folder with train, val and test."
+            "file or the folder with train, val and test, or set DYNAMMO_DATA to the folder it is "
+            "in. The study's files are described in notebooks/CARDS.md."
         )
     single_label = [
         flag

@@ -222,7 +222,7 @@ def _check_joinable(sets: list[DataSet]) -> None:
     if len({data_set.image_size for data_set in sets}) > 1:
         raise InputError(
             f"Joined sets need one image size, but these differ: {sizes}. Add the same @size to "
-            "each name, or resize your own images."
+            "each name or folder; an .npz file has to be made in that size."
         )
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})

@@ -149,17 +149,24 @@ _COLOURS = (0, 1, 2, 4, 10, 11, 12, 13)
 _MARKERS = "osD^vPX*"
 
 
-def with_checks(claims: pd.DataFrame) -> pd.DataFrame:
-    """The claims as a table to print: a row each, a column for each stream, with ✓ or ✗.
+def _mark(row) -> str:
+    if not row.holds:
+        return "✗"
+    return "✓" if 2 * row.runs_that_hold > row.runs else "~"
 
-    Behind a mean of differences is how many of the runs hold by themselves.
+
+def with_checks(claims: pd.DataFrame) -> pd.DataFrame:
+    """The claims as a table to print: a row each, a column for each stream, with a mark.
+
+    ✓ where the mean is within the bounds and so are most runs by themselves, ~ where the mean is
+    and most runs are not, ✗ where the mean is not. In brackets is in how many runs it is.
     """
     cells = []
     for row in claims.itertuples():
         number = f"{row.mean:.2f}" if row.measure == "macs" else f"{row.mean:+.1f}"
         if row.sd > 0 and row.measure != "macs":
             number += f" ± {row.sd:.1f} ({row.runs_that_hold} of {row.runs})"
-        cells.append(f"{'✓' if row.holds else '✗'} {number}")
+        cells.append(f"{_mark(row)} {number}")
     keys = ["claim", "source", "holds_if"]
     wide = claims.assign(cell=np.array(cells, dtype=object))
     wide = wide.pivot_table(index=keys, columns="stream", values="cell", aggfunc="first")

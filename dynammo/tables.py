@@ -118,7 +118,7 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
         {
             "method": [LEARNERS[name].title for name in summary.method],
             "family": [FAMILIES[LEARNERS[name].family] for name in summary.method],
-            "seeds": summary.seeds,
+            "runs": summary.seeds,
             "average accuracy (%)": accuracy.map("{:.1f}".format) + spread,
             "last accuracy (%)": (100 * summary.last_accuracy).map("{:.1f}".format),
             "forgetting (points)": (100 * summary.forgetting).map("{:.1f}".format),

@@ -33,8 +33,8 @@
 # ## Parameters
 
 # %% tags=["parameters"]
-run_folder: str = "../runs/smoke"  # the run whose adapter sets are merged
-figures_folder: str = "../figures/smoke"  # where picture and numbers go
+run_folder: str = "../runs/demo"  # the run whose adapter sets are merged
+figures_folder: str = "../figures/by-hand"  # where picture and numbers go
 seeds: int = 0  # how many of the run's training seeds; 0: all
 statistics: list = ["averaged", "mixture", "measured again"]  # choices for batch norm
 

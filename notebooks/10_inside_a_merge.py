@@ -32,8 +32,8 @@
 # ## Parameters
 
 # %% tags=["parameters"]
-run_folder: str = "../runs/smoke"  # the run to look into
-figures_folder: str = "../figures/smoke"  # where pictures and numbers go
+run_folder: str = "../runs/demo"  # the run to look into
+figures_folder: str = "../figures/by-hand"  # where pictures and numbers go
 order_seed: int = 0  # one of the run's class orders
 train_seed: int = 1  # one of its training seeds
 line_points: int = 9  # points on the line between two sets

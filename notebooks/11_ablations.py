@@ -42,8 +42,8 @@
 ablation: str = "start"  # which choice
 variants: dict = {}  # or one of your own: label -> settings that change
 title: str = ""  # ... and what it is called
-run_folder: str = "../runs/smoke"  # the run that is compared with
-figures_folder: str = "../figures/smoke"  # where picture and numbers go
+run_folder: str = "../runs/demo"  # the run that is compared with
+figures_folder: str = "../figures/by-hand"  # where picture and numbers go
 seeds: int = 1  # how many of the run's training seeds; 0: all
 methods: list = ["acl", "dynammo", "last_adapter"]  # which to show, of the run's on adapters
 

@@ -33,8 +33,8 @@
 # ## Parameters
 
 # %% tags=["parameters"]
-run_folder: str = "../runs/smoke"  # the run whose adapter sets are used
-figures_folder: str = "../figures/smoke"  # where picture and numbers go
+run_folder: str = "../runs/demo"  # the run whose adapter sets are used
+figures_folder: str = "../figures/by-hand"  # where picture and numbers go
 seeds: int = 0  # how many of the run's training seeds; 0: all
 split: str = "test"  # "val" to choose anything by what you see
 

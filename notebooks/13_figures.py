@@ -27,8 +27,8 @@
 # set `run_folder = "../runs/demo"` and `figures_folder = "../figures/demo"`.
 
 # %% tags=["parameters"]
-run_folder: str = "../runs/smoke"  # the run to draw
-figures_folder: str = "../figures/smoke"  # where pictures and numbers go
+run_folder: str = "../runs/demo"  # the run to draw
+figures_folder: str = "../figures/by-hand"  # where pictures and numbers go
 
 # %%
 # %matplotlib inline

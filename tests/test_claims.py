@@ -46,6 +46,15 @@ def test_a_claim_holds_within_its_bounds_only(merged, holds):
     assert claims.judged({"blood": table}, [CLOSE]).holds.tolist() == [holds]
 
 
+@pytest.mark.parametrize(
+    ("merged", "mark"),
+    [([0.9, 0.9, 0.85], "✓"), ([0.95, 0.86, 0.86], "~"), ([0.9, 0.7, 0.7], "✗")],
+)
+def test_a_mean_that_most_runs_do_not_share_has_a_mark_of_its_own(merged, mark):
+    judged = claims.judged({"blood": runs({"acl": [0.9] * 3, "dynammo": merged})}, [CLOSE])
+    assert study_figures.with_checks(judged).iloc[0, 0].startswith(mark)
+
+
 def test_a_bound_per_session_grows_with_the_sessions():
     table = runs({"acl": [0.9], "dynammo": [0.9]}, sessions=10)
     judged = claims.judged({"cifar": table}, [CHEAP]).iloc[0]
@@ -70,7 +79,7 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_stream():
     assert table.index.get_level_values("claim").tolist() == ["close", "cheap"]
     assert table.columns.tolist() == ["blood", "skin"]
     assert table.to_numpy().tolist() == [
-        ["✓ -2.5 ± 2.1 (1 of 2)", "✗ -40.0"],
+        ["~ -2.5 ± 2.1 (1 of 2)", "✗ -40.0"],
         ["✓ 2.00", "✓ 2.00"],
     ]
 

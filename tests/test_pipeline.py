@@ -155,6 +155,9 @@ def test_the_end_says_where_things_are_and_how_long_they_took(smoke):
     output, text = smoke
     assert str(output / "figures" / "smoke") in text
     assert "02_incremental_session" in text.partition("How long each part took")[2]
+    summary = pd.read_csv(output / "figures/smoke/summary.csv").set_index("method")
+    points = 100 * (summary.average_accuracy["dynammo"] - summary.average_accuracy["acl"])
+    assert f"({points:+.1f} points); ACL takes 2.00 times" in text
     index = output / "runs/smoke/report/index.html"
     assert str(index) in text
     for link in index.read_text().split('href="')[1:]:
@@ -211,6 +214,8 @@ def test_a_change_runs_again_what_depends_on_it_and_nothing_else(smoke, change, 
     text = finish(start(smoke[0], *SMOKE, *change, "--dry-run"))
     counts = {job: int(count) for job, count in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)}
     assert set(counts) - {"total"} == again
+    named = f"made with other settings ({change[-1].partition('=')[0]})" if change else ""
+    assert named in text and ("note:" in text) == bool(change)
     if "method" in again:
         assert counts["method"] == 1  # EWC's alone
 

@@ -115,7 +115,7 @@ def test_means_are_the_tables():
         mean = table[table["method"] == method].groupby("session")["accuracy"].mean()
         np.testing.assert_allclose(line(figure, method).get_ydata(), 100 * mean)
     assert figure.axes[0].get_ylim()[0] == 0
-    assert NOTE in texts(figure) and "3 seeds" in texts(figure)
+    assert NOTE in texts(figure) and "3 runs" in texts(figure)
 
 
 def test_growth_is_the_tables_from_zero():
@@ -183,10 +183,10 @@ def test_methods_of_a_student_have_a_panel_too():
     assert "Other" in texts(figure)
 
 
-def test_note_tells_seeds():
+def test_note_tells_runs():
     table = sessions_table()
     some = table[(table["method"] != "acl") | (table["train_seed"] == 0)]
-    assert "3 seeds (of 1 for some" in texts(plotting.accuracy_by_family(some, NOTE))
+    assert "3 runs (of 1 for some" in texts(plotting.accuracy_by_family(some, NOTE))
 
 
 def test_a_method_looks_the_same_everywhere():
@@ -229,11 +229,11 @@ def test_labels_keep_their_distance():
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_few_seeds(seeds):
+def test_few_runs(seeds):
     table = sessions_table(seeds)
     figure = plotting.accuracy_by_family(table, NOTE)
     figure.draw_without_rendering()
-    assert ("One seed" in texts(figure)) == (seeds == 1)
+    assert ("One run" in texts(figure)) == (seeds == 1)
     plotting.head_comparison(table, NOTE).draw_without_rendering()
 
 
