@@ -19,14 +19,12 @@
 # change the weights alike; whether merged features look like those of any one set; how the heads
 # find the session of an image; and which session's knowledge the merge loses.
 #
-# **Expected.** With the default run, the tiny `smoke`, flat lines and features that are all alike:
-# one epoch of tuning hardly moves the sets, and its accuracies mean nothing. To see something, look
-# into the demo's sets: `run_folder = "../runs/demo"`, `figures_folder = "../figures/demo"`. In
-# `./run_all.sh --profile ablations` nothing falls between two sets (the middle is 4 ± 3 points
-# above the mean of the ends), and the right head is found for 87 ± 4 % of the images.
+# **Expected** for the demo's first training seed: nothing falls between two sets (the middle is
+# 1 ± 3 points above the mean of the ends), and the right head is found for 84 ± 4 % of the images.
+# In `./run_all.sh --profile ablations`, which has fewer images, 4 ± 3 points and 87 ± 4 %.
 #
-# **Takes** about a minute on one core with the default run; if that run is not there yet, it is
-# made first (two minutes).
+# **Takes** two minutes on one core. It looks into what `./run_all.sh` left; if that is not there
+# yet, it is made first (ten minutes).
 
 # %% [markdown]
 # ## Parameters

@@ -22,9 +22,8 @@
 # 92 ± 2 % for ACL, 90 ± 2 % for DynaMMo, 91 ± 2 % for the last adapter alone, 81 ± 2 % for frozen
 # features; DynaMMo takes 4.0 times fewer multiply-accumulates than ACL after four sessions.
 #
-# **Takes** about half a minute. By default it draws the tiny `smoke` run, whose accuracies mean
-# nothing; if that run is not there yet, it is made first (two minutes). To draw the demo's figures,
-# set `run_folder = "../runs/demo"` and `figures_folder = "../figures/demo"`.
+# **Takes** about half a minute. It draws what `./run_all.sh` left; if that is not there yet, it is
+# made first (ten minutes).
 
 # %% tags=["parameters"]
 run_folder: str = "../runs/demo"  # the run to draw
