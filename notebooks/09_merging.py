@@ -143,8 +143,8 @@ pd.DataFrame({"points": difference.mean(axis=1), "sd": difference.std(axis=1)}).
 # from all that came before. Where sessions bring images of **one source**, what one session teaches
 # helps the others, and the newest set has seen the most. Where each session brings **another
 # source** (`--stream a.npz+b.npz+c.npz`), the newest set drifts to its own and the mean holds on to
-# the rest. In [the study](14_the_study.ipynb) the last set is ahead in 15 of 18 runs on one source
-# (blood, skin), and the mean in 8 of 9 on mixed ones, by 0.4 ± 0.5 points.
+# the rest. In [the study](14_the_study.ipynb) the last set is ahead in 22 of 27 runs on one source
+# (blood, skin, tissue), and the mean in 8 of 9 on mixed ones, by 0.4 ± 0.5 points.
 
 # %%
 end = replayed[replayed.session == replayed.session.max()]

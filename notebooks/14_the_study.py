@@ -101,7 +101,7 @@ for name, origin in origins.items():
             "data_checksum": origin["data_checksum"],
             "code_checksum": origin["code_checksum"],
         }
-table = pd.DataFrame(kept).T.rename_axis("run")
+table = pd.DataFrame(kept)[[name for name in runs if name in kept]].T.rename_axis("run")
 files.write_csv(written, table.reset_index())
 table
 
