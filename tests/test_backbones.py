@@ -270,7 +270,7 @@ def test_weights_that_cannot_be_fetched_say_where_to_get_them_and_where_to_put_t
     with pytest.raises(InputError) as error:
         make_backbone("resnet18", "imagenet")
     message = str(error.value)
-    for part in (RESNET18_URL, "DYNAMMO_WEIGHTS", str(tmp_path), "'random'"):
+    for part in (RESNET18_URL, "DYNAMMO_WEIGHTS", str(tmp_path), "--set weights=random"):
         assert part in message
     assert asked["url"] == RESNET18_URL
     assert asked["model_dir"] == str(tmp_path)
