@@ -199,7 +199,7 @@ save(inside_figures.kept_figure(accuracy, note(settings, data)), accuracy, "insi
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
-# 1. Read it from the lines of the left panel. On images of one source nearly all classes gain
+# 1. Read it from the lines of the left panel. In the demo nearly all classes gain
 #    towards the newest set, which grew out of those before it; the first session's own may be best
 #    in the middle. A point that beats both ends for all classes exists where both sets know
 #    something the other does not, and the lines cross with a bulge.

@@ -234,8 +234,8 @@ sorted(path.name for path in figures.glob("*.csv"))
 #    wrong.nlargest(3, "share")
 #    ```
 #
-#    The demo's are pairs such as erythroblast and lymphocyte, or neutrophil and immature
-#    granulocyte: look-alikes that arrive in **two** sessions. Monocyte and lymphocyte, alike as
+#    The demo's are pairs such as neutrophil and immature granulocyte, or basophil and lymphocyte:
+#    look-alikes that arrive in **two** sessions. Monocyte and lymphocyte, alike as
 #    well, share a session and are learned apart with all their images.
 
 # %% [markdown]
