@@ -141,7 +141,8 @@ difference.agg(["mean", "std"]).T.unstack(level=0).round(1)
 # 1. Adapters: the ridge head on merged sets against the one on the frozen network. Earlier stages:
 #    against "last features alone". Following the drift: against "drift ignored". If the first
 #    difference is the smallest, then most of the gain is the head's and that of what it reads, and
-#    the frozen network with such a head is the method to beat. It is a fair question to ask of every paper on adapters.
+#    the frozen network with such a head is the method to beat. It is a fair question to ask of
+#    every paper on adapters.
 # 2. Then many maps fit the images exactly, and most of them do anything to the directions that the
 #    images do not show. Old classes live in some of those. The ridge keeps such directions as they
 #    are.
