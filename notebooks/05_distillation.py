@@ -134,9 +134,9 @@ run = Path(run_folder)
 # over them, with $k$ running over the nearest new classes. New rows begin as mean features; old
 # rows keep their direction. The paper also removes the last ReLU; here the backbone stays as it is,
 # so that no feature is negative, cosines with wrong classes begin far above 0, and a margin of 0.5
-# is seldom met. On images of mixed sources the two constraints together
-# are too stiff: the last accuracy is 49 %, without the margin 59 %, without holding the features 59
-# %, and 66 % with `ucir_margin = 0` and `ucir_less_forget = 1` (validation images, one seed).
+# is seldom met. On images of mixed sources the two constraints together are too stiff: the last
+# accuracy is 49 %, without the margin 59 %, without holding the features 59 %, and 66 % with
+# `ucir_margin = 0` and `ucir_less_forget = 1` (validation images, one seed).
 
 # %% [markdown]
 # ## `podnet`: every stage, pooled

@@ -74,7 +74,7 @@ data = runs.load_stream(settings, settings.order_seeds[0], run)
 # | moving average | $E_t = \frac12 E_{t-1} + \frac12\theta_t$ | 1 set |
 # | task arithmetic | $\theta_0 + 0.3\sum_i\tau_i$ | 1 set |
 # | MagMax | $\theta_0 +$ the $\tau_i$ of greatest magnitude, number by number | 1 set |
-# | TIES | trim each $\tau_i$ to its largest fifth, elect signs, average the rest | older sets |
+# | TIES | trim each $\tau_i$ to its largest fifth, elect signs, average what agrees | older sets |
 # | DARE | drop half of the convolutions' $\tau_i$ at random, double the rest, average | 1 set |
 # | Fisher | $\sum_i F_i\theta_i / \sum_i F_i$, $F_i$ Fisher information (notebook 6) | 2 sets |
 # | last set alone | $\theta_t$ | nothing |

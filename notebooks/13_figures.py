@@ -235,8 +235,8 @@ sorted(path.name for path in figures.glob("*.csv"))
 #    ```
 #
 #    The demo's are pairs such as neutrophil and immature granulocyte, or basophil and lymphocyte:
-#    look-alikes that arrive in **two** sessions. Monocyte and lymphocyte, alike as
-#    well, share a session and are learned apart with all their images.
+#    look-alikes that arrive in **two** sessions. Monocyte and lymphocyte, alike as well, share a
+#    session and are learned apart with all their images.
 
 # %% [markdown]
 # ## References

@@ -184,10 +184,14 @@ recall
 #    sessions and the smallest gap. What else differs is how well classes can be told at all.
 # 2. Ask each stream's table, and intersect:
 #
-#    ```python better = [] for table in summaries.values(): row =
-# table.set_index("method").loc["dynammo"] found = table[(table.average_accuracy >
-# row.average_accuracy) & (table.macs < 1.01 * row.macs)] better.append(set(found.method)) better,
-# set.intersection(*better) ```
+#    ```python
+#    better = []
+#    for table in summaries.values():
+#        row = table.set_index("method").loc["dynammo"]
+#        cheap = table[table.macs < 1.01 * row.macs]
+#        better.append(set(cheap[cheap.average_accuracy > row.average_accuracy].method))
+#    better, set.intersection(*better)
+#    ```
 #
 #    The 1 % is for heads of slightly other sizes. Read the answer with care: means over three runs
 #    are compared with means over nine. And which of them kept images, statistics of all images, or

@@ -170,7 +170,7 @@ def main() -> None:
     parts, rows = options.only.split(","), []
     for part in parts:
         for row in rows_of(part, options.device, options.quick):
-            rows.append({"part": part} | (row if options.quick else with_verdict(row)))
+            rows.append({"part": part} | with_verdict(row))
             spread = f" ({row['lowest']:.2f} to {row['highest']:.2f})" if "lowest" in row else ""
             print(f"  {row['what']}: {row['ratio']:.2f}{spread}", flush=True)
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
