@@ -25,13 +25,13 @@ from dynammo.looks import (
 STATISTICS_MARKS = {"averaged": "o", "mixture": "s", "measured again": "D"}
 
 
-def seeds_counted(count: int) -> str:
-    """``1 seed``, ``3 seeds``."""
-    return f"{count} seed{'s' if count != 1 else ''}"
+def runs_counted(count: int) -> str:
+    """``1 run``, ``3 runs``."""
+    return f"{count} run{'s' if count != 1 else ''}"
 
 
 def paired(table: pd.DataFrame, one: tuple, other: tuple, by: list[str]) -> str:
-    """Difference of two choices in average accuracy, seed by seed: ``+1.2 ± 0.3 points``."""
+    """Difference of two choices in average accuracy, run by run: ``+1.2 ± 0.3 points``."""
     wide = 100 * table.pivot_table("average_accuracy", SEED, by)
     difference = (wide[one] - wide[other]).dropna()
     sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
@@ -46,10 +46,10 @@ def merging_finding(table: pd.DataFrame) -> str:
     count = len(table[SEED].drop_duplicates())
     text = f"The uniform mean reaches {100 * means[start]:.1f} % on average over the sessions"
     if means[best] <= means[start]:
-        return f"{text}, and no other way is better ({seeds_counted(count)})."
+        return f"{text}, and no other way is better ({runs_counted(count)})."
     name = best[0] if best[1] == "averaged" else f"{best[0]} with statistics {best[1]}"
     text += f"; best is {name} with {100 * means[best]:.1f} %, {paired(table, best, start, by)}"
-    return f"{text} seed by seed ({seeds_counted(count)})."
+    return f"{text} run by run ({runs_counted(count)})."
 
 
 @styled
@@ -101,7 +101,7 @@ def variants_finding(table: pd.DataFrame, methods: list[str]) -> str:
         wins = [name for name in own.index if own[name] > last[name]]
         text += f"; merging beats the last set alone in {len(wins)} of {len(own)} cases"
     counts = table.groupby(by).size()
-    return f"{text} ({seeds_counted(counts.max())} each)."
+    return f"{text} ({runs_counted(counts.max())} each)."
 
 
 @styled
@@ -155,7 +155,7 @@ def contenders_figure(averages: pd.DataFrame, against: str, title: str, note: st
 
     Args:
         averages: :func:`dynammo.ablations.averages`'s table, labels in the order to show.
-        against: the label that the caption compares the best other one with, seed by seed.
+        against: the label that the caption compares the best other one with, run by run.
         title: of the figure.
         note: what data the figure is of.
     """
@@ -189,11 +189,11 @@ def contenders_figure(averages: pd.DataFrame, against: str, title: str, note: st
 
 
 def contenders_finding(averages: pd.DataFrame, against: str) -> str:
-    """Each label's difference to one of them, seed by seed, in a sentence."""
+    """Each label's difference to one of them, run by run, in a sentence."""
     wide = 100 * averages.pivot_table("average_accuracy", SEED, "label", sort=False)
     parts = []
     for label in wide.columns.drop(against):
         difference = wide[label] - wide[against]
         sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
         parts.append(f"{label} {difference.mean():+.1f}{sd}")
-    return f"Points over {against} on average: {'; '.join(parts)} ({seeds_counted(len(wide))})"
+    return f"Points over {against} on average: {'; '.join(parts)} ({runs_counted(len(wide))})"

@@ -40,8 +40,10 @@ class Claim:
 
 # The abstract's 10-fold is at T = 10; one adapter set saves a factor of T, whatever T is. A point
 # more than its mean drop of 2.76 is allowed for. Where it says "effective" with no number, better
-# on average is asked for. Controls are comparisons that the paper does not have.
-ABSTRACT, CONTROL = "abstract", "a control"
+# on average is asked for. The abstract names no method: "dynamic-based approaches" are ACL and DER
+# here, and that the others are these four is our choice. Controls are comparisons that the paper
+# does not have.
+ABSTRACT, NO_METHOD, CONTROL = "abstract", "abstract, no method named", "a control"
 CLAIMS = (
     Claim(
         "10-fold fewer GFLOPs than keeping every adapter set (at T = 10)",
@@ -55,13 +57,13 @@ CLAIMS = (
         *(ABSTRACT, "average", "dynammo", "acl"),
         at_least=-3.76,
     ),
-    Claim("the same: DER", *(ABSTRACT, "average", "dynammo", "der"), at_least=-3.76),
-    Claim("effective compared to iCaRL", *(ABSTRACT, "average", "dynammo", "icarl"), at_least=0.0),
-    Claim("effective compared to UCIR", *(ABSTRACT, "average", "dynammo", "ucir"), at_least=0.0),
+    Claim("the same: DER", *(NO_METHOD, "average", "dynammo", "der"), at_least=-3.76),
+    Claim("effective compared to iCaRL", *(NO_METHOD, "average", "dynammo", "icarl"), at_least=0.0),
+    Claim("effective compared to UCIR", *(NO_METHOD, "average", "dynammo", "ucir"), at_least=0.0),
     Claim(
-        "effective compared to PODNet", *(ABSTRACT, "average", "dynammo", "podnet"), at_least=0.0
+        "effective compared to PODNet", *(NO_METHOD, "average", "dynammo", "podnet"), at_least=0.0
     ),
-    Claim("effective compared to WA", *(ABSTRACT, "average", "dynammo", "wa"), at_least=0.0),
+    Claim("effective compared to WA", *(NO_METHOD, "average", "dynammo", "wa"), at_least=0.0),
     Claim(
         "merging is what keeps accuracy up: above the last set alone",
         *(CONTROL, "average", "dynammo", "last_adapter"),

@@ -346,15 +346,12 @@ def _snakemake(run: Path, configuration: Path, options: argparse.Namespace, lock
 
 def _closing_words(run: Path, figures: Path, begun: float) -> None:
     report = run / "report" / "index.html"
-    seconds: dict[str, list[float]] = {}
-    for name in re.findall(r'href="([^"/]+)\.html"', report.read_text()):
-        record = json.loads((run / "notebooks" / f"{name}.ipynb").read_text())
-        part = re.sub(r"-order\d+-seed\d+(-session\d+)?", "", name)
-        seconds.setdefault(part, []).append(record["metadata"]["papermill"]["duration"])
+    times = pd.read_csv(report.with_name("notebooks.csv"))
+    parts = times.notebook.str.replace(r"-order\d+-seed\d+(-session\d+)?", "", regex=True)
     print(f"\nDone in {time.time() - begun:.0f} s. How long each part took:")
-    for part, durations in seconds.items():
-        count = f"{len(durations)} x " if len(durations) > 1 else ""
-        print(f"  {part:28} {count}{sum(durations) / len(durations):.0f} s")
+    for part, seconds in times.seconds.groupby(parts, sort=False):
+        count = f"{len(seconds)} x " if len(seconds) > 1 else ""
+        print(f"  {part:28} {count}{seconds.mean():.0f} s")
     _say_the_result(pd.read_csv(figures / "summary.csv").set_index("method"))
     pictures = len(list(figures.glob("*.png")))
     print(f"Figures: {figures} ({pictures} pictures, with their numbers as csv)")

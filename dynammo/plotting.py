@@ -38,7 +38,7 @@ GREYS = {
 CHANCE = Look("chance", (0.6,) * 3, "", ":")
 
 
-def _seeds_note(table: pd.DataFrame, note: str) -> str:
+def _marks_note(table: pd.DataFrame, note: str) -> str:
     """Put before the note what lines, bars and dots stand for."""
     seeds = table[["method", *SEED]].drop_duplicates().groupby("method").size()
     if seeds.max() == 1:
@@ -94,7 +94,7 @@ def accuracy_by_family(sessions: pd.DataFrame, note: str) -> Figure:
     The axes run from 0 to 100 %, so that a difference looks as big as it is.
     """
     table = checked(sessions, ["method", *SEED, "session", "classes_seen", "accuracy"], "sessions")
-    methods, note = methods_in(table), _seeds_note(table, note)
+    methods, note = methods_in(table), _marks_note(table, note)
     if len(methods) < 7:
         figure, axes = canvas(note, 8.2, 4.4)
         ends = _session_panel(axes[0, 0], table, methods)
@@ -143,7 +143,7 @@ def head_comparison(sessions: pd.DataFrame, note: str) -> Figure:
     right = table[table["session_inference"].notna()].groupby("session")["session_inference"].mean()
     if len(right):
         note = f"Grey: share of images whose session the task heads find · {note}"
-    figure, axes = canvas(_seeds_note(table, note), 10.4, 4.2, 1, 2)
+    figure, axes = canvas(_marks_note(table, note), 10.4, 4.2, 1, 2)
     ends = []
     for (method, title), shift in zip(HEADS.items(), (-0.03, 0.03), strict=True):
         own, kind = table[table["method"] == method], replace(look(method), title=title)

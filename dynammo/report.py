@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo.files import write_text
+from dynammo.files import write_csv, write_text
 from dynammo.tables import readable
 
 PAGE = """<!doctype html>
@@ -38,7 +39,8 @@ th:first-child, td:first-child {{ text-align: left }}
 def write_report(run: Path, figures: Path, notebooks: Sequence[Path]) -> Path:
     """Write ``report/`` of executed notebooks into the run folder; return the page to open.
 
-    The page itself is written last, so that a report that has one is complete.
+    ``notebooks.csv`` there has each notebook's name and the seconds it took. The page itself is
+    written last, so that a report that has one is complete.
     """
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor
@@ -48,12 +50,16 @@ def write_report(run: Path, figures: Path, notebooks: Sequence[Path]) -> Path:
     exporter = HTMLExporter()
     # A progress bar overwrites its own line; without this every state of it would be shown.
     exporter.register_preprocessor(CoalesceStreamsPreprocessor(enabled=True), enabled=True)
-    links = []
+    links, seconds = [], {}
     for notebook in sorted(notebooks):
         body, _ = exporter.from_filename(str(notebook))
         page = report / f"{notebook.stem}.html"
         page.write_text(body)
+        record = json.loads(notebook.read_text())["metadata"]
+        seconds[notebook.stem] = record["papermill"]["duration"]
         links.append(f'<li><a href="{page.name}">{html.escape(notebook.stem)}</a></li>')
+    times = pd.Series(seconds, name="seconds").rename_axis("notebook")
+    write_csv(report / "notebooks.csv", times.reset_index())
     pictures = []
     for picture in sorted(figures.glob("*.png")):
         source = html.escape(os.path.relpath(picture, report))

@@ -195,9 +195,9 @@ def test_captions_say_what_was_found():
     text = ablation_figures.merging_finding(table)
     assert "uniform mean reaches 82.0 %" in text and "87.0 %" in text
     assert "statistics measured again" in text and "+5.0 ± 0.0 points" in text
-    assert "3 seeds" in text
+    assert "3 runs" in text
     plain = table[table.statistics == "averaged"]
-    assert "no other way is better (3 seeds)" in ablation_figures.merging_finding(plain)
+    assert "no other way is better (3 runs)" in ablation_figures.merging_finding(plain)
 
 
 def variants_table() -> pd.DataFrame:
@@ -216,7 +216,7 @@ def test_variants_caption_counts_where_merging_wins():
     text = ablation_figures.variants_finding(table, list(METHODS))
     assert text == (
         "DynaMMo: from 65.0 % (few) to 75.0 % (many); merging beats the last set alone in 1 of 2 "
-        "cases (1 seed each)."
+        "cases (1 run each)."
     )
 
 
@@ -245,7 +245,7 @@ def test_contenders_are_compared_seed_by_seed():
     columns = ["label", "order_seed", "train_seed", "average_accuracy", "last_accuracy"]
     table = pd.DataFrame(rows, columns=columns)
     text = ablation_figures.contenders_finding(table, "ACL")
-    assert text == "Points over ACL on average: ours +12.0 ± 1.0 (3 seeds)"
+    assert text == "Points over ACL on average: ours +12.0 ± 1.0 (3 runs)"
     figure = ablation_figures.contenders_figure(table, "ACL", "Title", "made up")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["ours", "ACL"]  # the first on top

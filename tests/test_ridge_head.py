@@ -14,6 +14,7 @@ from dynammo.learners.ridge_controls import (
     CONTROLS,
     RidgeDriftIgnored,
     RidgeFrozen,
+    RidgeFrozenFeaturesAlone,
     RidgeLast,
     RidgeOracle,
 )
@@ -189,6 +190,16 @@ def test_controls_are_ridge_regressions_on_every_image(moving, kind):
     torch.testing.assert_close(gram, x.T @ x, rtol=1e-5, atol=1e-6)
     hot = torch.eye(4, dtype=torch.double)[torch.as_tensor(chain.stream.train.labels)].repeat(2, 1)
     torch.testing.assert_close(correlation, x.T @ hot, rtol=1e-5, atol=1e-6)
+
+
+def test_the_control_without_adapters_and_stages_reads_the_network_s_own_features(moving):
+    chain, learners = moving
+    images, backbone = chain.stream.train.images, chain.backbone
+    with torch.no_grad():
+        sides = (backbone.normalise(side.copy()) for side in (images, images[:, :, ::-1]))
+        x = torch.cat([backbone(side).double() for side in sides])
+    gram, _ = learners[RidgeFrozenFeaturesAlone].statistics.sums()
+    torch.testing.assert_close(gram, x.T @ x, rtol=1e-4, atol=1e-5)
 
 
 def test_following_the_drift_brings_old_means_nearer_to_where_they_are(moving):

@@ -31,6 +31,13 @@ class RidgeFeaturesAlone(DynaMMoRidge):
     reads_stages = False
 
 
+class RidgeFrozenFeaturesAlone(RidgeFrozen):
+    """The head on the bare backbone's last features alone: neither adapters nor earlier stages."""
+
+    title = "ridge on frozen, last features alone"
+    reads_stages = False
+
+
 class RidgeDriftIgnored(DynaMMoRidge):
     """Statistics of each session stay as they were under the merge of that time."""
 
@@ -58,7 +65,7 @@ class RidgeOracle(DynaMMoRidge):
     The images of old sessions are gone; this shows what following the drift could bring at best.
     """
 
-    title = "ridge on merged, old images seen again (cheats)"
+    title = "ridge on merged, sees old images (cheats)"
     follows_drift = False
 
     def learn_session(self, *, progress: bool = True) -> list[float]:
@@ -74,4 +81,11 @@ class RidgeOracle(DynaMMoRidge):
         return super().learn_session(progress=progress)
 
 
-CONTROLS = (RidgeFrozen, RidgeFeaturesAlone, RidgeDriftIgnored, RidgeLast, RidgeOracle)
+CONTROLS = (
+    RidgeFrozen,
+    RidgeFrozenFeaturesAlone,
+    RidgeFeaturesAlone,
+    RidgeDriftIgnored,
+    RidgeLast,
+    RidgeOracle,
+)
