@@ -135,7 +135,7 @@ def claims_figure(claims: pd.DataFrame, note: str) -> Figure:
     ax.set_yticks(range(len(asked)), names)
     ax.set_ylim(len(asked) - 0.5, -0.5)
     ax.set_xlabel("points of average accuracy")
-    ax.set_title("What the paper's accuracy claims come to")
+    ax.set_title("What the paper's accuracy claims come to, and controls")
     ax.grid(axis="x")
     keys = [
         ax.plot([], [], _MARKERS[i], color=PALETTE[_COLOURS[i]], ms=5.5, ls="", label=stream)[0]
