@@ -226,8 +226,9 @@ recall
 #    judged.query("method == 'dynammo' and other == 'acl'").sort_values("mean")[["stream", "mean"]]
 #    ```
 #
-#    With more sessions more sets are averaged. But T does not order these streams: skin has four
-#    sessions and the smallest gap. What else differs is how well classes can be told at all.
+#    With more sessions more sets are averaged, and the stream of ten has the largest gap. But T
+#    does not order the others: skin has four sessions and the smallest. What else differs is how
+#    well classes can be told at all, and the size of the images.
 # 2. Ask each stream's table, and intersect:
 #
 #    ```python
