@@ -3,8 +3,8 @@
     DYNAMMO_DATA=FOLDER python tests/selection.py [--runs blood,skin] [--orders 2]
 
 One setting at a time is changed from its default, on runs of the profile ``study``; test images are
-not looked at. Prints a table and writes figures/study/selection.csv and .md. Takes about two hours
-on two cores; settings that are in the csv already, by the same code, are not learned again.
+not looked at. Prints a table and writes figures/study/selection.csv and .md. Takes half an hour
+on two cores for one order; what is in the csv already, by the same code, is not learned again.
 """
 
 from __future__ import annotations
@@ -85,11 +85,17 @@ def work(
 
 
 def table_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean over runs and orders for each value of a setting, and which is the default."""
-    means = rows.pivot_table("accuracy", ["setting", "value"], "method")
-    means["mean"] = means.mean(axis=1)
-    means["default"] = ["✓" if getattr(Settings(), n) == value else "" for n, value in means.index]
-    return means.reset_index()
+    """Accuracy of each value of a setting by run, over methods and orders; which is the default.
+
+    A run that some value is still missing for does not count in a setting's mean.
+    """
+    by_run = rows.pivot_table("accuracy", ["setting", "value"], "run")
+    whole = by_run.where(by_run.notna().groupby("setting").transform("all"))
+    table = by_run.assign(mean=whole.mean(axis=1)).round(1)
+    table["default"] = ["✓" if getattr(Settings(), n) == value else "" for n, value in table.index]
+    table = table.reset_index()
+    table["setting"] = [f"{name} ({', '.join(TRIED[name][1])})" for name in table.setting]
+    return table.astype(object).fillna("")
 
 
 def main() -> None:
@@ -110,7 +116,7 @@ def main() -> None:
             rows = pd.concat([rows, pd.DataFrame(future.result())])
             write_csv(path, rows.sort_values(["setting", "value", "run", "order_seed", "method"]))
             print(future.result(), flush=True)
-    words = table_of(rows).to_markdown(index=False, tablefmt="pipe", floatfmt="g")
+    words = table_of(rows).to_markdown(index=False)
     print(words)
     write_text(FOLDER / "selection.md", words + "\n")
 
