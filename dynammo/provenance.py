@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import json
 import platform
 import subprocess
+from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import dynammo
 from dynammo.settings import Settings
 from dynammo.streams import Stream
 
+PACKAGE = Path(dynammo.__file__).resolve().parent
 RECORDED_PACKAGES = ("torch", "numpy", "ptflops", "scikit-learn", "seaborn", "matplotlib")
 
 PAPER_EPOCHS = 200  # of adapter tuning in the released configurations
@@ -26,73 +32,70 @@ def git_revision(folder: Path) -> str:
     return answer.stdout.strip()
 
 
-# Files that draw, and files that only run notebooks and collect what they left. No session's result
-# depends on them.
-DRAWING = (
-    "looks",
-    "plotting",
-    "cost_figures",
-    "ablation_figures",
-    "inside_figures",
-    "grids",
-    "stream_figures",
-    "diagram",
-    "study_figures",
-    "tables",
-)
-# Files that compare and explain what sessions left.
-COMPARING = (
-    "ablations",
-    "batch_norm",
-    "inside",
-    "merged_by",
-    "merging_strategies",
-    "ridge_controls",
-)
-AROUND = (
-    "report",
-    "command",
-    "notebooks",
-    "student",
-    "deployment",
-    "claims",
-    "released",
-    "processes",
-    "gather",
-)
+# What a session's result comes from: how it is learned, judged, counted and saved.
+SESSIONS = PACKAGE / "sessions.py"
 
 
-def library_files() -> list[Path]:
-    """Every file of this library that says how results are computed or drawn."""
-    folder = Path(__file__).parent
-    return sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".toml"))
+def files_behind(*starts: Path) -> list[Path]:
+    """Files of this library that some files import, directly or not; those of it themselves too.
+
+    Read from the import statements, wherever they stand, so that there is no list to keep.
+
+    Args:
+        starts: Python files or notebooks.
+    """
+    found: set[Path] = set()
+    left = [path.resolve() for path in starts]
+    while left:
+        path = left.pop()
+        if path in found:
+            continue
+        found.add(path)
+        left += [PACKAGE / name for name in _imported(path)]
+    return sorted(path for path in found if path.is_relative_to(PACKAGE))
 
 
-def result_files() -> list[Path]:
-    """The files that the result of a session depends on."""
-    others = DRAWING + COMPARING + AROUND
-    return [p for p in library_files() if p.suffix == ".py" and p.stem not in others]
+@cache
+def _imported(path: Path) -> set[Path]:
+    text = path.read_text()
+    if path.suffix == ".ipynb":
+        cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+        lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
+        text = "\n".join(line for line in lines if line[:1] not in ("%", "!"))
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = set()
+    for name in names:
+        package, *parts = name.split(".")
+        if package != PACKAGE.name:
+            continue
+        for length in range(len(parts) + 1):  # importing a.b.c imports a and a.b before
+            place = PACKAGE.joinpath(*parts[:length])
+            files |= {p for p in (place / "__init__.py", place.with_suffix(".py")) if p.is_file()}
+    return {path.relative_to(PACKAGE) for path in files}
 
 
-def _checksum(paths: list[Path]) -> str:
+def checksum_of(files: Iterable[Path]) -> str:
+    """SHA-256 over library files and where they lie in it."""
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(files):
+        name = path.relative_to(PACKAGE).as_posix()
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 def code_checksum() -> str:
-    """SHA-256 over this library's files: the same in every commit that does not touch them.
-
-    Figures carry this rather than the commit, so that making them again in a later commit gives
-    the same bytes as long as the code that made them is the same.
-    """
-    return _checksum(library_files())
+    """SHA-256 over this library's files: the same in every commit that does not touch them."""
+    return checksum_of(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".toml"))
 
 
 def results_checksum() -> str:
     """SHA-256 over the files that the result of a session depends on."""
-    return _checksum(result_files())
+    return checksum_of(files_behind(SESSIONS))
 
 
 def provenance(stream: Stream) -> dict[str, str]:

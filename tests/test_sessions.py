@@ -9,7 +9,7 @@ import pytest
 from dynammo import evaluation, files, sessions
 from dynammo.errors import InputError
 from dynammo.meter import Meter
-from dynammo.provenance import result_files
+from dynammo.provenance import SESSIONS, files_behind
 
 
 @pytest.fixture
@@ -175,5 +175,5 @@ def test_adapter_methods_are_sent_to_their_notebook(tmp_path, short):
 
 
 def test_drawing_code_is_no_part_of_what_results_depend_on():
-    names = {path.stem for path in result_files()}
+    names = {path.stem for path in files_behind(SESSIONS)}
     assert {"training", "replay", "merging"} <= names and not {"plotting", "looks"} & names
