@@ -56,6 +56,6 @@ if [[ ${1:-} == --test ]]; then
 fi
 if [[ ${1:-} == --student ]]; then
   shift
-  exec "$python" -m dynammo.student "$@"
+  exec "$python" -m dynammo.run.student "$@"
 fi
-exec "$python" -m dynammo.command "$@"
+exec "$python" -m dynammo.run.command "$@"

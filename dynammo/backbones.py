@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynammo.errors import InputError
-from dynammo.folding import fold_batch_norm
+from dynammo.networks.folding import fold_batch_norm
 
 
 class BasicBlock(nn.Module):
@@ -193,7 +193,8 @@ class Backbone(nn.Module):
     statistics never move, whatever mode the surrounding module is put in.
 
     Args:
-        folded: the same function without batch norm (:mod:`dynammo.folding`), which is run instead.
+        folded: the same function without batch norm (:mod:`dynammo.networks.folding`), which is
+            run instead.
         enlarge_to: pixels a side that images are brought to before the network; 0 leaves them.
     """
 

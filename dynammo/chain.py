@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dynammo.adapters import AdaptedNetwork, AdapterSet, make_adapters
+from dynammo.beyond.several_depths import PooledStages
 from dynammo.heads import session_targets
 from dynammo.memory import ExemplarMemory
 from dynammo.merging import StateDict, running_mean
-from dynammo.pooled_stages import PooledStages
-from dynammo.study import Study
+from dynammo.setup import Study
 from dynammo.training import (
     extract_features,
     generator_for,

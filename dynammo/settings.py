@@ -13,7 +13,7 @@ from typing import Any
 
 from dynammo.errors import InputError
 
-PROFILES = Path(__file__).parent / "profiles"
+PROFILES = Path(__file__).parent / "run" / "profiles"
 
 # The settings that say what the stream is.
 DATA_SETTINGS = (
@@ -34,7 +34,7 @@ PRECISIONS = ("float32", "bfloat16")
 class Settings:
     """One run's configuration. Profiles are TOML files that change some of these values."""
 
-    # What is learned: see dynammo.sources for what a stream may be called.
+    # What is learned: see dynammo.data.sources for what a stream may be called.
     stream: str = "phantom"
     # Classes a session brings; 0 means two, or one whole data set when several are joined by "+".
     classes_per_session: int = 0
@@ -129,7 +129,7 @@ class Settings:
     # the features' variance (0.1 and 1 did equally well on validation images).
     dynammo_ridge_stiffness: float = 0.1
 
-    # Learners to run, by name (dynammo.learners.LEARNERS).
+    # Learners to run, by name (dynammo.catalogue.LEARNERS).
     methods: tuple[str, ...] = (
         "frozen_features",
         "dynammo",
@@ -138,8 +138,8 @@ class Settings:
         "acl",
     )
 
-    # Notebooks that look closer at the run, by name (dynammo.ablations.study_jobs), and with how
-    # many of its training seeds those are run that tune chains of their own; 0 means all.
+    # Notebooks that look closer at the run, by name (dynammo.run.ablations.study_jobs), and with
+    # how many of its training seeds those are run that tune chains of their own; 0 means all.
     studies: tuple[str, ...] = ()
     study_seeds: int = 1
 

@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -43,14 +44,19 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from dynammo import cost, evaluation, grids, inside, inside_figures, stream_figures
 from dynammo.backbones import make_backbone
+from dynammo.catalogue import make_adapter_learners, make_learner
 from dynammo.chain import Chain
-from dynammo.learners import make_adapter_learners, make_learner
-from dynammo.provenance import note
-from dynammo.runs import load_stream, prepare_torch
+from dynammo.draw.between_sets import line_figure, weight_figure
+from dynammo.draw.heat_maps import accuracy_matrices
+from dynammo.draw.images import sample_sheet
+from dynammo.measure import cost
+from dynammo.measure.between_sets import blend, judge_blends, unified_head
+from dynammo.measure.predictions import accuracy_rows, predict
+from dynammo.run.provenance import note
+from dynammo.run.run_folder import load_stream, prepare_torch
 from dynammo.settings import Settings
-from dynammo.study import Study
+from dynammo.setup import Study
 
 # %%
 drawn = {"phantom_train": images_per_class, "phantom_test": images_per_class // 2}
@@ -67,7 +73,7 @@ under = note(settings.with_changes({"train_seeds": [train_seed]}), data)
 # of 80 images in all. At any time the network must tell **all** kinds it has seen apart.
 
 # %%
-stream_figures.sample_sheet(data, per_class=6, note=under)
+sample_sheet(data, per_class=6, note=under)
 
 # %% [markdown]
 # ## 1. Forgetting
@@ -83,8 +89,8 @@ def learn(learner, sessions):
     """Let a learner learn some sessions, and collect its accuracy on each session's kinds."""
     for _ in sessions:
         learner.learn_session()
-        found = evaluation.predict(learner, "test")
-        rows = evaluation.accuracy_rows(data, "test", found)
+        found = predict(learner, "test")
+        rows = accuracy_rows(data, "test", found)
         tag = {"method": learner.name, "session": learner.session}
         answers[learner.name, learner.session] = [tag | row for row in rows]
 
@@ -97,7 +103,7 @@ learn(make_learner("fine_tuning", Study(settings, data, backbone, train_seed)), 
 def matrices(*names):
     """Accuracy matrices of some methods."""
     rows = [row for (name, _), found in answers.items() if name in names for row in found]
-    return grids.accuracy_matrices(pd.DataFrame(rows), note=under)
+    return accuracy_matrices(pd.DataFrame(rows), note=under)
 
 
 matrices("fine_tuning")
@@ -142,10 +148,10 @@ matrices("acl", "dynammo", "last_adapter")
 # the picture is for understanding, not for choosing a weight by.
 
 # %%
-old = inside.blend(chain.adapter_states[:-1], [1 / (chain.session - 1)] * (chain.session - 1))
+old = blend(chain.adapter_states[:-1], [1 / (chain.session - 1)] * (chain.session - 1))
 weights = np.linspace(0, 1, weight_steps + 1)
-sets, head = [old, chain.adapter_states[-1]], inside.unified_head(learners)
-line = inside.judge_blends(chain, head, sets, [(1 - w, w) for w in weights])
+sets, head = [old, chain.adapter_states[-1]], unified_head(learners)
+line = judge_blends(chain, head, sets, [(1 - w, w) for w in weights])
 
 # %%
 shown = ipywidgets.Output()
@@ -158,7 +164,7 @@ slider = ipywidgets.SelectionSlider(
 
 def redraw(change=None):
     """Show accuracy by session at the slider's weight."""
-    figure = inside_figures.weight_figure(line, slider.value, 1 / chain.session, under)
+    figure = weight_figure(line, slider.value, 1 / chain.session, under)
     with shown:
         shown.clear_output(wait=True)
         display(figure)
@@ -172,7 +178,7 @@ display(slider, shown)
 # The same at all weights at once, for paper:
 
 # %%
-inside_figures.line_figure(line, "sessions 1 to 3", "session 4", under)
+line_figure(line, "sessions 1 to 3", "session 4", under)
 
 # %% [markdown]
 # ## 5. What it saves

@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -50,13 +51,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo import looks, runs, stream_figures, tables
-from dynammo.provenance import data_note, provenance
+from dynammo.draw.images import class_balance, sample_sheet
+from dynammo.draw.style import save_figure
+from dynammo.measure.summary import class_counts
+from dynammo.run.provenance import data_note, provenance
+from dynammo.run.run_folder import load_stream, record_stream
 from dynammo.settings import Settings
 
 settings = Settings.from_names(globals())
 run, figures = Path(run_folder), Path(figures_folder)
-data = runs.load_stream(settings, order_seed, run)
+data = load_stream(settings, order_seed, run)
 origin = provenance(data)
 note = data_note(data)
 
@@ -85,21 +89,21 @@ pd.DataFrame(
 # size, cytoplasm), so that everything here runs without a download. They are not clinical data.
 
 # %%
-figure = stream_figures.sample_sheet(data, per_class=10, note=note)
-looks.save_figure(figure, None, figures / "sample_sheet", origin)
+figure = sample_sheet(data, per_class=10, note=note)
+save_figure(figure, None, figures / "sample_sheet", origin)
 figure
 
 # %% [markdown]
 # ## How many images there are
 
 # %%
-figure = stream_figures.class_balance(data, note=note)
-counts = tables.class_counts(data)
-looks.save_figure(figure, counts, figures / "class_balance", origin)
+figure = class_balance(data, note=note)
+counts = class_counts(data)
+save_figure(figure, counts, figures / "class_balance", origin)
 figure
 
 # %%
-runs.record_stream(run, settings, data)
+record_stream(run, settings, data)
 print(f"{data.name}: {data.number_of_classes} classes, {data.number_of_sessions} sessions")
 
 # %% [markdown]
@@ -123,7 +127,7 @@ print(f"{data.name}: {data.number_of_classes} classes, {data.number_of_sessions}
 #    Compare the accuracy after the **last** session: the average is over 4 and 8 classes there, but
 #    over 2, 4, 6 and 8 here, and two classes are the easiest.
 # 3. There is no right list, but four pairs overlap on purpose in the rules that the cells are drawn
-#    by (`dynammo/cell_types.py`): small lymphocytes with erythroblasts, large lymphocytes with
+#    by (`dynammo/data/cell_types.py`): small lymphocytes with erythroblasts, large lymphocytes with
 #    small monocytes, and immature granulocytes with neutrophils and with basophils. Expect those to
 #    be confused most that arrive in two sessions.
 

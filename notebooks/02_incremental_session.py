@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -77,10 +78,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo import evaluation, plotting, sessions
+from dynammo.draw.accuracy import training_losses
+from dynammo.measure.predictions import accuracy_rows, predict, session_row
+from dynammo.measure.stopwatch import Meter
 from dynammo.merging import relative_distance
-from dynammo.meter import Meter
-from dynammo.provenance import note
+from dynammo.run import sessions
+from dynammo.run.provenance import note
 from dynammo.settings import Settings
 
 settings = Settings.from_names(globals())
@@ -113,7 +116,7 @@ with meter.measure("adapters", "training"):
 
 # %%
 history = pd.DataFrame({"session": session, "epoch": range(1, len(losses) + 1), "loss": losses})
-plotting.training_losses(history, note=note(settings, data))
+training_losses(history, note=note(settings, data))
 
 # %% [markdown]
 # ## Step 2: merge
@@ -178,12 +181,9 @@ for learner in learners:
 answers = {}
 for learner in learners:
     with meter.measure(learner.name, "test"):
-        answers[learner.name] = evaluation.predict(learner, "test")
+        answers[learner.name] = predict(learner, "test")
 pd.DataFrame(
-    {
-        learner.title: evaluation.session_row(data, "test", answers[learner.name])
-        for learner in learners
-    }
+    {learner.title: session_row(data, "test", answers[learner.name]) for learner in learners}
 ).T.round(3)
 
 # %% [markdown]
@@ -194,7 +194,7 @@ pd.DataFrame(
     {
         learner.title: {
             f"session {row['evaluated_session']}": row["accuracy"]
-            for row in evaluation.accuracy_rows(data, "test", answers[learner.name])
+            for row in accuracy_rows(data, "test", answers[learner.name])
         }
         for learner in learners
     }

@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -49,8 +50,11 @@ more: dict = {}  # any other setting of dynammo/settings.py, by name
 # %matplotlib inline
 from pathlib import Path
 
-from dynammo import grids, plotting, sessions, tables
-from dynammo.provenance import note
+from dynammo.draw.accuracy import training_losses
+from dynammo.draw.heat_maps import accuracy_matrices
+from dynammo.measure.summary import collect, cost_by_session
+from dynammo.run import sessions
+from dynammo.run.provenance import note
 from dynammo.settings import Settings
 
 settings = Settings.from_names(globals()).with_changes(
@@ -102,11 +106,11 @@ run = Path(run_folder)
 
 # %%
 learner = sessions.learn_stream(run, settings, method, order_seed, train_seed)
-found = tables.collect(run, settings)
+found = collect(run, settings)
 under = note(settings, learner.stream)
 
 # %%
-plotting.training_losses(found["losses"], note=under)
+training_losses(found["losses"], note=under)
 
 # %% [markdown]
 # ## What is forgotten
@@ -118,7 +122,7 @@ plotting.training_losses(found["losses"], note=under)
 # borders to the new classes with few exemplars.
 
 # %%
-grids.accuracy_matrices(found["accuracy"], note=under)
+accuracy_matrices(found["accuracy"], note=under)
 
 # %% [markdown]
 # ## The growing bill, and DynaMMo's answer
@@ -149,7 +153,7 @@ grids.accuracy_matrices(found["accuracy"], note=under)
 # Read down the columns of MMACs and numbers stored.
 
 # %%
-tables.cost_by_session(found)
+cost_by_session(found)
 
 # %% [markdown]
 # ## Exercises

@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -49,8 +50,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dynammo import grids, sessions, tables
-from dynammo.provenance import note
+from dynammo.draw.heat_maps import accuracy_matrices
+from dynammo.measure.summary import collect, cost_by_session
+from dynammo.run import sessions
+from dynammo.run.provenance import note
 from dynammo.settings import Settings
 
 settings = Settings.from_names(globals()).with_changes(
@@ -98,7 +101,7 @@ run = Path(run_folder)
 
 # %%
 learner = sessions.learn_stream(run, settings, method, order_seed, train_seed)
-found = tables.collect(run, settings)
+found = collect(run, settings)
 under = note(settings, learner.stream)
 
 # %% [markdown]
@@ -131,7 +134,7 @@ shown
 # session, so a column may also rise.
 
 # %%
-grids.accuracy_matrices(found["accuracy"], note=under)
+accuracy_matrices(found["accuracy"], note=under)
 
 # %% [markdown]
 # ## The order does not matter
@@ -162,7 +165,7 @@ grids.accuracy_matrices(found["accuracy"], note=under)
 # million, more than the backbone. With the paper's $M$ it would be 100 million.
 
 # %%
-tables.cost_by_session(found)
+cost_by_session(found)
 
 # %% [markdown]
 # ## Exercises

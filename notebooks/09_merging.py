@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -43,15 +44,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo import ablation_figures, ablations, looks, runs
-from dynammo.command import make_if_missing
-from dynammo.learners.merged_by import STRATEGIES, MergedBy
-from dynammo.provenance import note, provenance
+from dynammo.beyond.merged_by import STRATEGIES, MergedBy
+from dynammo.draw.comparisons import merging_figure
+from dynammo.draw.style import save_figure
+from dynammo.run import ablations
+from dynammo.run.command import make_if_missing
+from dynammo.run.provenance import note, provenance
+from dynammo.run.run_folder import load_stream, settings_of
 
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
-settings = runs.settings_of(run, seeds)
-data = runs.load_stream(settings, settings.order_seeds[0], run)
+settings = settings_of(run, seeds)
+data = load_stream(settings, settings.order_seeds[0], run)
 
 # %% [markdown]
 # ## Why should averaging weights work at all?
@@ -80,7 +84,7 @@ data = runs.load_stream(settings, settings.order_seeds[0], run)
 # | last set alone | $\theta_t$ | nothing |
 #
 # Every strategy but TIES can be kept up to date from session to session, without the
-# old sets. `dynammo/merging_strategies.py` has each in a few lines, with its paper.
+# old sets. `dynammo/beyond/ways_of_merging.py` has each in a few lines, with its paper.
 
 # %% [markdown]
 # ## Batch norm's statistics
@@ -114,8 +118,8 @@ found[["strategy", "statistics"]] = found.pop("label").str.split("|", expand=Tru
 
 # %%
 origin = provenance(data)
-figure = ablation_figures.merging_figure(found, note=note(settings, data))
-looks.save_figure(figure, found, figures / "ablation_merging", origin)
+figure = merging_figure(found, note=note(settings, data))
+save_figure(figure, found, figures / "ablation_merging", origin)
 figure
 
 # %% [markdown]

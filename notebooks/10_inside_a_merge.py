@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -45,16 +46,37 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from dynammo import inside, inside_figures, looks, runs, sessions, tables
-from dynammo.command import make_if_missing
-from dynammo.learners import LEARNERS
-from dynammo.provenance import note, provenance
+from dynammo.catalogue import LEARNERS
+from dynammo.draw.between_sets import (
+    cka_figure,
+    cosine_figure,
+    feature_map_figure,
+    kept_figure,
+    line_figure,
+    others_figure,
+    triangle_figure,
+)
+from dynammo.draw.style import save_figure
+from dynammo.measure.between_sets import (
+    change_cosines,
+    cka_matrix,
+    judge_blends,
+    map_features,
+    others_scores,
+    triangle,
+    unified_head,
+)
+from dynammo.measure.summary import collect
+from dynammo.run import sessions
+from dynammo.run.command import make_if_missing
+from dynammo.run.provenance import note, provenance
+from dynammo.run.run_folder import settings_of
 from dynammo.training import extract_features, progress_bar
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
-settings = runs.settings_of(run)
+settings = settings_of(run)
 one = settings.with_changes({"order_seeds": [order_seed], "train_seeds": [train_seed]})
 chain, learners = sessions.restore_chain(run, settings, order_seed, train_seed)
 data, sets = chain.stream, chain.adapter_states
@@ -65,7 +87,7 @@ origin, under = provenance(data), note(one, data)
 # %%
 def save(figure, table, name):
     """Write a figure with its numbers, and show it."""
-    looks.save_figure(figure, table, figures / name, origin)
+    save_figure(figure, table, figures / name, origin)
     return figure
 
 
@@ -78,11 +100,11 @@ def save(figure, table, name):
 # *linearly connected*: no barrier.
 
 # %%
-head = inside.unified_head(learners)
+head = unified_head(learners)
 points = [(1 - w, w) for w in np.linspace(0, 1, line_points)]
-line = inside.judge_blends(chain, head, [sets[0], sets[-1]], points)
+line = judge_blends(chain, head, [sets[0], sets[-1]], points)
 save(
-    inside_figures.line_figure(line, f"session {first}", f"session {last}", under),
+    line_figure(line, f"session {first}", f"session {last}", under),
     line,
     "inside_line",
 )
@@ -95,11 +117,11 @@ save(
 # %%
 chosen = sorted({1, (1 + last) // 2 + (last > 2), last}) if last > 2 else []
 if len(chosen) == 3:
-    points = inside.triangle(triangle_steps)
+    points = triangle(triangle_steps)
     corners = [sets[t - 1] for t in chosen]
-    area = inside.judge_blends(chain, head, corners, points)
+    area = judge_blends(chain, head, corners, points)
     names = [f"session {t}" for t in chosen]
-    display(save(inside_figures.triangle_figure(area, names, under), area, "inside_triangle"))
+    display(save(triangle_figure(area, names, under), area, "inside_triangle"))
 else:
     print("Two sessions have no triangle: look into a run with three or more.")
 
@@ -113,8 +135,8 @@ else:
 
 # %%
 initial = chain.adapters(None)
-cosines = inside.change_cosines(sets, initial.state_dict())
-save(inside_figures.cosine_figure(cosines, initial.stage_names, under), cosines, "inside_cosines")
+cosines = change_cosines(sets, initial.state_dict())
+save(cosine_figure(cosines, initial.stage_names, under), cosines, "inside_cosines")
 
 # %% [markdown]
 # ## Are the features alike?
@@ -128,10 +150,10 @@ features = {
     name: extract_features(chain.network(state), chain.backbone, data.test.images)
     for name, state in progress_bar(networks.items(), "features")
 }
-alike = inside.cka_matrix(list(features.values()))
+alike = cka_matrix(list(features.values()))
 names = list(features)
 table = pd.DataFrame(alike, names, names).rename_axis("network").reset_index()
-save(inside_figures.cka_figure(alike, names, under), table, "inside_cka")
+save(cka_figure(alike, names, under), table, "inside_cka")
 
 # %% [markdown]
 # ## A map of the features
@@ -142,7 +164,7 @@ save(inside_figures.cka_figure(alike, names, under), table, "inside_cka")
 
 # %%
 shown = {"frozen": "frozen", f"session {last}": "last set alone", "merged": "merged"}
-maps = {title: inside.map_features(features[n], train_seed) for n, title in shown.items()}
+maps = {title: map_features(features[n], train_seed) for n, title in shown.items()}
 labels = data.test.labels
 places = pd.concat(
     pd.DataFrame({"network": title, "label": labels, "x": xy[:, 0], "y": xy[:, 1]})
@@ -150,7 +172,7 @@ places = pd.concat(
 )
 classes = data.session_of_class
 save(
-    inside_figures.feature_map_figure(maps, labels, data.class_names, classes, under),
+    feature_map_figure(maps, labels, data.class_names, classes, under),
     places,
     "inside_feature_map",
 )
@@ -163,8 +185,8 @@ save(
 
 # %%
 with_heads = {learner.name: learner for learner in learners if learner.knows_others}
-scores = inside.others_scores(with_heads["dynammo"])
-save(inside_figures.others_figure(scores, under), scores, "inside_others")
+scores = others_scores(with_heads["dynammo"])
+save(others_figure(scores, under), scores, "inside_others")
 
 # %% [markdown]
 # For each method with task heads: how often is the right session found?
@@ -172,7 +194,7 @@ save(inside_figures.others_figure(scores, under), scores, "inside_others")
 # %%
 rows = {}
 for name, learner in with_heads.items():
-    table = scores if name == "dynammo" else inside.others_scores(learner)
+    table = scores if name == "dynammo" else others_scores(learner)
     own = table[table.true_session == table["head"]]
     rows[LEARNERS[name].title] = (100 * own.groupby("true_session").chosen.mean()).round(1)
 pd.DataFrame(rows).T.rename(columns=lambda t: f"session {t}")
@@ -184,8 +206,8 @@ pd.DataFrame(rows).T.rename(columns=lambda t: f"session {t}")
 # classes cost; what is below ACL's mark is the price of keeping one set only.
 
 # %%
-accuracy = tables.collect(run, settings)["accuracy"]
-save(inside_figures.kept_figure(accuracy, note(settings, data)), accuracy, "inside_kept")
+accuracy = collect(run, settings)["accuracy"]
+save(kept_figure(accuracy, note(settings, data)), accuracy, "inside_kept")
 
 # %% [markdown]
 # ## Exercises

@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -53,17 +54,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo import ablation_figures, ablations, looks, runs
-from dynammo.command import make_if_missing
-from dynammo.learners import adapter_methods
-from dynammo.provenance import note, provenance
+from dynammo.catalogue import adapter_methods
+from dynammo.draw.comparisons import average_by_run, variants_figure
+from dynammo.draw.style import save_figure
+from dynammo.run import ablations
+from dynammo.run.command import make_if_missing
+from dynammo.run.provenance import note, provenance
+from dynammo.run.run_folder import load_stream, settings_of
 
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
-settings = runs.settings_of(run, seeds)
+settings = settings_of(run, seeds)
 shown = [name for name in adapter_methods(settings.methods) if name in methods]
 settings = settings.with_changes({"methods": shown})
-data = runs.load_stream(settings, settings.order_seeds[0], run)
+data = load_stream(settings, settings.order_seeds[0], run)
 
 # %%
 name = ablation or "own"
@@ -90,8 +94,8 @@ sessions = ablations.vary(run, settings, variants)
 
 # %%
 seen = settings.with_changes({"order_seeds": sessions.order_seed.unique().tolist()})
-figure = ablation_figures.variants_figure(sessions, title, note=note(seen, data))
-looks.save_figure(figure, sessions, figures / f"ablation_{name}", provenance(data))
+figure = variants_figure(sessions, title, note=note(seen, data))
+save_figure(figure, sessions, figures / f"ablation_{name}", provenance(data))
 figure
 
 # %% [markdown]
@@ -109,7 +113,7 @@ cost.rename(columns={"macs": "MMACs", "parameters_stored": "stored (M)"}).round(
 # points. Same chains, so the comparison is paired even with one seed.
 
 # %%
-averages = ablation_figures.average_by_run(sessions)
+averages = average_by_run(sessions)
 wide = 100 * averages.pivot_table("average_accuracy", ["variant", "train_seed"], "method")
 wide.sub(wide["acl"], axis=0).drop(columns="acl").groupby("variant", sort=False).mean().round(1)
 

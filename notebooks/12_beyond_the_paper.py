@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -41,16 +42,19 @@ split: str = "test"  # "val" to choose anything by what you see
 # %matplotlib inline
 from pathlib import Path
 
-from dynammo import ablation_figures, ablations, looks, runs
-from dynammo.command import make_if_missing
-from dynammo.learners import LEARNERS
-from dynammo.learners.ridge_controls import CONTROLS
-from dynammo.provenance import note, provenance
+from dynammo.beyond.ridge_controls import CONTROLS
+from dynammo.catalogue import LEARNERS
+from dynammo.draw.comparisons import contenders_figure
+from dynammo.draw.style import save_figure
+from dynammo.run import ablations
+from dynammo.run.command import make_if_missing
+from dynammo.run.provenance import note, provenance
+from dynammo.run.run_folder import load_stream, settings_of
 
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
-settings = runs.settings_of(run, seeds)
-data = runs.load_stream(settings, settings.order_seeds[0], run)
+settings = settings_of(run, seeds)
+data = load_stream(settings, settings.order_seeds[0], run)
 
 # %% [markdown]
 # ## What limits DynaMMo?
@@ -104,10 +108,10 @@ replayed = ablations.replay(run, settings, contenders, split)
 found = ablations.averages(replayed)
 
 # %%
-figure = ablation_figures.contenders_figure(
+figure = contenders_figure(
     found, "ACL", "Heads and sets, one pass each but ACL", note(settings, data)
 )
-looks.save_figure(figure, found, figures / "beyond_the_paper", provenance(data))
+save_figure(figure, found, figures / "beyond_the_paper", provenance(data))
 figure
 
 # %% [markdown]

@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -37,27 +38,35 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from dynammo import cost, cost_figures, diagram, files, grids, looks, plotting, runs, tables
 from dynammo.backbones import RECIPES
-from dynammo.command import make_if_missing
-from dynammo.deployment import export
-from dynammo.provenance import note, provenance
-from dynammo.sessions import restore_chain
+from dynammo.data import files
+from dynammo.draw.accuracy import accuracy_by_family, head_comparison
+from dynammo.draw.costs import accuracy_against_macs, cost_growth
+from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
+from dynammo.draw.method import method_diagram
+from dynammo.draw.style import save_figure
+from dynammo.measure import cost
+from dynammo.measure.summary import collect, readable, summarise, training_cost, write_tables
+from dynammo.run.command import make_if_missing
+from dynammo.run.export import export
+from dynammo.run.provenance import note, provenance
+from dynammo.run.run_folder import load_stream, settings_of
+from dynammo.run.sessions import restore_chain
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
 make_if_missing(run)
-settings = runs.settings_of(run)
-data = runs.load_stream(settings, settings.order_seeds[0], run)
+settings = settings_of(run)
+data = load_stream(settings, settings.order_seeds[0], run)
 under = note(settings, data)
 origin = provenance(data)
-collected = tables.collect(run, settings)
+collected = collect(run, settings)
 
 
 # %%
 def save(figure, table, name):
     """Write a figure with its numbers, and show it."""
-    looks.save_figure(figure, table, figures / name, origin)
+    save_figure(figure, table, figures / name, origin)
     return figure
 
 
@@ -67,7 +76,7 @@ def save(figure, table, name):
 # %%
 recipe = RECIPES[settings.backbone]
 save(
-    diagram.method_diagram(
+    method_diagram(
         number_of_sessions=data.number_of_sessions,
         classes_per_session=[len(labels) for labels in data.sessions],
         stage_names=list(recipe.stages),
@@ -88,7 +97,7 @@ save(
 
 # %%
 save(
-    plotting.accuracy_by_family(collected["sessions"], note=under),
+    accuracy_by_family(collected["sessions"], note=under),
     collected["sessions"],
     "accuracy_by_session",
 )
@@ -100,7 +109,7 @@ save(
 
 # %%
 save(
-    grids.accuracy_matrices(collected["accuracy"], note=under),
+    accuracy_matrices(collected["accuracy"], note=under),
     collected["accuracy"],
     "accuracy_matrices",
 )
@@ -113,9 +122,9 @@ save(
 # does not.
 
 # %%
-summary = tables.summarise(collected)
+summary = summarise(collected)
 save(
-    cost_figures.accuracy_against_macs(summary, collected["sessions"], note=under),
+    accuracy_against_macs(summary, collected["sessions"], note=under),
     summary,
     "accuracy_against_macs",
 )
@@ -124,7 +133,7 @@ save(
 # The same as a table, also written as `summary.csv`, `.md` and `.tex`.
 
 # %%
-tables.readable(summary)
+readable(summary)
 
 # %% [markdown]
 # ## What training took
@@ -133,7 +142,7 @@ tables.readable(summary)
 # that use them, so each of those takes the time of "adapters" and of its own head.
 
 # %%
-tables.training_cost(collected)
+training_cost(collected)
 
 # %% [markdown]
 # ## How the cost grows
@@ -144,7 +153,7 @@ tables.training_cost(collected)
 # %%
 growth = pd.DataFrame(cost.paper_cost_growth())
 growth_note = "ResNet-18 at 224 px, two classes a session; counted, nothing is trained"
-save(cost_figures.cost_growth(growth, note=growth_note), growth, "cost_growth")
+save(cost_growth(growth, note=growth_note), growth, "cost_growth")
 
 # %% [markdown]
 # ## One head or one per session?
@@ -155,7 +164,7 @@ save(cost_figures.cost_growth(growth, note=growth_note), growth, "cost_growth")
 # %%
 if {"dynammo", "dynammo_unified_head"} <= set(settings.methods):
     heads = collected["sessions"].query("method in ('dynammo', 'dynammo_unified_head')")
-    display(save(plotting.head_comparison(heads, note=under), heads, "head_comparison"))
+    display(save(head_comparison(heads, note=under), heads, "head_comparison"))
 
 # %% [markdown]
 # ## Who is taken for whom?
@@ -165,7 +174,7 @@ if {"dynammo", "dynammo_unified_head"} <= set(settings.methods):
 shown = [m for m in ("acl", "dynammo") if m in settings.methods] or settings.methods[:2]
 confusion = collected["confusion"].query("method in @shown")
 save(
-    grids.confusion_matrices(confusion, data.session_of_class, note=under),
+    confusion_matrices(confusion, data.session_of_class, note=under),
     confusion,
     "confusion",
 )
@@ -198,7 +207,7 @@ if "dynammo" in settings.methods:
 files.write_json(
     figures / "provenance.json", origin | {"settings": {**settings.as_dict(), "stream": data.name}}
 )
-tables.write_tables(figures, collected, summary)
+write_tables(figures, collected, summary)
 sorted(path.name for path in figures.glob("*.csv"))
 
 # %% [markdown]

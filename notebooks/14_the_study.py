@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -17,7 +18,7 @@
 #
 # **What you will see.** Every method on five streams of real images, in three class orders and with
 # three training seeds: accuracy against cost, and the paper's claims one by one, with bounds
-# that were written down before the study was run ([claims.py](../dynammo/claims.py)).
+# that were written down before the study was run ([claims.py](../dynammo/measure/claims.py)).
 #
 # **Expected:** the numbers in the README, exactly, since this notebook reads the study's committed
 # tables. It draws them again when `./run_all.sh --profile study` has made new ones.
@@ -40,8 +41,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo import claims, files, looks, study_figures
+from dynammo.data import files
+from dynammo.draw.all_streams import accuracy_against_macs_by_stream, claims_figure, with_checks
+from dynammo.draw.style import look, save_figure
 from dynammo.errors import InputError
+from dynammo.measure import claims
 from dynammo.settings import load_runs
 
 place = Path(figures_folder)
@@ -114,9 +118,9 @@ table
 # %%
 note = "; ".join(sorted({f"{x['settings']['backbone']}" for x in origins.values()}))
 record = {name: origin["data_checksum"] for name, origin in origins.items()}
-figure = study_figures.accuracy_against_macs_by_stream(summaries, note)
+figure = accuracy_against_macs_by_stream(summaries, note)
 both = pd.concat(table.assign(stream=title) for title, table in summaries.items())
-looks.save_figure(figure, both, place / profile / "accuracy_against_macs", record)
+save_figure(figure, both, place / profile / "accuracy_against_macs", record)
 figure
 
 # %% [markdown]
@@ -129,14 +133,14 @@ figure
 
 # %%
 judged = claims.judged(sessions)
-table = study_figures.with_checks(judged)
+table = with_checks(judged)
 files.write_csv(place / profile / "claims.csv", judged)
 files.write_text(place / profile / "claims.md", table.reset_index().to_markdown(index=False) + "\n")
 table
 
 # %%
-figure = study_figures.claims_figure(judged, note)
-looks.save_figure(figure, judged, place / profile / "claims", record)
+figure = claims_figure(judged, note)
+save_figure(figure, judged, place / profile / "claims", record)
 figure
 
 # %% [markdown]
@@ -149,7 +153,7 @@ text = cells.average_accuracy.map("{:.1f}".format)
 text += cells.average_accuracy_sd.map(" ± {:.1f}".format)
 table = text.reset_index(name="text").pivot_table("text", "method", "stream", aggfunc="first")
 table = table.loc[both.method.unique(), list(summaries)]
-titles = {method: looks.look(method).title for method in table.index}
+titles = {method: look(method).title for method in table.index}
 files.write_text(place / profile / "methods.md", table.rename(titles).to_markdown() + "\n")
 table.rename(titles)
 

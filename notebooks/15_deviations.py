@@ -5,7 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
-#       format_version: "1.3"
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -41,10 +42,11 @@ import pandas as pd
 import torch
 from IPython.display import display
 
-from dynammo import cost, released
 from dynammo.adapters import AdaptedNetwork, make_adapters
 from dynammo.backbones import make_backbone
+from dynammo.baselines.released_code import ReleasedMergedNetwork, release_facts, released_head_loss
 from dynammo.heads import TaskHeads
+from dynammo.measure import cost
 from dynammo.training import linear_head
 
 # %% [markdown]
@@ -55,7 +57,7 @@ from dynammo.training import linear_head
 
 # %%
 if released_code:
-    facts = released.release_facts(Path(released_code))
+    facts = release_facts(Path(released_code))
     display(pd.Series(facts, name="found").to_frame())
 else:
     print("No clone of the release here: name its folder in `released_code` to read it.")
@@ -70,7 +72,7 @@ else:
 backbone = make_backbone("resnet18", "random")
 adapters = make_adapters(backbone, backbone.adapter_stages, 224, seed=0, padding="valid").eval()
 one = AdaptedNetwork(backbone, adapters).eval()
-tiled = released.ReleasedMergedNetwork(backbone, adapters, sessions).eval()
+tiled = ReleasedMergedNetwork(backbone, adapters, sessions).eval()
 
 images = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 with torch.no_grad():
@@ -111,7 +113,7 @@ for count in (2, 5, 10, 20):
     features = torch.randn(32, 1, 16, generator=generator)
     with torch.no_grad():
         theirs, ours = (
-            released.released_head_loss(heads, features, labels),
+            released_head_loss(heads, features, labels),
             heads.loss(features, labels),
         )
     rows.append({"sessions": count, "the release": theirs.item(), "here": ours.item()})

@@ -23,8 +23,8 @@ from benchmark_learning import head_rows, limit_row, precision_rows, prefix_row,
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynammo.files import write_text
-from dynammo.looks import PALETTE, canvas, finished, save_figure, styled
+from dynammo.data.files import write_text
+from dynammo.draw.style import PALETTE, canvas, finished, save_figure, styled
 from dynammo.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "figures" / "speed"

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from dynammo.backbones import Backbone
-from dynammo.cost import outline_learner
-from dynammo.evaluation import session_row
-from dynammo.sessions import learn_next, open_session
+from dynammo.measure.cost import outline_learner
+from dynammo.measure.predictions import session_row
+from dynammo.run.sessions import learn_next, open_session
 from dynammo.settings import Settings
 
 

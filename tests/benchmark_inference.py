@@ -12,9 +12,9 @@ from benchmark_race import race
 from torch import nn
 
 from dynammo.backbones import RECIPES, Backbone, make_backbone
-from dynammo.cost import count_macs, outline_learner
-from dynammo.deployment import export
-from dynammo.learners import Learner
+from dynammo.catalogue import Learner
+from dynammo.measure.cost import count_macs, outline_learner
+from dynammo.run.export import export
 from dynammo.settings import Settings
 
 SIZES = {"efficientnet_lite0": 64, "resnet18": 224}

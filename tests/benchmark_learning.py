@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dynammo.adapters import AdaptedNetwork, make_adapters
 from dynammo.backbones import Backbone
 from dynammo.heads import TaskHeads
-from dynammo.learners.adapter_chain import InferenceNetwork
+from dynammo.methods import InferenceNetwork
 from dynammo.settings import Settings
 from dynammo.training import (
     both_flips,

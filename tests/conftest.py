@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from dynammo.backbones import make_backbone
+from dynammo.data.make_stream import make_stream
 from dynammo.settings import Settings
-from dynammo.streams import make_stream
 
 torch.set_num_threads(1)
 

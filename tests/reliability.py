@@ -24,9 +24,9 @@ import psutil
 from test_bad_inputs import CASES
 from test_sources import Server, md5, serving
 
-from dynammo.downloads import fetch
+from dynammo.data.download import fetch
+from dynammo.data.files import write_csv, write_text
 from dynammo.errors import InputError
-from dynammo.files import write_csv, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "figures" / "reliability"
@@ -35,7 +35,7 @@ PARTS = ("bad_inputs", "downloads", "identity", "kills", "full_disk")
 
 def start(output: Path, *arguments: str) -> subprocess.Popen:
     """Start a smoke run; what it says goes into a file beside its folder."""
-    command = [sys.executable, "-m", "dynammo.command", "--profile", "smoke"]
+    command = [sys.executable, "-m", "dynammo.run.command", "--profile", "smoke"]
     with said(output).open("w") as file:
         return subprocess.Popen(
             [*command, "--output", str(output), *arguments],
@@ -105,8 +105,8 @@ def process_tree(process: subprocess.Popen) -> dict[str, list[psutil.Process]]:
         except psutil.NoSuchProcess:
             continue
         for kind, mark in (
-            ("graph", "-m dynammo.processes"),
-            ("notebook", "-m dynammo.notebooks"),
+            ("graph", "-m dynammo.run.processes"),
+            ("notebook", "-m dynammo.run.execute"),
             ("kernel", "ipykernel_launcher"),
         ):
             if mark in words and "bash" not in child.name():

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dynammo.catalogue import make_adapter_learners, make_learner
 from dynammo.chain import Chain
-from dynammo.evaluation import predict, session_row
-from dynammo.files import write_csv, write_text
-from dynammo.learners import make_adapter_learners, make_learner
-from dynammo.provenance import results_checksum
-from dynammo.sessions import open_study
+from dynammo.data.files import write_csv, write_text
+from dynammo.measure.predictions import predict, session_row
+from dynammo.run.provenance import results_checksum
+from dynammo.run.sessions import open_study
 from dynammo.settings import Settings, load_runs
 
 FOLDER = Path(__file__).resolve().parent.parent / "figures" / "study"

@@ -43,7 +43,7 @@ sinfo
 
 "$python" -m pip install --quiet snakemake-executor-plugin-slurm
 PATH="$root/.venv/bin:$PATH"
-smoke=("$python" -m dynammo.command --profile smoke)
+smoke=("$python" -m dynammo.run.command --profile smoke)
 "${smoke[@]}" --output "$work/local"
 # This Slurm keeps no accounts, which the executor would otherwise ask how jobs are doing.
 "${smoke[@]}" --output "$work/slurm" --executor slurm --cores "$cores" \

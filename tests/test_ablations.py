@@ -6,12 +6,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynammo import ablation_figures, ablations, sessions
-from dynammo.batch_norm import mixture_variance
+from dynammo.beyond.batch_norm import mixture_variance
+from dynammo.beyond.merged_by import STATISTICS, STRATEGIES, MergedBy
+from dynammo.draw.comparisons import (
+    average_by_run,
+    contenders_figure,
+    contenders_finding,
+    merging_figure,
+    merging_finding,
+    variants_figure,
+    variants_finding,
+)
 from dynammo.errors import InputError
-from dynammo.learners.merged_by import STATISTICS, STRATEGIES, MergedBy
+from dynammo.measure.summary import collect
 from dynammo.merging import uniform_mean
-from dynammo.tables import collect
+from dynammo.run import ablations, sessions
 
 METHODS = ("acl", "dynammo", "last_adapter")
 
@@ -192,12 +201,12 @@ def merging_table() -> pd.DataFrame:
 
 def test_captions_say_what_was_found():
     table = merging_table()
-    text = ablation_figures.merging_finding(table)
+    text = merging_finding(table)
     assert "uniform mean reaches 82.0 %" in text and "87.0 %" in text
     assert "statistics measured again" in text and "+5.0 ± 0.0 points" in text
     assert "3 runs" in text
     plain = table[table.statistics == "averaged"]
-    assert "no other way is better (3 runs)" in ablation_figures.merging_finding(plain)
+    assert "no other way is better (3 runs)" in merging_finding(plain)
 
 
 def variants_table() -> pd.DataFrame:
@@ -212,8 +221,8 @@ def variants_table() -> pd.DataFrame:
 
 
 def test_variants_caption_counts_where_merging_wins():
-    table = ablation_figures.average_by_run(variants_table())
-    text = ablation_figures.variants_finding(table, list(METHODS))
+    table = average_by_run(variants_table())
+    text = variants_finding(table, list(METHODS))
     assert text == (
         "DynaMMo: from 65.0 % (few) to 75.0 % (many); merging beats the last set alone in 1 of 2 "
         "cases (1 run each)."
@@ -226,10 +235,10 @@ def drawn(figure) -> list[tuple]:
 
 
 def test_figures_draw_the_means():
-    figure = ablation_figures.variants_figure(variants_table(), "Memory", "made up")
+    figure = variants_figure(variants_table(), "Memory", "made up")
     assert (65.0, 75.0) in drawn(figure) and (75.0, 85.0) in drawn(figure)
     assert figure.axes[0].get_title(loc="left") == "Memory"
-    merging = ablation_figures.merging_figure(merging_table(), "made up")
+    merging = merging_figure(merging_table(), "made up")
     (ax,) = merging.axes
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["MagMax", "last set alone", "uniform mean"]
@@ -244,9 +253,9 @@ def test_contenders_are_compared_seed_by_seed():
     ]
     columns = ["label", "order_seed", "train_seed", "average_accuracy", "last_accuracy"]
     table = pd.DataFrame(rows, columns=columns)
-    text = ablation_figures.contenders_finding(table, "ACL")
+    text = contenders_finding(table, "ACL")
     assert text == "Points over ACL on average: ours +12.0 ± 1.0 (3 runs)"
-    figure = ablation_figures.contenders_figure(table, "ACL", "Title", "made up")
+    figure = contenders_figure(table, "ACL", "Title", "made up")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["ours", "ACL"]  # the first on top
     means = [
@@ -257,4 +266,4 @@ def test_contenders_are_compared_seed_by_seed():
 
 def test_a_table_without_its_columns_is_refused():
     with pytest.raises(InputError, match="lacks the column"):
-        ablation_figures.merging_figure(merging_table().drop(columns="statistics"), "made up")
+        merging_figure(merging_table().drop(columns="statistics"), "made up")

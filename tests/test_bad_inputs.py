@@ -21,9 +21,10 @@ import pytest
 from PIL import Image
 from test_data import OpensAFile, changed, small_arrays
 
-from dynammo import command, notebooks, sessions
-from dynammo.data import SPLITS
+from dynammo.data.dataset import SPLITS
 from dynammo.errors import InputError
+from dynammo.run import command, sessions
+from dynammo.run.execute import execute
 from dynammo.settings import Settings
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -161,7 +162,7 @@ def notebook(name: str, **parameters: object) -> Callable[[Path], str]:
 
     def case(folder: Path) -> str:
         with pytest.raises(InputError) as refusal:
-            notebooks.execute(NOTEBOOKS / name, folder / "executed.ipynb", parameters)
+            execute(NOTEBOOKS / name, folder / "executed.ipynb", parameters)
         return str(refusal.value)
 
     return case

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dynammo.backbones import Backbone, Recipe
-from dynammo.learners import FAMILIES, LEARNERS, AdapterLearner, Learner, make_learner
-from dynammo.learners.whole_network import Extractor, WholeNetworkLearner
-from dynammo.streams import make_stream
-from dynammo.study import Study
+from dynammo.baselines.whole_network import Extractor, WholeNetworkLearner
+from dynammo.catalogue import FAMILIES, LEARNERS, AdapterLearner, Learner, make_learner
+from dynammo.data.make_stream import make_stream
+from dynammo.setup import Study
 
 BASELINES = [name for name, kind in LEARNERS.items() if not issubclass(kind, AdapterLearner)]
 FROZEN = ["nearest_class_mean", "ranpac"]

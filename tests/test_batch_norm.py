@@ -10,7 +10,7 @@ from conftest import blob_images
 from torch import nn
 
 from dynammo.adapters import AdaptedNetwork, Adapter, make_adapters
-from dynammo.batch_norm import measure_again, mixture_variance
+from dynammo.beyond.batch_norm import measure_again, mixture_variance
 from dynammo.errors import InputError
 from dynammo.merging import uniform_mean
 

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from dynammo import chain as chain_module
+from dynammo.beyond.dynammo_ridge import DynaMMoRidge, RidgeOnMerged
+from dynammo import methods as adapter_chain
+from dynammo.catalogue import LEARNERS, adapter_methods, make_adapter_learners
 from dynammo.chain import Chain
 from dynammo.errors import InputError
-from dynammo.evaluation import accuracy_rows, predict
 from dynammo.heads import TaskHeads, UnifiedHead
-from dynammo.learners import LEARNERS, adapter_chain, adapter_methods, make_adapter_learners
-from dynammo.learners.adapter_chain import ACL, DynaMMo, FrozenFeatures, LastAdapter
-from dynammo.learners.dynammo_ridge import DynaMMoRidge, RidgeOnMerged
+from dynammo.measure.predictions import accuracy_rows, predict
 from dynammo.merging import uniform_mean
+from dynammo.methods import ACL, DynaMMo, FrozenFeatures, LastAdapter
 
 METHODS = tuple(adapter_methods(list(LEARNERS)))
 

@@ -6,9 +6,10 @@ import pytest
 from matplotlib.text import Text
 from test_plotting import sessions_table, summary_table
 
-from dynammo import claims, study_figures
-from dynammo.claims import Claim
-from dynammo.looks import look
+from dynammo.draw.all_streams import accuracy_against_macs_by_stream, claims_figure, with_checks
+from dynammo.draw.style import look
+from dynammo.measure import claims
+from dynammo.measure.claims import Claim
 
 CLOSE = Claim("close", "mine", "average", "dynammo", "acl", at_least=-3)
 CHEAP = Claim("cheap", "mine", "macs", "acl", "dynammo", 0.95, 1.05, per_session=True)
@@ -52,7 +53,7 @@ def test_a_claim_holds_within_its_bounds_only(merged, holds):
 )
 def test_a_mean_that_most_runs_do_not_share_has_a_mark_of_its_own(merged, mark):
     judged = claims.judged({"blood": runs({"acl": [0.9] * 3, "dynammo": merged})}, [CLOSE])
-    assert study_figures.with_checks(judged).iloc[0, 0].startswith(mark)
+    assert with_checks(judged).iloc[0, 0].startswith(mark)
 
 
 def test_a_bound_per_session_grows_with_the_sessions():
@@ -75,7 +76,7 @@ def test_the_table_has_a_row_a_claim_and_a_column_a_stream():
         "blood": runs({"acl": [0.9, 0.9], "dynammo": [0.89, 0.86]}),
         "skin": runs({"acl": [0.9], "dynammo": [0.5]}),
     }
-    table = study_figures.with_checks(claims.judged(streams, [CLOSE, CHEAP]))
+    table = with_checks(claims.judged(streams, [CLOSE, CHEAP]))
     assert table.index.get_level_values("claim").tolist() == ["close", "cheap"]
     assert table.columns.tolist() == ["blood", "skin"]
     assert table.to_numpy().tolist() == [
@@ -90,12 +91,12 @@ def words(figure) -> str:
 
 def test_the_figures_show_every_stream_and_claim():
     summary = summary_table()
-    figure = study_figures.accuracy_against_macs_by_stream({"a": summary, "b": summary}, "note")
+    figure = accuracy_against_macs_by_stream({"a": summary, "b": summary}, "note")
     assert "4.0× fewer MACs, \u22123.3 points" in words(figure)
     assert [ax.get_title(loc="left") for ax in figure.axes[:2]] == ["a", "b"]
     assert all(look(method).title in words(figure) for method in summary.method)
     judged = claims.judged({"a": sessions_table(), "b": sessions_table()})
-    figure = study_figures.claims_figure(judged, "note")
+    figure = claims_figure(judged, "note")
     assert "DynaMMo − ACL" in words(figure) and "DynaMMo − last adapter" in words(figure)
     drawn = [line.get_xdata()[0] for line in figure.axes[0].get_lines() if len(line.get_xdata())]
     for mean in judged.query("measure == 'average'")["mean"]:

@@ -8,8 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from dynammo import cost
-from dynammo.cost import (
+from dynammo.beyond.dynammo_ridge import DynaMMoRidge
+from dynammo.catalogue import ACL, LEARNERS, DynaMMo, FrozenFeatures, adapter_methods
+from dynammo.errors import InputError
+from dynammo.heads import UnifiedHead
+from dynammo.measure import cost
+from dynammo.measure.cost import (
     cost_growth,
     count_cost,
     count_macs,
@@ -17,10 +21,6 @@ from dynammo.cost import (
     latency,
     outline_learner,
 )
-from dynammo.errors import InputError
-from dynammo.heads import UnifiedHead
-from dynammo.learners import ACL, LEARNERS, DynaMMo, FrozenFeatures, adapter_methods
-from dynammo.learners.dynammo_ridge import DynaMMoRidge
 from dynammo.settings import Settings
 
 RESNET = Settings(

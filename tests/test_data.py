@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dynammo.data import SPLITS, from_arrays, load_npz
+from dynammo.data.dataset import SPLITS, from_arrays, load_npz
 from dynammo.errors import InputError
 
 

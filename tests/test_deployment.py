@@ -7,9 +7,9 @@ import torch
 from test_backbones import shake
 from torch import nn
 
+from dynammo.catalogue import make_adapter_learners
 from dynammo.chain import Chain
-from dynammo.deployment import DeployedNetwork, export
-from dynammo.learners import make_adapter_learners
+from dynammo.run.export import DeployedNetwork, export
 
 METHODS = ("acl", "dynammo", "dynammo_unified_head", "dynammo_ridge")
 

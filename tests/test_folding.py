@@ -7,7 +7,7 @@ from torch import nn
 
 from dynammo.adapters import Adapter
 from dynammo.backbones import EfficientNetLite0, ResNet18
-from dynammo.folding import fold_batch_norm
+from dynammo.networks.folding import fold_batch_norm
 
 
 @pytest.mark.parametrize("build", [ResNet18, EfficientNetLite0])

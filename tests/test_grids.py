@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from dynammo import grids
+from dynammo.catalogue import LEARNERS
+from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
 from dynammo.errors import InputError
-from dynammo.learners import LEARNERS
 
 NOTE = "made-up numbers"
 
@@ -39,13 +39,13 @@ def panel(figure, title: str):
 
 
 def test_matrices_tell_lower_triangle():
-    figure = grids.accuracy_matrices(accuracy_table(), NOTE)
+    figure = accuracy_matrices(accuracy_table(), NOTE)
     texts = sorted(text.get_text() for text in panel(figure, "DynaMMo").texts)
     assert texts == ["70", "80", "80", "90", "90", "90"]
 
 
 def test_every_method_has_its_matrix():
-    figure = grids.accuracy_matrices(accuracy_table(LEARNERS, 4), NOTE)
+    figure = accuracy_matrices(accuracy_table(LEARNERS, 4), NOTE)
     titles = [ax.get_title(loc="left").replace("\n", " ") for ax in figure.axes]
     assert titles[: len(LEARNERS)] == [kind.title for kind in LEARNERS.values()]
     assert len(panel(figure, "last adapter").texts) == 10
@@ -55,15 +55,15 @@ def test_every_method_has_its_matrix():
 
 
 def test_letters_too_small_to_read_are_left_out():
-    figure = grids.accuracy_matrices(accuracy_table(LEARNERS, 10), NOTE)
+    figure = accuracy_matrices(accuracy_table(LEARNERS, 10), NOTE)
     assert len(panel(figure, "ACL").texts) == 0
     assert len(panel(figure, "ACL").collections[0].get_array().compressed()) == 55
-    few = grids.accuracy_matrices(accuracy_table(sessions=10), NOTE)
+    few = accuracy_matrices(accuracy_table(sessions=10), NOTE)
     assert len(panel(few, "ACL").texts) == 55
 
 
 def test_confusion_names_classes_and_parts_sessions():
-    figure = grids.confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE)
+    figure = confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE)
     cells = {t.get_position(): t.get_text() for t in figure.axes[0].texts}
     assert cells[(0.5, 1.5)] == "25" and (0.5, 2.5) not in cells  # under 0.5 % is left empty
     assert "immature granulocyte" in {
@@ -75,8 +75,8 @@ def test_confusion_names_classes_and_parts_sessions():
 @pytest.mark.parametrize(
     ("draw", "table"),
     [
-        (grids.accuracy_matrices, accuracy_table()),
-        (grids.confusion_matrices, confusion_table()),
+        (accuracy_matrices, accuracy_table()),
+        (confusion_matrices, confusion_table()),
     ],
 )
 def test_tables_that_cannot_be_drawn(draw, table):

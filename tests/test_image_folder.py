@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynammo.data import SPLITS
+from dynammo.data.dataset import SPLITS
+from dynammo.data.image_folder import load_image_folder
 from dynammo.errors import InputError
-from dynammo.image_folder import load_image_folder
 
 
 @pytest.fixture

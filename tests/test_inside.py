@@ -7,9 +7,20 @@ import pandas as pd
 import pytest
 import torch
 
-from dynammo import inside, inside_figures, sessions
+from dynammo.draw.between_sets import (
+    cka_figure,
+    cosine_figure,
+    feature_map_figure,
+    kept_figure,
+    line_figure,
+    others_figure,
+    triangle_figure,
+    weight_figure,
+)
 from dynammo.errors import InputError
+from dynammo.measure import between_sets
 from dynammo.merging import uniform_mean
+from dynammo.run import sessions
 
 NOTE = "made-up numbers"
 
@@ -29,25 +40,25 @@ def states(count: int) -> list[dict[str, torch.Tensor]]:
 
 def test_blends_are_weighted_sums_and_the_even_one_is_the_mean():
     sets = states(3)
-    mean = inside.blend(sets, [1 / 3] * 3)
+    mean = between_sets.blend(sets, [1 / 3] * 3)
     for name, tensor in uniform_mean(sets).items():
         torch.testing.assert_close(mean[name], tensor)
-    blend = inside.blend(sets, (0.5, 0.2, 0.3))
+    blend = between_sets.blend(sets, (0.5, 0.2, 0.3))
     name = "adapters.0.conv.weight"
     expected = sum(w * s[name].numpy() for w, s in zip((0.5, 0.2, 0.3), sets, strict=True))
     np.testing.assert_allclose(blend[name].numpy(), expected, rtol=1e-5, atol=1e-6)
-    alone = inside.blend(sets, (0, 1, 0))
+    alone = between_sets.blend(sets, (0, 1, 0))
     assert all(torch.equal(alone[k], v) for k, v in sets[1].items() if "num_batches" not in k)
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.5, 0.5, 0.5)])
 def test_shares_must_fit(shares):
     with pytest.raises(InputError, match="3 sets need as many shares that add up to 1"):
-        inside.blend(states(3), shares)
+        between_sets.blend(states(3), shares)
 
 
 def test_a_triangle_has_its_corners_and_every_point_adds_up_to_one():
-    points = inside.triangle(4)
+    points = between_sets.triangle(4)
     assert len(points) == len(set(points)) == 15
     assert {(1, 0, 0), (0, 1, 0), (0, 0, 1)} <= set(points)
     assert all(sum(point) == pytest.approx(1) and min(point) >= 0 for point in points)
@@ -55,7 +66,7 @@ def test_a_triangle_has_its_corners_and_every_point_adds_up_to_one():
 
 def test_cosines_are_of_each_sessions_own_change():
     initial, *sets = states(4)
-    table = inside.change_cosines(sets, initial)
+    table = between_sets.change_cosines(sets, initial)
     name = "adapters.0.conv.weight"
     path = [s[name].numpy().ravel().astype(float) for s in (initial, *sets)]
     steps = np.diff(path, axis=0)
@@ -72,14 +83,16 @@ def test_cka_is_one_for_rotations_and_follows_its_formula():
     x = random.normal(size=(40, 6))
     rotation, _ = np.linalg.qr(random.normal(size=(6, 6)))
     as_tensor = torch.as_tensor
-    assert inside.linear_cka(as_tensor(x), as_tensor(3 * x @ rotation + 5)) == pytest.approx(1)
+    assert between_sets.linear_cka(as_tensor(x), as_tensor(3 * x @ rotation + 5)) == pytest.approx(
+        1
+    )
     y = np.hstack([x[:, :2], random.normal(size=(40, 3))])
     centred = np.eye(40) - 1 / 40  # the definition, on kernels
     k, m = centred @ x @ x.T @ centred, centred @ y @ y.T @ centred
     expected = (k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum())
-    assert inside.linear_cka(as_tensor(x), as_tensor(y)) == pytest.approx(expected)
+    assert between_sets.linear_cka(as_tensor(x), as_tensor(y)) == pytest.approx(expected)
     assert 0.1 < expected < 0.9
-    matrix = inside.cka_matrix([as_tensor(x), as_tensor(y)])
+    matrix = between_sets.cka_matrix([as_tensor(x), as_tensor(y)])
     np.testing.assert_allclose(matrix, [[1, expected], [expected, 1]])
 
 
@@ -88,9 +101,9 @@ def test_a_map_keeps_groups_together_and_repeats():
     centres = 20 * np.eye(3, 10)
     labels = np.repeat(range(3), 15)
     features = torch.as_tensor(centres[labels] + random.normal(size=(45, 10)))
-    places = inside.map_features(features, seed=1)
+    places = between_sets.map_features(features, seed=1)
     assert places.shape == (45, 2)
-    np.testing.assert_array_equal(places, inside.map_features(features, seed=1))
+    np.testing.assert_array_equal(places, between_sets.map_features(features, seed=1))
     middles = np.array([places[labels == k].mean(axis=0) for k in range(3)])
     distances = np.linalg.norm(places[:, None] - middles, axis=2)
     assert (distances.argmin(axis=1) == labels).all()
@@ -107,38 +120,38 @@ def tuned(tmp_path_factory, tiny_settings):
 
 def test_a_judged_set_is_better_with_its_head_tuned_and_leaves_the_head_alone(tuned):
     chain, learners = tuned
-    head = inside.unified_head(learners)
+    head = between_sets.unified_head(learners)
     before = {k: v.clone() for k, v in head.state_dict().items()}
-    found = inside.judge_set(chain, head, chain.merged_state)
+    found = between_sets.judge_set(chain, head, chain.merged_state)
     assert all(torch.equal(before[k], v) for k, v in head.state_dict().items())
     assert found["accuracy"] == pytest.approx((found["session 1"] + found["session 2"]) / 2)
     assert found["accuracy"] > 0.5 and found["loss"] < np.log(4)  # better than guessing
     # The same as tuning the learner's own head once more would predict: one pass, all classes.
     broken = {k: v * 0 if v.is_floating_point() else v for k, v in chain.merged_state.items()}
-    assert inside.judge_set(chain, head, broken)["accuracy"] <= found["accuracy"]
+    assert between_sets.judge_set(chain, head, broken)["accuracy"] <= found["accuracy"]
 
 
 def test_the_line_ends_at_the_sets_themselves(tuned):
     chain, learners = tuned
-    head = inside.unified_head(learners)
-    line = inside.judge_blends(
+    head = between_sets.unified_head(learners)
+    line = between_sets.judge_blends(
         chain, head, chain.adapter_states, [(1, 0), (0.5, 0.5), (0, 1)], progress=""
     )
     for place, state in ((0, chain.adapter_states[0]), (2, chain.adapter_states[1])):
-        alone = inside.judge_set(chain, head, state)
+        alone = between_sets.judge_set(chain, head, state)
         assert {k: line[k][place] for k in alone} == pytest.approx(alone)
     assert list(line["share 2"]) == [0, 0.5, 1]
 
 
 def test_without_a_unified_head_the_method_to_run_is_named(tuned):
     with pytest.raises(InputError, match="dynammo_unified_head"):
-        inside.unified_head([x for x in tuned[1] if x.knows_others])
+        between_sets.unified_head([x for x in tuned[1] if x.knows_others])
 
 
 def test_others_scores_are_those_of_the_heads(tuned):
     chain, learners = tuned
     named = {learner.name: learner for learner in learners}
-    table = inside.others_scores(named["dynammo"])
+    table = between_sets.others_scores(named["dynammo"])
     _, others = named["dynammo"].judge(chain.stream.test.images)
     assert len(table) == others.numel()
     np.testing.assert_allclose(table.others, others.numpy().ravel())
@@ -147,7 +160,7 @@ def test_others_scores_are_those_of_the_heads(tuned):
     own = table[table.true_session == table["head"]]
     assert own.chosen.mean() == pytest.approx((truth == inferred).mean())
     with pytest.raises(InputError, match="single head"):
-        inside.others_scores(named["dynammo_unified_head"])
+        between_sets.others_scores(named["dynammo_unified_head"])
 
 
 def line_table() -> pd.DataFrame:
@@ -167,21 +180,21 @@ def line_table() -> pd.DataFrame:
 
 def test_line_and_weight_figures_draw_their_numbers():
     line = line_table()
-    figure = inside_figures.line_figure(line, "session 1", "session 2", NOTE)
+    figure = line_figure(line, "session 1", "session 2", NOTE)
     drawn = [tuple(np.round(x.get_ydata(), 6)) for x in figure.axes[0].get_lines()]
     assert tuple(np.round(100 * line.accuracy, 6)) in drawn
     assert any("+7.5 points" in text.get_text() for text in figure.texts)
-    bars = inside_figures.weight_figure(line, 2, 0.25, NOTE)
+    bars = weight_figure(line, 2, 0.25, NOTE)
     heights = [bar.get_height() for bar in bars.axes[0].patches]
     assert heights == pytest.approx([57.5, 77.5])
     assert bars.axes[0].get_title(loc="left") == "w = 0.50: 67.5 % over all classes"
 
 
 def test_the_triangle_figure_names_the_best_mix():
-    points = pd.DataFrame(inside.triangle(3), columns=["share 1", "share 2", "share 3"])
+    points = pd.DataFrame(between_sets.triangle(3), columns=["share 1", "share 2", "share 3"])
     points["accuracy"] = 0.5 + 0.4 * (points == 1 / 3).all(axis=1)
     points["loss"] = 1 - points.accuracy + 0.1 * points["share 1"]
-    figure = inside_figures.triangle_figure(points, ["a", "b", "c"], NOTE)
+    figure = triangle_figure(points, ["a", "b", "c"], NOTE)
     assert any("33 %, 33 %, 33 % of a, b, c: 90.0 %" in text.get_text() for text in figure.texts)
 
 
@@ -191,29 +204,29 @@ def test_what_is_kept_is_measured_against_what_was_learned():
         ("dynammo", 1, 1, 0.9), ("dynammo", 2, 1, 0.5), ("dynammo", 2, 2, 0.6),
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["method", "session", "evaluated_session", "accuracy"])
-    figure = inside_figures.kept_figure(table, NOTE)
+    figure = kept_figure(table, NOTE)
     assert any("most of session 1: 40 points" in text.get_text() for text in figure.texts)
     with pytest.raises(InputError, match="run the method 'acl' too"):
-        inside_figures.kept_figure(table[table.method == "dynammo"], NOTE)
+        kept_figure(table[table.method == "dynammo"], NOTE)
 
 
 def test_other_pictures_are_drawn_from_what_they_are_given(tuned):
     chain, learners = tuned
-    scores = inside.others_scores(next(x for x in learners if x.name == "acl"))
-    figure = inside_figures.others_figure(scores, NOTE)
+    scores = between_sets.others_scores(next(x for x in learners if x.name == "acl"))
+    figure = others_figure(scores, NOTE)
     assert [ax.get_title(loc="left")[:6] for ax in figure.axes] == ["head 1", "head 2"]
     initial = chain.adapters(None)
-    cosines = inside.change_cosines(chain.adapter_states, initial.state_dict())
-    heat = inside_figures.cosine_figure(cosines, initial.stage_names, NOTE).axes[0]
+    cosines = between_sets.change_cosines(chain.adapter_states, initial.state_dict())
+    heat = cosine_figure(cosines, initial.stage_names, NOTE).axes[0]
     assert len(heat.get_yticklabels()) == 8  # two stages, four layers with weights
-    assert inside_figures.cka_figure(np.eye(3), ["a", "b", "c"], NOTE).axes
+    assert cka_figure(np.eye(3), ["a", "b", "c"], NOTE).axes
     with pytest.raises(InputError, match="2 names need"):
-        inside_figures.cka_figure(np.eye(3), ["a", "b"], NOTE)
+        cka_figure(np.eye(3), ["a", "b"], NOTE)
     random = np.random.default_rng(0)
     maps = {"frozen": random.normal(size=(20, 2)), "merged": random.normal(size=(20, 2))}
     labels = np.repeat(range(4), 5)
     names, session_of_class = ["a", "b", "c", "d"], [1, 1, 2, 2]
-    figure = inside_figures.feature_map_figure(maps, labels, names, session_of_class, NOTE)
+    figure = feature_map_figure(maps, labels, names, session_of_class, NOTE)
     assert len(figure.legends[0].get_texts()) == 4
     for ax, places in zip(figure.axes, maps.values(), strict=True):
         found = np.concatenate([c.get_offsets() for c in ax.collections])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from test_data import small_arrays
 
-from dynammo import large_files
-from dynammo.data import load_npz
+from dynammo.data import large_files
+from dynammo.data.dataset import load_npz
+from dynammo.data.make_stream import make_stream
 from dynammo.errors import InputError
 from dynammo.selection import Selection
-from dynammo.streams import make_stream
 
 
 def numbered(count: int, first: int = 0) -> np.ndarray:
@@ -115,8 +115,8 @@ def test_a_folder_that_cannot_be_written_to_is_one_clear_error(everything_is_lar
 # Half of what the images take: the heap may grow by so much and no more.
 MEMORY_IS_BOUNDED = """
 import resource, sys
-from dynammo import large_files
-from dynammo.streams import make_stream
+from dynammo.data import large_files
+from dynammo.data.make_stream import make_stream
 large_files.LARGE = 2**20
 status = open("/proc/self/status").read()
 data = 1024 * int(status.split("VmData:")[1].split()[0])

@@ -8,22 +8,22 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import nn
 
+from dynammo.baselines.cosine_head import CosineHead, imprint
+from dynammo.baselines.der import ExpandedExtractor, expand
+from dynammo.baselines.der_plus_plus import logit_distance
+from dynammo.baselines.ewc import fisher_diagonal
+from dynammo.baselines.icarl import NearestMean
+from dynammo.baselines.lwf import distillation_loss
+from dynammo.baselines.podnet import nca_loss, pod_spatial
+from dynammo.baselines.ranpac import PENALTIES, RidgeHead, best_penalty, ridge_weights
+from dynammo.baselines.ucir import less_forget, margin_ranking
+from dynammo.baselines.wa import align
+from dynammo.baselines.whole_network import Classifier, Extractor
+from dynammo.catalogue import make_learner
+from dynammo.data.make_stream import make_stream
 from dynammo.heads import UnifiedHead
-from dynammo.learners import make_learner
-from dynammo.learners.cosine_head import CosineHead, imprint
-from dynammo.learners.der import ExpandedExtractor, expand
-from dynammo.learners.der_plus_plus import logit_distance
-from dynammo.learners.ewc import fisher_diagonal
-from dynammo.learners.icarl import NearestMean
-from dynammo.learners.lwf import distillation_loss
-from dynammo.learners.podnet import nca_loss, pod_spatial
-from dynammo.learners.ranpac import PENALTIES, RidgeHead, best_penalty, ridge_weights
-from dynammo.learners.ucir import less_forget, margin_ranking
-from dynammo.learners.wa import align
-from dynammo.learners.whole_network import Classifier, Extractor
 from dynammo.memory import ExemplarMemory
-from dynammo.streams import make_stream
-from dynammo.study import Study
+from dynammo.setup import Study
 from dynammo.training import generator_for
 
 

@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from dynammo.adapters import make_adapters
-from dynammo.errors import InputError
-from dynammo.merging import is_learned, uniform_mean
-from dynammo.merging_strategies import (
+from dynammo.beyond.ways_of_merging import (
     dare,
     exponential_moving_average,
     fisher_weighted,
@@ -20,6 +18,8 @@ from dynammo.merging_strategies import (
     task_arithmetic,
     ties,
 )
+from dynammo.errors import InputError
+from dynammo.merging import is_learned, uniform_mean
 
 LEARNED = {"conv.weight": (4, 3, 3, 3), "conv.bias": (4,), "bn1.weight": (4,), "alpha": (1,)}
 MEASURED = ("bn1.running_mean", "bn1.running_var")

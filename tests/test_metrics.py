@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from dynammo import metrics
-from dynammo.data import Split
-from dynammo.evaluation import Predictions, accuracy_rows, session_row
-from dynammo.streams import Stream
+from dynammo.data.dataset import Split
+from dynammo.data.make_stream import Stream
+from dynammo.measure import metrics
+from dynammo.measure.predictions import Predictions, accuracy_rows, session_row
 
 # Seven images of classes 0, 1 (session 1) and 2, 3 (session 2).
 LABELS = np.array([0, 0, 0, 1, 2, 2, 3])

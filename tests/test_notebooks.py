@@ -13,10 +13,10 @@ import papermill
 import psutil
 import pytest
 
+from dynammo.catalogue import LEARNERS, adapter_methods
 from dynammo.errors import InputError
-from dynammo.learners import LEARNERS, adapter_methods
-from dynammo.notebooks import NotebookFailed, execute, fitted
-from dynammo.sessions import comparable
+from dynammo.run.execute import NotebookFailed, execute, fitted
+from dynammo.run.sessions import comparable
 from dynammo.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -142,7 +142,7 @@ def test_a_job_ends_soon_after_the_command_that_started_it():
     command = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     program = f"""
 import subprocess, sys, time
-from dynammo.processes import end_with
+from dynammo.run.processes import end_with
 kernel = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(kernel.pid, flush=True)
 end_with({command.pid}, every=0.05)

@@ -3,13 +3,15 @@
 import copy
 
 import pytest
+from dynammo.data.paper_sets import main
 from PIL import Image
 from test_sources import cifar100_archive, md5, npz_bytes, write
 
-from dynammo import command, gather, sources
+from dynammo.data import sources
+from dynammo.data.make_stream import make_stream
+from dynammo.data.sources import PATH16_CLASSES, SKIN8_LISTS, convert_cifar100, medmnist_info
 from dynammo.errors import InputError
-from dynammo.sources import PATH16_CLASSES, SKIN8_LISTS, convert_cifar100, medmnist_info
-from dynammo.streams import make_stream
+from dynammo.run import command
 
 SKIN8 = ("BKL", "MEL", "DF", "NV", "SCC", "BCC", "VASC", "AK")
 
@@ -52,7 +54,7 @@ def pathology16(home):
 
 def test_skin8_follows_the_lists_and_holds_out_a_tenth(home, capsys):
     images = isic_2019(home)
-    assert gather.main(["skin8", str(home), str(images)]) == 0
+    assert main(["skin8", str(home), str(images)]) == 0
     assert "144 train, 16 val, 24 test images" in capsys.readouterr().out
     stream = make_stream("skin8@16", 2)
     assert stream.number_of_sessions == 4 and set(stream.class_names) == set(SKIN8)
@@ -62,7 +64,7 @@ def test_skin8_follows_the_lists_and_holds_out_a_tenth(home, capsys):
 
 
 def test_path16_gives_a_session_to_each_sub_set(home):
-    assert gather.main(["path16", str(pathology16(home))]) == 0
+    assert main(["path16", str(pathology16(home))]) == 0
     stream = make_stream("path16@16")
     assert sorted(map(len, stream.sessions)) == [2] * 6 + [4]
     assert len(stream.train) == 16 * 10 and len(stream.val) == 16 and len(stream.test) == 32
@@ -84,7 +86,7 @@ def test_what_is_missing_is_said_and_nothing_is_left(home, spoil, message):
     images = isic_2019(home)
     spoil(home)
     with pytest.raises(InputError, match=message):
-        gather.main(["skin8", str(home), str(images)])
+        main(["skin8", str(home), str(images)])
     assert not list((home / "data").rglob("*.jpg"))
 
 
@@ -92,7 +94,7 @@ def test_a_sub_set_with_classes_missing_is_refused(home):
     source = pathology16(home)
     (source / "TCGA_STD/test/class3").rename(home / "elsewhere")
     with pytest.raises(InputError, match="TCGA_STD/test has 3 folders of classes"):
-        gather.main(["path16", str(source)])
+        main(["path16", str(source)])
 
 
 def steps(capfd, home, *arguments):
@@ -109,7 +111,7 @@ def steps(capfd, home, *arguments):
 def test_a_dry_run_of_the_paper_lists_every_step(home, run, gathered, sessions, capfd):
     """On sets in the official layouts, read at 16 px to be quick."""
     source = gathered(home)
-    assert gather.main([run, *([str(home)] if run == "skin8" else []), str(source)]) == 0
+    assert main([run, *([str(home)] if run == "skin8" else []), str(source)]) == 0
     smaller = ["--stream", f"{run}@16", "--set", "enlarge_to=224"]
     listed = steps(capfd, home, "--profile", f"paper/{run}", *smaller)
     # Five class orders: a notebook per session for adapters, one for each other method.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dynammo.phantom import CLASS_NAMES, MORPHOLOGIES, draw_cell, draw_phantom
+from dynammo.data.phantom import CLASS_NAMES, MORPHOLOGIES, draw_cell, draw_phantom
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynammo import runs, sessions
-from dynammo.learners import adapter_methods
-from dynammo.meter import Meter
+from dynammo.catalogue import adapter_methods
+from dynammo.measure.stopwatch import Meter
+from dynammo.run import sessions
+from dynammo.run.run_folder import settings_of
 
 ROOT = Path(__file__).parent.parent
 FIGURES = [
@@ -40,7 +41,7 @@ METHODS = [
 
 
 def start(output: Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "dynammo.command", "--output", str(output), *arguments]
+    command = [sys.executable, "-m", "dynammo.run.command", "--output", str(output), *arguments]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -183,7 +184,7 @@ def test_a_second_call_has_nothing_to_do(smoke):
 
 def test_a_killed_run_ends_with_the_same_weights_as_one_in_a_single_process(smoke, tmp_path):
     run = smoke[0] / "runs/smoke"
-    settings = runs.settings_of(run)
+    settings = settings_of(run)
     sessions.learn_stream(tmp_path, settings, "ewc", 0, 1, progress=False)
     for session in (1, 2):
         chain, learners = sessions.open_session(tmp_path, settings, 0, 1, session)
@@ -242,7 +243,7 @@ def test_own_npz_runs_from_file_to_figures(tmp_path):
 
 def test_bad_input_is_one_line_and_exit_status_2(tmp_path):
     """What is said of which input is in tests/test_bad_inputs.py."""
-    command = [sys.executable, "-m", "dynammo.command", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "dynammo.run.command", "--output", str(tmp_path)]
     command += ["--stream", "bloodmnst"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 2

@@ -14,10 +14,14 @@ from matplotlib.text import Text
 from PIL import Image
 from test_grids import confusion_table
 
-from dynammo import cost_figures, grids, looks, plotting, stream_figures
-from dynammo.diagram import method_diagram, shown_sessions
+from dynammo.catalogue import FAMILIES, LEARNERS
+from dynammo.draw import style
+from dynammo.draw.accuracy import accuracy_by_family, head_comparison, training_losses
+from dynammo.draw.costs import accuracy_against_macs, cost_growth
+from dynammo.draw.heat_maps import confusion_matrices
+from dynammo.draw.images import class_balance, sample_sheet
+from dynammo.draw.method import method_diagram, shown_sessions
 from dynammo.errors import InputError
-from dynammo.learners import FAMILIES, LEARNERS
 
 ALL = list(LEARNERS)
 METHODS = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
@@ -75,14 +79,14 @@ def losses_table() -> pd.DataFrame:
     return pd.DataFrame({"session": [1, 1, 2, 2], "epoch": [1, 2, 1, 2], "loss": [1, 0.5, 2, 0.7]})
 
 
-def against_macs(methods=METHODS, draw=cost_figures.accuracy_against_macs):
+def against_macs(methods=METHODS, draw=accuracy_against_macs):
     summary = summary_table()
     return draw(summary[summary["method"].isin(methods)], sessions_table(methods=methods), NOTE)
 
 
 def line(figure, method: str, panel: int = 0):
     """Return the line drawn for a method."""
-    title = looks.look(method).title
+    title = style.look(method).title
     return next(one for one in figure.axes[panel].get_lines() if one.get_label() == title)
 
 
@@ -110,7 +114,7 @@ def stream():
 
 def test_means_are_the_tables():
     table = sessions_table()
-    figure = plotting.accuracy_by_family(table, NOTE)
+    figure = accuracy_by_family(table, NOTE)
     for method in METHODS:
         mean = table[table["method"] == method].groupby("session")["accuracy"].mean()
         np.testing.assert_allclose(line(figure, method).get_ydata(), 100 * mean)
@@ -119,7 +123,7 @@ def test_means_are_the_tables():
 
 
 def test_growth_is_the_tables_from_zero():
-    figure = cost_figures.cost_growth(growth_table(), NOTE)
+    figure = cost_growth(growth_table(), NOTE)
     np.testing.assert_allclose(line(figure, "acl").get_ydata(), [3, 15, 60])
     np.testing.assert_allclose(line(figure, "acl", 1).get_ydata(), [16, 40, 130])
     np.testing.assert_allclose(line(figure, "acl", 2).get_ydata(), [74, 170, 530])
@@ -140,7 +144,7 @@ def test_paths_lead_to_the_averages(sessions):
     average = table.groupby("method")["accuracy"].mean()
     macs = table[table["session"] == sessions].groupby("method")["macs"].mean()
     costs = {"average_accuracy": average, "average_accuracy_sd": np.nan, "macs": macs}
-    figure = cost_figures.accuracy_against_macs(pd.DataFrame(costs).reset_index(), table, NOTE)
+    figure = accuracy_against_macs(pd.DataFrame(costs).reset_index(), table, NOTE)
     lines = [one.get_ydata() for one in figure.axes[0].get_lines()]
     for method in ("dynammo", "acl", "der"):
         own = table[table["method"] == method].groupby("session")["accuracy"].mean()
@@ -157,14 +161,14 @@ def test_points_stay_in_their_place_where_there_is_room():
 
 def test_methods_of_equal_cost_stand_side_by_side():
     table = summary_table().assign(average_accuracy=0.8, macs=31_000_000)
-    figure = cost_figures.accuracy_against_macs(table, sessions_table(), NOTE)
+    figure = accuracy_against_macs(table, sessions_table(), NOTE)
     x = sorted(line(figure, method).get_xdata()[0] for method in METHODS if method != "acl")
     assert min(np.diff(x)) > 0.1 and x[0] > 20 and x[-1] == pytest.approx(31)
 
 
 def test_every_family_has_a_panel():
     table = sessions_table(methods=ALL)
-    figure = plotting.accuracy_by_family(table, NOTE)
+    figure = accuracy_by_family(table, NOTE)
     titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")]
     assert titles == [title.capitalize() for title in FAMILIES.values()]
     for method, kind in LEARNERS.items():
@@ -179,22 +183,22 @@ def test_every_family_has_a_panel():
 
 def test_methods_of_a_student_have_a_panel_too():
     table = sessions_table(methods=["acl", *(f"mine_{i}" for i in range(7))])
-    assert "mine 6" in texts(figure := plotting.accuracy_by_family(table, NOTE))
+    assert "mine 6" in texts(figure := accuracy_by_family(table, NOTE))
     assert "Other" in texts(figure)
 
 
 def test_note_tells_runs():
     table = sessions_table()
     some = table[(table["method"] != "acl") | (table["train_seed"] == 0)]
-    assert "3 runs (of 1 for some" in texts(plotting.accuracy_by_family(some, NOTE))
+    assert "3 runs (of 1 for some" in texts(accuracy_by_family(some, NOTE))
 
 
 def test_a_method_looks_the_same_everywhere():
     figures = [
-        plotting.accuracy_by_family(sessions_table(), NOTE),
-        plotting.accuracy_by_family(sessions_table(methods=["acl", "dynammo"]), NOTE),
+        accuracy_by_family(sessions_table(), NOTE),
+        accuracy_by_family(sessions_table(methods=["acl", "dynammo"]), NOTE),
         against_macs(),
-        cost_figures.cost_growth(growth_table(), NOTE),
+        cost_growth(growth_table(), NOTE),
     ]
     for method in ("acl", "dynammo"):
         lines = [line(figure, method) for figure in figures]
@@ -204,83 +208,83 @@ def test_a_method_looks_the_same_everywhere():
 
 def test_methods_are_told_apart_by_colour_and_marker(monkeypatch):
     more = {f"method_{i}": SimpleNamespace(title=f"method {i}") for i in range(10)}
-    monkeypatch.setattr(looks, "LEARNERS", LEARNERS | more)
-    seen = [looks.look(name) for name in LEARNERS | more]
+    monkeypatch.setattr(style, "LEARNERS", LEARNERS | more)
+    seen = [style.look(name) for name in LEARNERS | more]
     assert len({(kind.colour, kind.marker) for kind in seen}) == len(seen)
     assert [kind.place for kind in seen] == list(range(len(seen)))
-    assert looks.look("never_seen") == looks.look("never_seen")
-    assert looks.look("never_seen").title == "never seen"
+    assert style.look("never_seen") == style.look("never_seen")
+    assert style.look("never_seen").title == "never seen"
 
 
 def test_a_family_has_no_colour_marker_or_dash_twice():
-    assert set(looks.LOOKS) == set(LEARNERS)
-    for family in looks.by_family(LEARNERS).values():
-        seen = [looks.look(name) for name in family]
+    assert set(style.LOOKS) == set(LEARNERS)
+    for family in style.by_family(LEARNERS).values():
+        seen = [style.look(name) for name in family]
         for feature in ("colour", "marker", "dash"):
             assert len({getattr(kind, feature) for kind in seen}) == len(seen), (family, feature)
 
 
 def test_labels_keep_their_distance():
-    placed = looks.spread([0.5, 0.5, 0.51, 0.1], 0.1, 0, 1)
+    placed = style.spread([0.5, 0.5, 0.51, 0.1], 0.1, 0, 1)
     assert np.diff(np.sort(placed)).min() >= 0.1 - 1e-9
     assert placed[3] == pytest.approx(0.1)  # has room, so it stays
-    np.testing.assert_allclose(np.sort(looks.spread([1, 1, 1], 0.2, 0, 1)), [0.6, 0.8, 1])
-    np.testing.assert_allclose(looks.spread([0.5, 0.6], [0.1, 0.3], 0, 1), [0.45, 0.65])
+    np.testing.assert_allclose(np.sort(style.spread([1, 1, 1], 0.2, 0, 1)), [0.6, 0.8, 1])
+    np.testing.assert_allclose(style.spread([0.5, 0.6], [0.1, 0.3], 0, 1), [0.45, 0.65])
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_runs(seeds):
     table = sessions_table(seeds)
-    figure = plotting.accuracy_by_family(table, NOTE)
+    figure = accuracy_by_family(table, NOTE)
     figure.draw_without_rendering()
     assert ("One run" in texts(figure)) == (seeds == 1)
-    plotting.head_comparison(table, NOTE).draw_without_rendering()
+    head_comparison(table, NOTE).draw_without_rendering()
 
 
 def test_heads_are_compared_seed_by_seed():
     table = sessions_table()
-    figure = plotting.head_comparison(table, NOTE)
+    figure = head_comparison(table, NOTE)
     wide = table.pivot_table("accuracy", ["order_seed", "session"], "method")
     wanted = 100 * (wide["dynammo"] - wide["dynammo_unified_head"]).loc[1]
     drawn = [one.get_ydata() for one in figure.axes[1].get_lines()]
     assert any(len(y) == 4 and np.allclose(y, wanted) for y in drawn)
     with pytest.raises(InputError, match="dynammo_unified_head"):
-        plotting.head_comparison(table.query("method == 'dynammo'"), NOTE)
+        head_comparison(table.query("method == 'dynammo'"), NOTE)
 
 
 def test_stream_figures_name_classes_and_sessions(stream):
-    sheet = stream_figures.sample_sheet(stream, NOTE, per_class=4)
+    sheet = sample_sheet(stream, NOTE, per_class=4)
     assert len(sheet.axes[0].get_images()) == 3
     assert "Session 2" in texts(sheet) and "immature\ngranulocyte" in texts(sheet)
-    balance = stream_figures.class_balance(stream, NOTE)
+    balance = class_balance(stream, NOTE)
     heights = [bar.get_height() for bars in balance.axes[0].containers for bar in bars]
     assert heights == [5] * 3 + [2] * 3 + [3] * 3
 
 
 def test_losses_are_the_tables():
-    figure = plotting.training_losses(losses_table(), NOTE)
+    figure = training_losses(losses_table(), NOTE)
     np.testing.assert_allclose(figure.axes[0].get_lines()[1].get_ydata(), [2, 0.7])
     assert "Training loss of the adapters" in texts(figure)
 
 
 def test_losses_are_of_one_method():
     for method, title in (("adapters", "of the adapters"), ("podnet", "of PODNet")):
-        figure = plotting.training_losses(losses_table().assign(method=method), NOTE)
+        figure = training_losses(losses_table().assign(method=method), NOTE)
         assert f"Training loss {title}" in texts(figure)
     two = pd.concat([losses_table().assign(method=method) for method in ("wa", "lwf")])
     with pytest.raises(InputError, match="Choose one"):
-        plotting.training_losses(two, NOTE)
+        training_losses(two, NOTE)
 
 
 @pytest.mark.parametrize(
     ("draw", "table"),
     [
-        (plotting.accuracy_by_family, sessions_table()),
-        (partial(cost_figures.accuracy_against_macs, sessions=sessions_table()), summary_table()),
-        (partial(cost_figures.accuracy_against_macs, summary_table()), sessions_table()),
-        (cost_figures.cost_growth, growth_table()),
-        (plotting.head_comparison, sessions_table()),
-        (plotting.training_losses, losses_table()),
+        (accuracy_by_family, sessions_table()),
+        (partial(accuracy_against_macs, sessions=sessions_table()), summary_table()),
+        (partial(accuracy_against_macs, summary_table()), sessions_table()),
+        (cost_growth, growth_table()),
+        (head_comparison, sessions_table()),
+        (training_losses, losses_table()),
     ],
 )
 def test_tables_that_cannot_be_drawn(draw, table):
@@ -303,13 +307,13 @@ def save_all(folder: Path) -> None:
     provenance = {"run": "demo", "revision": "abc123"}
     table = sessions_table()
     figures = {
-        "sessions": plotting.accuracy_by_family(sessions_table(methods=ALL), NOTE),
+        "sessions": accuracy_by_family(sessions_table(methods=ALL), NOTE),
         "macs": against_macs(),
-        "confusion": grids.confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE),
+        "confusion": confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE),
         "method": method_diagram(2, [2, 3], ["a", "b"], ["b"], "tiny", 20, NOTE),
     }
     for name, figure in figures.items():
-        looks.save_figure(figure, table, folder / name, provenance)
+        style.save_figure(figure, table, folder / name, provenance)
 
 
 def test_files_repeat_byte_for_byte(tmp_path):
@@ -323,7 +327,7 @@ def test_files_repeat_byte_for_byte(tmp_path):
 
 
 def test_noise_of_the_layout_is_rounded_away():
-    figure = looks.finished(looks.canvas(NOTE, 4, 3, 2, 2)[0])
+    figure = style.finished(style.canvas(NOTE, 4, 3, 2, 2)[0])
     figure.draw_without_rendering()
     places = np.array([ax.get_position().bounds for ax in figure.axes])
     np.testing.assert_allclose(places, np.round(places, 5), rtol=0, atol=1e-12)
@@ -331,16 +335,16 @@ def test_noise_of_the_layout_is_rounded_away():
 
 def test_saving_the_same_figure_again_changes_nothing(tmp_path):
     figure = against_macs()
-    first = looks.save_figure(figure, None, tmp_path / "first" / "cost", {})
-    again = looks.save_figure(figure, None, tmp_path / "again" / "cost", {})
+    first = style.save_figure(figure, None, tmp_path / "first" / "cost", {})
+    again = style.save_figure(figure, None, tmp_path / "again" / "cost", {})
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in again]
     assert figure._repr_png_().startswith(b"\x89PNG")  # notebooks can still show it
 
 
 def test_files_tell_where_they_come_from(tmp_path):
     table = pd.DataFrame({"method": ["acl"], "accuracy": [1 / 3], "macs": [123_456_789]})
-    figure = plotting.training_losses(losses_table(), NOTE)
-    png, svg, csv = looks.save_figure(
+    figure = training_losses(losses_table(), NOTE)
+    png, svg, csv = style.save_figure(
         figure, table, tmp_path / "new" / "v1.0", {"run": "demo", "data": "sha256 <00>"}
     )
     assert [file.name for file in (png, svg, csv)] == ["v1.0.png", "v1.0.svg", "v1.0.csv"]
@@ -353,10 +357,10 @@ def test_files_tell_where_they_come_from(tmp_path):
 
 
 def test_failed_write_leaves_nothing(tmp_path):
-    figure = plotting.training_losses(losses_table(), NOTE)
+    figure = training_losses(losses_table(), NOTE)
     figure.savefig = lambda path, **_: (path.write_bytes(b"half"), 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        looks.save_figure(figure, None, tmp_path / "figure", {})
+        style.save_figure(figure, None, tmp_path / "figure", {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -388,5 +392,5 @@ def test_drawing_leaves_global_settings_alone():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plotting.accuracy_by_family(sessions_table(), NOTE)
+    accuracy_by_family(sessions_table(), NOTE)
     assert dict(matplotlib.rcParams) == before

@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from test_backbones import shake
 from torch import nn
 
-from dynammo import cost, released
 from dynammo.adapters import AdaptedNetwork, make_adapters
+from dynammo.baselines.released_code import ReleasedMergedNetwork, release_facts, released_head_loss
 from dynammo.errors import InputError
 from dynammo.heads import TaskHeads
+from dynammo.measure import cost
 
 
 @pytest.mark.parametrize("sessions", [1, 3])
@@ -17,7 +18,7 @@ def test_the_released_merged_pass_repeats_one_pass_and_costs_as_much(pretrained,
     stages = ("stage2", "stage4", "stage6")
     adapters = shake(make_adapters(pretrained, stages, 32, seed=0), seed=1).eval()
     one = AdaptedNetwork(pretrained, adapters)
-    tiled = released.ReleasedMergedNetwork(pretrained, adapters, sessions)
+    tiled = ReleasedMergedNetwork(pretrained, adapters, sessions)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         blocks, once = tiled(images), one(images)
@@ -38,7 +39,7 @@ def test_released_heads_learn_only_from_batches_with_images_of_theirs():
     second = heads.session_logits(features)[:, 1][:, [0, 2]]
     expected = F.cross_entropy(first, torch.tensor([0, 1, 1, 0, 2, 2]))
     expected = expected + F.cross_entropy(second, torch.tensor([1, 1, 1, 1, 0, 0]))
-    torch.testing.assert_close(released.released_head_loss(heads, features, labels), expected)
+    torch.testing.assert_close(released_head_loss(heads, features, labels), expected)
     assert heads.loss(features, labels) > expected
 
 
@@ -50,7 +51,7 @@ def test_facts_are_read_off_a_clone(tmp_path):
     learner.write_text("from backbone.adapter_cl_net import Net\nclass DyanMMo(Net): pass\n")
     merged.write_text("class Net:\n    def f(self): return self.average_dicts([])\n")
     (tmp_path / "options/skin8/dynammo_skin8.yaml").write_text("seed: 1\nmethod: acl\n")
-    facts = released.release_facts(tmp_path)
+    facts = release_facts(tmp_path)
     assert list(facts.values()) == [
         "DyanMMo",
         "backbone.adapter_cl_net",
@@ -60,4 +61,4 @@ def test_facts_are_read_off_a_clone(tmp_path):
         "acl",
     ]
     with pytest.raises(InputError, match="not a clone of the release"):
-        released.release_facts(tmp_path / "options")
+        release_facts(tmp_path / "options")

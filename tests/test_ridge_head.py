@@ -7,10 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dynammo.chain import Chain
-from dynammo.errors import InputError
-from dynammo.learners.dynammo_ridge import ClassStatistics, DynaMMoRidge
-from dynammo.learners.ridge_controls import (
+from dynammo.beyond.dynammo_ridge import ClassStatistics, DynaMMoRidge
+from dynammo.beyond.ridge_controls import (
     CONTROLS,
     RidgeDriftIgnored,
     RidgeFrozen,
@@ -18,6 +16,8 @@ from dynammo.learners.ridge_controls import (
     RidgeLast,
     RidgeOracle,
 )
+from dynammo.chain import Chain
+from dynammo.errors import InputError
 from dynammo.merging import running_mean, without_newest
 
 

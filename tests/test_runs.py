@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dynammo import runs
-from dynammo.sources import absolute_spec
+from dynammo.data.sources import absolute_spec
+from dynammo.run.run_folder import run_name
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from dynammo.sources import absolute_spec
     ],
 )
 def test_a_run_is_named_after_what_it_runs(profile, stream, classes, name):
-    assert runs.run_name(profile, stream, classes) == name
+    assert run_name(profile, stream, classes) == name
 
 
 def test_paths_in_a_stream_are_made_absolute_and_names_left_alone(tmp_path, monkeypatch):

@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from dynammo import evaluation, files, sessions
+from dynammo.data import files
 from dynammo.errors import InputError
-from dynammo.meter import Meter
-from dynammo.provenance import SESSIONS, files_behind
+from dynammo.measure.predictions import predict
+from dynammo.measure.stopwatch import Meter
+from dynammo.run import sessions
+from dynammo.run.provenance import SESSIONS, files_behind
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def learn(run, settings, session):
     chain.choose_exemplars()
     for learner in learners:
         learner.learn_session()
-    answers = {learner.name: evaluation.predict(learner, "test") for learner in learners}
+    answers = {learner.name: predict(learner, "test") for learner in learners}
     return sessions.save_session(
         run, chain, learners, answers, losses, Meter(chain.device)
     ), answers
@@ -118,7 +120,7 @@ def test_a_stream_goes_on_where_it_was_interrupted(tmp_path, short, monkeypatch)
     def stop(learner, split):
         if learner.session == 2:
             raise KeyboardInterrupt
-        return evaluation.predict(learner, split)
+        return predict(learner, split)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(sessions, "predict", stop)
@@ -133,7 +135,7 @@ def test_a_stream_goes_on_where_it_was_interrupted(tmp_path, short, monkeypatch)
     # Only the newest weights are kept, and a finished stream is left alone.
     assert [path.parent.name for path in whole.rglob("state.safetensors")] == ["session2"]
     again = sessions.learn_stream(whole, short, "replay", 0, 1, progress=False)
-    assert np.array_equal(evaluation.predict(again, "test").predicted, predictions(whole, 2))
+    assert np.array_equal(predict(again, "test").predicted, predictions(whole, 2))
 
 
 @pytest.mark.parametrize("change", ["settings", "code"])

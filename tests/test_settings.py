@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from dynammo.backbones import make_backbone
+from dynammo.catalogue import FAMILIES, LEARNERS, make_adapter_learners, make_learner
 from dynammo.chain import Chain
 from dynammo.errors import InputError
-from dynammo.learners import FAMILIES, LEARNERS, make_adapter_learners, make_learner
 from dynammo.settings import (
     DATA_SETTINGS,
     PROFILES,
@@ -19,7 +19,7 @@ from dynammo.settings import (
     load_runs,
     profile_names,
 )
-from dynammo.study import choose_device
+from dynammo.setup import choose_device
 
 
 @pytest.mark.parametrize("name", profile_names())

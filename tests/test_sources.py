@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dynammo import sources
-from dynammo.data import SPLITS, load_npz
-from dynammo.downloads import fetch
+from dynammo.data import sources
+from dynammo.data.dataset import SPLITS, load_npz
+from dynammo.data.download import fetch
+from dynammo.data.make_stream import make_stream
+from dynammo.data.sources import convert_cifar100, data_folder, load_data_set, medmnist_info
 from dynammo.errors import InputError
-from dynammo.sources import convert_cifar100, data_folder, load_data_set, medmnist_info
-from dynammo.streams import make_stream
 
 FEW = {"train": 2, "val": 1, "test": 1}
 
@@ -201,7 +201,8 @@ def test_medmnist_set_is_downloaded_under_its_own_file_name(
 
 def test_torch_is_not_needed_to_load_data():
     program = (
-        "import sys, dynammo.streams, dynammo.sources; dynammo.sources.medmnist_info(); "
+        "import sys, dynammo.data.make_stream; from dynammo.data import sources; "
+        "sources.medmnist_info(); "
         "sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
     )
     root = Path(sources.__file__).parents[1]

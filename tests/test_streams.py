@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynammo import sources
-from dynammo.data import SPLITS
+from dynammo.data import sources
+from dynammo.data.dataset import SPLITS
+from dynammo.data.make_stream import make_stream
 from dynammo.errors import InputError
-from dynammo.streams import make_stream
 
 # Images of each class; different in each split so that mixing splits up would show.
 PER_CLASS = {"train": 3, "val": 1, "test": 2}
@@ -122,7 +122,7 @@ def test_medmnist4_is_four_sets_of_the_size_asked_for(monkeypatch):
         save_set(set_name, 2)
         return sources.load_npz(f"{set_name}.npz")
 
-    monkeypatch.setattr("dynammo.streams.load_data_set", stand_in)
+    monkeypatch.setattr("dynammo.data.make_stream.load_data_set", stand_in)
     stream = make_stream("medmnist4@28")
     assert loaded == ["bloodmnist@28", "organamnist@28", "pathmnist@28", "tissuemnist@28"]
     assert stream.name == "medmnist4@28"

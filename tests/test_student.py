@@ -6,10 +6,10 @@ import shutil
 import nbformat
 import pytest
 
-from dynammo import student
+from dynammo.data.files import exit_status
 from dynammo.errors import InputError
-from dynammo.files import exit_status
-from dynammo.student import NOTEBOOKS, ROOT, TAG, main, make_student_version
+from dynammo.run import student
+from dynammo.run.student import NOTEBOOKS, ROOT, TAG, main, make_student_version
 
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 

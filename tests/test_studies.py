@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dynammo.command import main
+from dynammo.run.command import main
 
 STUDIES = ["ten_minutes", "merging", "inside", "beyond", "memory"]
 METHODS = "acl,dynammo,dynammo_unified_head,dynammo_ridge,last_adapter"

@@ -1,0 +1,1 @@
+"""Methods of other papers, one short file each, and what several of them share."""

@@ -1,0 +1,101 @@
+"""DER: dynamically expandable representation, a new extractor for every session."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dynammo.baselines.whole_network import Extractor, WholeNetworkLearner
+from dynammo.heads import UnifiedHead, session_targets
+from dynammo.training import linear_head
+
+
+class ExpandedExtractor(nn.Module):
+    """Features of several extractors side by side: [N, t D]. All but the newest are frozen."""
+
+    def __init__(self, extractors: list[Extractor]) -> None:
+        super().__init__()
+        self.extractors = nn.ModuleList(extractors)
+        for old in self.extractors[:-1]:
+            old.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> ExpandedExtractor:
+        """Leave frozen extractors in evaluation mode, so that their statistics do not move."""
+        super().train(mode)
+        for old in self.extractors[:-1]:
+            old.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images [N, 3, H, W] to features [N, t D]."""
+        return torch.cat([extractor(x) for extractor in self.extractors], dim=1)
+
+
+def expand(head: UnifiedHead, fresh: nn.Linear) -> UnifiedHead:
+    """A head shaped like ``fresh`` that answers for old classes on old features as before.
+
+    Old weights are taken over; what is new, in rows (classes) or columns (features), is fresh.
+    """
+    weight, bias = fresh.weight.detach().clone(), fresh.bias.detach().clone()
+    classes, features = head.weight.shape
+    weight[:classes, :features] = head.weight.detach()
+    bias[:classes] = head.bias.detach()
+    grown = UnifiedHead(weight.shape[1])
+    grown.add_classes(weight, bias)
+    return grown
+
+
+class DER(WholeNetworkLearner):
+    """Freeze what was learned, add a whole extractor, classify on all features together.
+
+    Source: Yan et al. 2021 (arXiv 2103.16788): equation 5 (auxiliary loss: new classes, and one
+    output for all old ones) with weight ``der_auxiliary``, then the head tuned on the balanced
+    memory with temperature ``der_temperature`` (from the weights it has; the paper draws them
+    anew). Channel pruning is left out, as in most comparisons. A new extractor starts from the one
+    before.
+    """
+
+    name = "der"
+    title = "DER"
+    family = "expansion"
+    trains = "a new network for each session, and the head"
+
+    def grow_head(self) -> None:
+        """Add an extractor and the head's new rows and columns."""
+        if self.session == 1:
+            extractors = [Extractor(self.backbone)]
+        else:
+            extractors = [*self.classifier.extractor.extractors, Extractor(self.backbone)]
+            extractors[-1].load_state_dict(extractors[-2].state_dict())
+        self.classifier.extractor = ExpandedExtractor(extractors)
+        size = self.backbone.feature_size
+        classes = self.old_classes + self.new_classes
+        fresh = linear_head(size * self.session, classes, self.seed, self.device)
+        old = self.classifier.head if self.session > 1 else UnifiedHead(size)
+        self.classifier.head = expand(old, fresh)
+        # Only training needs the auxiliary head, so it is no part of the classifier.
+        self.auxiliary = linear_head(size, self.new_classes + 1, self.seed, self.device)
+
+    def trained(self) -> list[nn.Parameter]:
+        """The newest extractor and the head, from session 2 on the auxiliary head too."""
+        extra = self.auxiliary.parameters() if self.session > 1 else ()
+        return [*super().trained(), *extra]
+
+    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        """Cross-entropy on all features, plus the auxiliary one on the new extractor's."""
+        with torch.no_grad():
+            old = [extractor(images) for extractor in self.classifier.extractor.extractors[:-1]]
+        new = self.classifier.extractor.extractors[-1](images)
+        loss = F.cross_entropy(self.classifier.head(torch.cat([*old, new], dim=1)), labels)
+        if self.session == 1:
+            return loss
+        targets = session_targets(labels, self.old_classes, self.new_classes)
+        extra = F.cross_entropy(self.auxiliary(new), targets)
+        return loss + self.settings.der_auxiliary * extra
+
+    def finish_session(self) -> None:
+        """Tune the head on the balanced memory, from session 2 on."""
+        if self.session > 1:
+            head, temperature = self.classifier.head, self.settings.der_temperature
+            self.fit_balanced_head(lambda x, y: F.cross_entropy(head(x) / temperature, y))

@@ -1,0 +1,93 @@
+"""DER++: dark experience replay, a memory of answers as well as labels."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dynammo.baselines.whole_network import WholeNetworkLearner
+from dynammo.setup import Study
+from dynammo.training import flip_half, generator_for
+
+
+def logit_distance(logits: Tensor, stored: Tensor) -> Tensor:
+    """Mean squared difference of logits [N, K] from stored ones [N, K'].
+
+    An image was stored when fewer classes were known; the others, NaN in ``stored``, do not count.
+    """
+    logits = logits[:, : stored.shape[1]]
+    known = ~stored.isnan()
+    return (logits - stored)[known].square().mean()
+
+
+class DERPlusPlus(WholeNetworkLearner):
+    """Match the logits that exemplars had when they were stored, and their labels too.
+
+    Source: Buzzega et al. 2020 (arXiv 2004.07211), equation 6. Each step takes a batch of new
+    images and two half batches of the memory, one for either term. Unlike the paper's reservoir
+    for a single pass over the stream, the memory is the herded one that all methods have here,
+    and logits are stored when a session ends. The squared distance is averaged over logits.
+    """
+
+    name = "der_plus_plus"
+    title = "DER++"
+    family = "replay"
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study)
+        self.logits: dict[int, Tensor] = {}  # of each exemplar, by position
+        self.draws: torch.Generator | None = None
+
+    def training_positions(self) -> np.ndarray:
+        """The session's own images; exemplars are drawn anew for every batch."""
+        self.draws = generator_for("memory", *self.seeds, self.session)
+        return self.stream.indices("train", self.session)
+
+    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        """Equation 6: cross-entropy, alpha x logit distance, beta x cross-entropy on the memory."""
+        memory = torch.as_tensor(self.memory.all_positions())
+        if not len(memory):
+            return F.cross_entropy(self.classifier(images), labels)
+        half = max(1, self.settings.batch_size // 2)
+        drawn = memory[torch.randint(len(memory), (2 * half,), generator=self.draws)]
+        replayed = self.backbone.normalise(self.stream.train.images[drawn.numpy()])
+        replayed = flip_half(replayed, self.draws)
+        logits = self.classifier(torch.cat([images, replayed]))
+        new, first, second = logits.split([len(images), half, half])
+        stored = torch.stack([self.logits[int(i)] for i in drawn[:half]])
+        known = torch.as_tensor(self.stream.train.labels[drawn[half:].numpy()], device=self.device)
+        settings = self.settings
+        return (
+            F.cross_entropy(new, labels)
+            + settings.der_plus_plus_alpha * logit_distance(first, stored)
+            + settings.der_plus_plus_beta * F.cross_entropy(second, known)
+        )
+
+    @torch.no_grad()
+    def finish_session(self) -> None:
+        """Store the logits of the session's exemplars; forget those of dropped images."""
+        chosen = [self.memory.positions[label] for label in self.stream.classes(self.session)]
+        new = np.concatenate(chosen)
+        logits, _ = self.judge(self.stream.train.select(new))
+        self.logits |= {int(i): row for i, row in zip(new, logits, strict=True)}
+        kept, size = self.memory.all_positions(), logits.shape[1]
+        self.logits = {
+            int(i): F.pad(
+                self.logits[int(i)], (0, size - len(self.logits[int(i)])), value=float("nan")
+            )
+            for i in kept
+        }
+
+    def stored_numbers(self) -> int:
+        """The network, and the logits in the memory."""
+        known = sum(int((~row.isnan()).sum()) for row in self.logits.values())
+        return super().stored_numbers() + known
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """The logits [M, K], in the order of the memory's positions."""
+        return {"logits": torch.stack([self.logits[int(i)] for i in self.memory.all_positions()])}
+
+    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take up the logits; the memory is restored already."""
+        positions = self.memory.all_positions()
+        self.logits = {int(i): row for i, row in zip(positions, tensors["logits"], strict=True)}

@@ -1,0 +1,61 @@
+"""iCaRL: distillation on exemplars, and classification by the nearest mean of exemplars."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dynammo.baselines.whole_network import Classifier, WholeNetworkLearner
+
+
+class NearestMean(nn.Module):
+    """Scores by closeness to class means [K, D]; features and means are brought to length 1.
+
+    The cosine is as good as the distance: the nearest of several points at distance 1 from the
+    origin is the one with the largest cosine.
+    """
+
+    def __init__(self, means: Tensor) -> None:
+        super().__init__()
+        self.means = nn.Parameter(F.normalize(means, dim=1), requires_grad=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Cosines [N, K] of features [N, D]."""
+        return F.linear(F.normalize(features, dim=1), self.means)
+
+
+class ICaRL(WholeNetworkLearner):
+    """Train on new images and exemplars; the old network's answers are the targets of old classes.
+
+    Source: Rebuffi et al. 2017 (arXiv 1611.07725), algorithm 3 (binary cross-entropy with every
+    class, the old network's sigmoid for old ones) and algorithm 1 (nearest mean of exemplars).
+    """
+
+    name = "icarl"
+    title = "iCaRL"
+    family = "distillation"
+    has_teacher = True
+
+    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        """Algorithm 3: the sum over classes, the mean over images."""
+        logits = self.classifier(images)
+        targets = F.one_hot(labels, logits.shape[1]).to(logits)
+        if self.teacher is not None:
+            with torch.no_grad():
+                targets[:, : self.old_classes] = torch.sigmoid(self.teacher(images))
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(images)
+
+    def exemplar_means(self) -> Tensor:
+        """Mean [K, D] of each class's exemplars, each of length 1 (equation 2)."""
+        images = self.stream.train.images
+        chosen = [self.memory.positions[label] for label in sorted(self.memory.positions)]
+        return torch.stack(
+            [F.normalize(self.features(images[own]), dim=1).mean(dim=0) for own in chosen]
+        )
+
+    def network(self) -> nn.Module:
+        """The extractor and the exemplars' means, which follow from the exemplars."""
+        if not self.memory.positions:  # an outline, which has learned nothing
+            means = self.classifier.head.weight.new_zeros(self.classifier.head.weight.shape)
+        else:
+            means = self.exemplar_means()
+        return Classifier(self.classifier.extractor, NearestMean(means))

@@ -1,0 +1,33 @@
+"""Joint training: the upper bound."""
+
+import numpy as np
+
+from dynammo.baselines.whole_network import Classifier, Extractor, WholeNetworkLearner
+
+
+class Joint(WholeNetworkLearner):
+    """Train anew, from the pretrained weights, on all images of all sessions seen.
+
+    Not incremental at all: every image is kept. What it reaches is what the same network and
+    epochs can do when nothing has to be remembered.
+    """
+
+    name = "joint"
+    title = "joint training"
+    family = "bounds"
+    remembers = False
+
+    def grow_head(self) -> None:
+        """Begin again: pretrained weights, and a fresh head for all classes seen."""
+        self.classifier = Classifier(Extractor(self.backbone), self.make_head())
+        newest = self.session
+        for self.session in range(1, newest + 1):
+            super().grow_head()
+
+    def training_positions(self) -> np.ndarray:
+        """All images of all sessions seen."""
+        return self.stream.indices("train", range(1, self.session + 1))
+
+    def stored_images(self) -> int:
+        """Every training image so far."""
+        return len(self.training_positions())

@@ -1,0 +1,119 @@
+"""Nearest class mean: no training at all."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dynammo.baselines.icarl import NearestMean
+from dynammo.baselines.whole_network import Classifier
+from dynammo.learner import Learner, count_parameters
+from dynammo.setup import Study
+from dynammo.training import in_batches
+
+
+class FrozenFeatureLearner(Learner):
+    """Methods that compute a head from frozen features in one pass over each session's images.
+
+    Nothing is trained by gradient and no image is kept; what a session leaves is a sum over its
+    images, so the sums do not depend on how the classes were divided into sessions.
+    """
+
+    family = "frozen_features"
+    remembers = False
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study)
+        self.session = 0
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Take in the next session's images; there are no losses."""
+        self.session += 1
+        positions = self.stream.indices("train", self.session)
+        with torch.no_grad():
+            features = in_batches(self.backbone, self.backbone, self.stream.train.select(positions))
+            labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
+            self.take_in(features, labels)
+        return []
+
+    def take_in(self, features: Tensor, labels: Tensor) -> None:
+        """Add a session's features [N, D] with labels [N] to what is known."""
+        raise NotImplementedError
+
+    def head(self) -> nn.Module:
+        """Maps features [N, D] to scores [N, K]."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        """What is kept between sessions."""
+        raise NotImplementedError
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave."""
+        raise NotImplementedError
+
+    def network(self) -> nn.Module:
+        """The frozen backbone and the head."""
+        return Classifier(self.backbone, self.head())
+
+    def trained_numbers(self) -> int:
+        """None by gradient."""
+        return 0
+
+    def stored_numbers(self) -> int:
+        """The backbone and the sums."""
+        return count_parameters(self.backbone) + sum(x.numel() for x in self.state().values())
+
+    def stored_images(self) -> int:
+        """None."""
+        return 0
+
+    def save(self, folder: Path) -> None:
+        """Write the sums."""
+        tensors = {name: tensor.contiguous() for name, tensor in self.state().items()}
+        save_file(tensors, folder / "state.safetensors")
+
+    def restore(self, folder: Path) -> None:
+        """Read the sums."""
+        self.load_state(load_file(folder / "state.safetensors", device=str(self.device)))
+
+
+class NearestClassMean(FrozenFeatureLearner):
+    """Predict the class whose mean feature is nearest in direction.
+
+    Source: Mensink et al. 2013 (nearest class mean); Janson et al. 2022 (arXiv 2210.04428), who
+    show how far it gets on a frozen pretrained network.
+    """
+
+    name = "nearest_class_mean"
+    title = "nearest class mean"
+    trains = "nothing: one mean for each class"
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study)
+        self.means = torch.zeros(0, self.backbone.feature_size, device=self.device)
+
+    def take_in(self, features: Tensor, labels: Tensor) -> None:
+        """Append the new classes' mean features of length 1."""
+        unit = F.normalize(features, dim=1)
+        new = [unit[labels == label].mean(dim=0) for label in self.stream.classes(self.session)]
+        self.means = torch.cat([self.means, torch.stack(new)])
+
+    def head(self) -> nn.Module:
+        """Cosine with the means."""
+        return NearestMean(self.means)
+
+    def state(self) -> dict[str, Tensor]:
+        """The means [K, D]."""
+        return {"means": self.means}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take up the means."""
+        self.means = tensors["means"]
+
+    def outline(self) -> None:
+        """Empty means for all classes seen."""
+        shape = (self.stream.classes_seen(self.session), self.backbone.feature_size)
+        self.means = torch.zeros(shape, device=self.device)

@@ -1,0 +1,253 @@
+"""The protocol of the methods that train the whole network, which differ in loss and memory.
+
+Session after session, all weights and a head that grows are trained by SGD on the session's images
+and, where a method keeps them, the exemplars. Epochs, batches, schedule, momentum, weight decay,
+flips and the exemplar budget are those of DynaMMo's step 1.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dynammo.backbones import Backbone
+from dynammo.heads import UnifiedHead
+from dynammo.learner import Learner, count_parameters
+from dynammo.memory import ExemplarMemory
+from dynammo.selection import Images
+from dynammo.setup import Study
+from dynammo.training import (
+    both_flips,
+    descend,
+    extract_features,
+    fit_head,
+    flip_half,
+    generator_for,
+    linear_head,
+    seed_for,
+    step_1_optimizer,
+    training_precision,
+)
+
+
+class Extractor(nn.Module):
+    """A copy of the backbone whose weights may change; maps images to features [N, D].
+
+    Batch norm follows each batch and moves its statistics, as in the baselines' papers. Its
+    momentum is torch's 0.1: EfficientNet's 0.01 is too slow for a hundred steps a session.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.network = backbone.trainable_network()
+        self.scale = backbone.feature_scale
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 0.1
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images [N, 3, H, W] to features [N, D]."""
+        return self.network(x) * self.scale
+
+
+class Classifier(nn.Module):
+    """Features and the head that reads them."""
+
+    def __init__(self, extractor: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images [N, 3, H, W] to scores [N, K] of the classes seen."""
+        return self.head(self.extractor(x))
+
+
+class WholeNetworkLearner(Learner):
+    """Trains everything by cross-entropy over all classes seen; subclasses change the loss."""
+
+    trains = "the whole network and the head"
+    has_teacher = False  # its loss asks the network as it was before the session
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study)
+        self.session = 0
+        self.classifier = Classifier(Extractor(self.backbone), self.make_head())
+        self.classifier.eval()
+        self.teacher: Classifier | None = None  # the network as the session before left it
+        self.memory = ExemplarMemory(self.settings.memory_budget)
+
+    # What a method may change.
+
+    def make_head(self) -> nn.Module:
+        """A head for no classes yet."""
+        return UnifiedHead(self.backbone.feature_size)
+
+    def grow_head(self) -> None:
+        """Give the head outputs for the newest session's classes, with fresh weights."""
+        new = linear_head(self.backbone.feature_size, self.new_classes, self.seed, self.device)
+        self.classifier.head.add_classes(new.weight, new.bias)
+
+    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        """Loss of normalised, flipped images [B, 3, H, W] with labels [B].
+
+        ``positions`` [B] are theirs in the training split.
+        """
+        return F.cross_entropy(self.classifier(images), labels)
+
+    def finish_session(self) -> None:
+        """What is done after training, when the exemplars are chosen; nothing here."""
+
+    def training_positions(self) -> np.ndarray:
+        """Positions in the training split that the newest session trains on."""
+        new = self.stream.indices("train", self.session)
+        return np.concatenate([new, self.memory.all_positions()])
+
+    # What is the same for all of them.
+
+    def trained(self) -> list[nn.Parameter]:
+        """What training changes: everything that is not frozen."""
+        return [p for p in self.classifier.parameters() if p.requires_grad]
+
+    @property
+    def old_classes(self) -> int:
+        """How many classes earlier sessions brought."""
+        return self.stream.classes_seen(self.session - 1) if self.session > 1 else 0
+
+    @property
+    def new_classes(self) -> int:
+        """How many classes the newest session brought."""
+        return len(self.stream.classes(self.session))
+
+    @property
+    def seed(self) -> int:
+        """Of the newest session's fresh weights."""
+        return seed_for("whole network", *self.seeds, self.session)
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Train on the next session, then choose its exemplars."""
+        if self.session and self.has_teacher:
+            self.teacher = copy.deepcopy(self.classifier).requires_grad_(False)
+        self.session += 1
+        self.grow_head()
+        losses = self.fit(self.training_positions(), progress=progress)
+        if self.remembers:
+            self.choose_exemplars()
+        self.finish_session()
+        self.teacher = None
+        return losses
+
+    def fit(self, positions: np.ndarray, *, progress: bool) -> list[float]:
+        """Train on the images at some positions of the training split."""
+        images = self.stream.train.select(positions)
+        labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
+        generator = generator_for("whole network", *self.seeds, self.session)
+        settings = self.settings
+
+        def batch_loss(batch: Tensor) -> Tensor:
+            x = flip_half(self.backbone.normalise(images[batch.numpy()]), generator)
+            where = torch.as_tensor(positions[batch.numpy()])
+            with training_precision(settings, self.device):
+                return self.batch_loss(x, labels[batch.to(self.device)], where)
+
+        self.classifier.train()
+        losses = descend(
+            batch_loss,
+            len(positions),
+            step_1_optimizer(self.trained(), settings, settings.network_learning_rate),
+            settings.adapter_epochs,
+            settings.adapter_milestones,
+            settings.batch_size,
+            generator,
+            f"{self.title}, session {self.session}" if progress else "",
+        )
+        self.classifier.eval()
+        return losses
+
+    def features(self, images: Images) -> Tensor:
+        """Features [N, D] of uint8 images [N, H, W, 3]."""
+        return extract_features(self.classifier.extractor, self.backbone, images)
+
+    def choose_exemplars(self) -> None:
+        """Herd the newest session's exemplars on the network's own features."""
+        positions = self.stream.indices("train", self.session)
+        self.memory = self.memory.with_session(
+            self.stream.classes(self.session),
+            positions,
+            self.stream.train.labels[positions],
+            self.features(self.stream.train.select(positions)).cpu().numpy(),
+        )
+
+    def network(self) -> nn.Module:
+        """Extractor and head: one pass."""
+        return self.classifier
+
+    def trained_numbers(self) -> int:
+        """All that training changes."""
+        return sum(p.numel() for p in self.trained())
+
+    def stored_numbers(self) -> int:
+        """The network; the teacher of the next session is that same network."""
+        return count_parameters(self.classifier)
+
+    def stored_images(self) -> int:
+        """The exemplars."""
+        return len(self.memory.all_positions())
+
+    def outline(self) -> None:
+        """Grow the head once a session, and train nothing."""
+        sessions, self.session = self.session, 0
+        self.classifier.head = self.make_head()
+        for self.session in range(1, sessions + 1):
+            self.grow_head()
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """Tensors to save besides the network's; none here."""
+        return {}
+
+    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what :meth:`extra_state` gave."""
+
+    def save(self, folder: Path) -> None:
+        """Write the network, the exemplars and what else the method keeps."""
+        state = {f"network.{k}": v for k, v in self.classifier.state_dict().items()}
+        state |= {f"extra.{k}": v for k, v in self.extra_state().items()}
+        save_file({k: v.contiguous() for k, v in state.items()}, folder / "state.safetensors")
+        self.memory.save(folder / "exemplars.npz")
+
+    def restore(self, folder: Path) -> None:
+        """Take up the state after ``session``, which the caller has set."""
+        self.outline()
+        state = load_file(folder / "state.safetensors", device=str(self.device))
+        parts = {"network": {}, "extra": {}}
+        for name, tensor in state.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        self.classifier.load_state_dict(parts["network"])
+        self.memory = ExemplarMemory.load(folder / "exemplars.npz", self.settings.memory_budget)
+        self.load_extra_state(parts["extra"])
+
+    def fit_balanced_head(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Train the head alone on the balanced memory, as in DynaMMo's step 4.
+
+        ``loss`` maps features [B, 1, D] and labels [B] to a scalar.
+        """
+        positions = self.memory.all_positions()
+        fit_head(
+            [p for p in self.classifier.head.parameters() if p.requires_grad],
+            loss,
+            both_flips(
+                [self.classifier.extractor], self.backbone, self.stream.train.select(positions)
+            ),
+            self.stream.train.labels[positions],
+            self.settings,
+            generator_for("head", *self.seeds, self.session),
+        )

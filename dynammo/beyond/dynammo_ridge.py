@@ -1,0 +1,203 @@
+"""Beyond the paper: DynaMMo's merged adapters under a ridge head that remembers every image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dynammo.baselines.ranpac import best_penalty, ridge_weights
+from dynammo.chain import Chain
+from dynammo.merging import StateDict, without_newest
+from dynammo.methods import DynaMMo
+from dynammo.training import generator_for
+
+
+class ClassStatistics(nn.Module):
+    """Mean of each class and the scatter of all within theirs: what a ridge regression needs.
+
+    Kept apart from each other, unlike in RanPAC's sums, so that both can follow the features when
+    those move.
+    """
+
+    def __init__(self, feature_size: int, classes: int = 0) -> None:
+        super().__init__()
+        kind = {"dtype": torch.double}
+        self.register_buffer("means", torch.zeros(classes, feature_size, **kind))
+        self.register_buffer("counts", torch.zeros(classes, **kind))
+        self.register_buffer("scatter", torch.zeros(feature_size, feature_size, **kind))
+
+    def with_images(self, features: Tensor, labels: Tensor) -> ClassStatistics:
+        """Statistics with new classes added, from features [N, D] with labels [N]."""
+        result = ClassStatistics(features.shape[1])
+        result.to(features.device)
+        new = labels.unique()  # sorted, and classes arrive in the order of their labels
+        means, counts = [self.means], [self.counts]
+        result.scatter = self.scatter.clone()
+        for label in new:
+            own = features[labels == label].double()
+            mean = own.mean(dim=0, keepdim=True)
+            result.scatter += (own - mean).T @ (own - mean)
+            means.append(mean)
+            counts.append(torch.full((1,), float(len(own)), device=mean.device).double())
+        result.means, result.counts = torch.cat(means), torch.cat(counts)
+        return result
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """G = sum of f' f, [D, D], and C = sum of f' e_y, [D, K], over all images ever seen."""
+        weighted = self.means.T * self.counts
+        return self.scatter + weighted @ self.means, weighted
+
+    def move(self, old: Tensor, new: Tensor, stiffness: float) -> None:
+        """Follow the features of old classes from where they were to where they are.
+
+        An affine map f -> f + (f - m) A + b is fitted by ridge regression to images whose features
+        [N, D] are known before (``old``) and after (``new``), and applied to the means and to the
+        scatter. The ridge pulls towards "no change but a shift"; ``stiffness`` is its penalty, in
+        units of the mean variance of the features times N.
+        """
+        old, new = old.double(), new.double()
+        centre, moved = old.mean(dim=0), new - old
+        shift = moved.mean(dim=0)
+        x, y = old - centre, moved - shift
+        penalty = stiffness * x.square().sum() / x.shape[1]
+        # A, or two thin factors of it, from a system of the size of D or of N: the smaller.
+        if len(x) < x.shape[1]:
+            factors = [x.T, _ridge(x @ x.T, penalty, y)]
+        else:
+            factors = [_ridge(x.T @ x, penalty, x.T @ y)]
+        transposed = [factor.T for factor in reversed(factors)]
+        multiply = torch.linalg.multi_dot
+        self.means = self.means + multiply([self.means - centre, *factors]) + shift
+        half = self.scatter + multiply([self.scatter, *factors])
+        self.scatter = half + multiply([*transposed, half])
+
+
+def _ridge(gram: Tensor, penalty: Tensor, wanted: Tensor) -> Tensor:
+    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    return torch.linalg.solve(gram + penalty * eye, wanted)
+
+
+class RidgeOnMerged(nn.Module):
+    """Linear scores from ridge regression."""
+
+    def __init__(self, feature_size: int, classes: int = 0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(feature_size, classes), requires_grad=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features [N, 1, D] to scores [N, K]."""
+        return features.flatten(1) @ self.weight
+
+
+class DynaMMoRidge(DynaMMo):
+    """One pass through the merged adapters, and a head solved from statistics of **all** images.
+
+    Ours, not the paper's. DynaMMo tunes its heads on the memory, a few images a class; RanPAC
+    (arXiv 2307.02251) solves its head from sums over every image ever seen, which is only possible
+    because its features never move. Merged features do move, by less and less: W_t differs from
+    W_{t-1} by a t-th of (theta_t - W_{t-1}). So the statistics of old classes are moved along, by a
+    linear map fitted to images that are at hand and whose features are known under both sets: the
+    session's own and the memory's. (Drift correction by a map between feature spaces: Yu et al.
+    2020, arXiv 2004.00440, for class means; Gomez-Villa et al. 2024, arXiv 2407.08536.)
+
+    The head reads the means of later stages' maps besides the features, and every image counts
+    with its mirror image. Storage stays constant but for one mean a class. The penalty is chosen as
+    in RanPAC, on a held-out fifth of the newest session's training images.
+    """
+
+    name = "dynammo_ridge"
+    title = "DynaMMo, ridge head"
+    trains = "one adapter set; the head is solved"
+    head_kind = RidgeOnMerged
+    reads_stages = True
+    follows_drift = True
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
+        self.statistics = ClassStatistics(0)
+        self.penalty = 1.0
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Move the statistics to the newly merged features, add the session's, solve the head."""
+        chain, stream, device = self.chain, self.stream, self.device
+        positions = stream.indices("train", chain.session)
+        labels = torch.as_tensor(stream.train.labels[positions], device=device)
+        running = self.adapter_sets()[0]
+        with torch.no_grad():
+            features = self.both_sides(running, positions)
+            if chain.session == 1:
+                self.statistics = ClassStatistics(features.shape[2]).to(device)
+            elif self.follows_drift:
+                memory = chain.memory.all_positions()
+                old = memory[stream.train.labels[memory] < stream.classes(chain.session)[0]]
+                was = self.both_sides(self.set_before(), np.concatenate([positions, old]))
+                now = torch.cat([features, self.both_sides(running, old)], dim=1)
+                stiffness = chain.settings.dynammo_ridge_stiffness
+                self.statistics.move(was.flatten(0, 1), now.flatten(0, 1), stiffness)
+            self._solve(features, labels)
+        return []
+
+    def set_before(self) -> StateDict:
+        """The set that ran before the newest session, from what is stored."""
+        chain = self.chain
+        return without_newest(chain.merged_state, chain.adapter_states[-1], chain.session)
+
+    def both_sides(self, state: StateDict | None, positions: np.ndarray) -> Tensor:
+        """What the head reads [2, N, D] of training images and of their mirror images."""
+        return self.chain.both_sides(state, positions, stages=self.reads_stages)
+
+    def _solve(self, features: Tensor, labels: Tensor) -> None:
+        """Add the session's images, [2, N, D] with labels [N], and solve the head for all."""
+        classes, old = self.stream.classes_seen(self.session), self.statistics
+        generator = generator_for("held out", *self.seeds, self.session)
+        order = torch.randperm(len(labels), generator=generator).to(self.device)
+        held, kept = order.split([len(labels) // 5, len(labels) - len(labels) // 5])
+        # Every class needs an image to be fitted to, or its place among the others would be empty.
+        if len(held) and len(labels[kept].unique()) == len(labels.unique()):
+            fitted = old.with_images(features[:, kept].flatten(0, 1), labels[kept].repeat(2))
+            targets = F.one_hot(labels[held], classes).double()
+            self.penalty = best_penalty(*fitted.sums(), features[0, held], targets)
+        self.statistics = old.with_images(features.flatten(0, 1), labels.repeat(2))
+        self.head = RidgeOnMerged(features.shape[2], classes).to(self.device)
+        self.head.weight.copy_(ridge_weights(*self.statistics.sums(), self.penalty))
+
+    @property
+    def knows_others(self) -> bool:
+        """One head for all classes."""
+        return False
+
+    def trained_numbers(self) -> int:
+        """One adapter set in step 1; the head is solved."""
+        return self._one_set()
+
+    def stored_numbers(self) -> int:
+        """Backbone, head and sets, and the statistics: means, counts and scatter."""
+        return super().stored_numbers() + sum(x.numel() for x in self.statistics.buffers())
+
+    def outline(self) -> None:
+        """Give the head the shape it has after the chain's newest session, with any weights."""
+        classes = self.stream.classes_seen(self.session) if self.session else 0
+        image = torch.zeros(1, 3, 32, 32, device=self.device)
+        wide = self.chain.network(None, stages=self.reads_stages)(image).shape[1]
+        self.head = RidgeOnMerged(wide, classes).to(self.device)
+        self.statistics = ClassStatistics(wide, classes).to(self.device)
+
+    def save(self, folder: Path) -> None:
+        """Write the head and what it was solved from into an existing folder."""
+        kept = {f"statistics.{name}": value for name, value in self.statistics.state_dict().items()}
+        kept["penalty"] = torch.tensor(self.penalty, dtype=torch.double)
+        save_file(self.head.state_dict() | kept, folder / f"head_{self.name}.safetensors")
+
+    def restore(self, folder: Path) -> None:
+        """Take up what was saved after the chain's newest session."""
+        self.outline()
+        saved = load_file(folder / f"head_{self.name}.safetensors", device=str(self.device))
+        self.penalty = float(saved.pop("penalty"))
+        self.head.load_state_dict({"weight": saved.pop("weight")})
+        prefix = "statistics."
+        self.statistics.load_state_dict({k.removeprefix(prefix): v for k, v in saved.items()})

@@ -1,0 +1,101 @@
+"""DynaMMo with other ways of merging, for comparisons over one tuned chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dynammo.baselines.ewc import fisher_diagonal
+from dynammo.beyond.batch_norm import measure_again, mixture_variance
+from dynammo.beyond.ways_of_merging import (
+    dare,
+    exponential_moving_average,
+    fisher_weighted,
+    magmax,
+    task_arithmetic,
+    ties,
+)
+from dynammo.chain import Chain
+from dynammo.errors import InputError
+from dynammo.merging import StateDict, uniform_mean
+from dynammo.methods import DynaMMo
+from dynammo.training import generator_for
+
+Sets = Sequence[StateDict]
+
+# From the tuned sets, the initial set and each set's importance to the merged set.
+STRATEGIES: dict[str, Callable[[Sets, StateDict, Sets], dict[str, Tensor]]] = {
+    "uniform mean": lambda sets, _initial, _weights: uniform_mean(sets),
+    "moving average": lambda sets, _initial, _weights: exponential_moving_average(sets, 0.5),
+    "task arithmetic": lambda sets, initial, _weights: task_arithmetic(sets, initial, 0.3),
+    "MagMax": lambda sets, initial, _weights: magmax(sets, initial),
+    "TIES": lambda sets, initial, _weights: ties(sets, initial),
+    "DARE": lambda sets, initial, _weights: dare(sets, initial, 0.5, seed=0),
+    "Fisher": lambda sets, _initial, weights: fisher_weighted(sets, weights),
+    "last set alone": lambda sets, _initial, _weights: dict(sets[-1]),
+}
+STATISTICS = ("averaged", "mixture", "measured again")
+
+
+class MergedBy(DynaMMo):
+    """One pass through adapters merged by a strategy, with a choice for batch norm.
+
+    It follows a chain from session to session like every learner of one, and keeps what its
+    strategy needs in memory; it is for comparisons and is not saved.
+    """
+
+    def __init__(self, chain: Chain, strategy: str, statistics: str = "averaged") -> None:
+        super().__init__(chain)
+        if strategy not in STRATEGIES or statistics not in STATISTICS:
+            raise InputError(
+                f"Unknown way of merging '{strategy}', '{statistics}': choose from "
+                f"{', '.join(STRATEGIES)} and from {', '.join(STATISTICS)}."
+            )
+        self.strategy, self.statistics = strategy, statistics
+        self.importances: list[dict[str, Tensor]] = []
+        self.merged: StateDict = {}
+
+    def adapter_sets(self) -> Sequence[StateDict]:
+        """The merged set."""
+        return [self.merged]
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Merge the chain's sets, then tune the heads as DynaMMo does."""
+        chain = self.chain
+        if self.strategy == "Fisher":
+            self.importances.append(adapter_importance(chain))
+        sets, initial = chain.adapter_states, chain.adapters(None).state_dict()
+        if chain.session == 1:  # nothing to merge, and its head is not tuned again
+            self.merged = sets[0]
+            return super().learn_session(progress=progress)
+        self.merged = STRATEGIES[self.strategy](sets, initial, self.importances)
+        if self.statistics == "mixture":
+            self.merged = mixture_variance(sets, self.merged)
+        elif self.statistics == "measured again":
+            network = chain.network(self.merged)
+            measure_again(network, self.stream.train.select(chain.memory.all_positions()))
+            self.merged = network.adapters.state_dict()
+        return super().learn_session(progress=progress)
+
+
+def adapter_importance(chain: Chain) -> dict[str, Tensor]:
+    """Diagonal of the Fisher information of the newest adapter set, on its own session's images.
+
+    By its auxiliary head, on as many images as EWC takes (``ewc_fisher_images``).
+    """
+    generator = generator_for("fisher", *chain.seeds, chain.session)
+    positions = chain.stream.indices("train", chain.session)
+    drawn = torch.randperm(len(positions), generator=generator)
+    chosen = positions[drawn[: chain.settings.ewc_fisher_images].numpy()]
+    network = chain.network(chain.adapter_states[-1])
+    network.adapters.requires_grad_(True)
+    fisher = fisher_diagonal(
+        nn.Sequential(network, chain.auxiliary),
+        chain.backbone.normalise(chain.stream.train.images[chosen]),
+        0,
+        generator,
+    )
+    prefix = "0.adapters."
+    return {name.removeprefix(prefix): value for name, value in fisher.items()}

@@ -1,0 +1,91 @@
+"""Controls for the ridge head on merged adapters: what is each part of it worth?
+
+None of them is a method to use; they are replayed over a tuned chain (notebook 12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from dynammo.beyond.dynammo_ridge import ClassStatistics, DynaMMoRidge
+from dynammo.merging import StateDict
+
+
+class RidgeFrozen(DynaMMoRidge):
+    """The same head on the bare backbone, whose features never move."""
+
+    title = "ridge on the frozen network"
+    follows_drift = False
+
+    def adapter_sets(self) -> Sequence[StateDict | None]:
+        """The bare backbone."""
+        return [None]
+
+
+class RidgeFeaturesAlone(DynaMMoRidge):
+    """The head reads the last features alone, not those of the stages before."""
+
+    title = "ridge on merged, last features alone"
+    reads_stages = False
+
+
+class RidgeFrozenFeaturesAlone(RidgeFrozen):
+    """The head on the bare backbone's last features alone: neither adapters nor earlier stages."""
+
+    title = "ridge on frozen, last features alone"
+    reads_stages = False
+
+
+class RidgeDriftIgnored(DynaMMoRidge):
+    """Statistics of each session stay as they were under the merge of that time."""
+
+    title = "ridge on merged, drift ignored"
+    follows_drift = False
+
+
+class RidgeLast(DynaMMoRidge):
+    """The same head on the newest set alone, whose features move further each session."""
+
+    title = "ridge on the last set"
+
+    def adapter_sets(self) -> Sequence[StateDict | None]:
+        """The newest set."""
+        return [self.chain.adapter_states[-1]]
+
+    def set_before(self) -> StateDict:
+        """The set of the session before."""
+        return self.chain.adapter_states[-2]
+
+
+class RidgeOracle(DynaMMoRidge):
+    """Statistics of all old images, measured again in every session: an upper bound that cheats.
+
+    The images of old sessions are gone; this shows what following the drift could bring at best.
+    """
+
+    title = "ridge on merged, sees old images (cheats)"
+    follows_drift = False
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Measure the old sessions' statistics under the newly merged set."""
+        chain = self.chain
+        old = self.stream.indices("train", range(1, chain.session))
+        with torch.no_grad():
+            if len(old):
+                features = self.both_sides(self.adapter_sets()[0], old).flatten(0, 1)
+                labels = torch.as_tensor(self.stream.train.labels[old], device=self.device)
+                empty = ClassStatistics(features.shape[1]).to(self.device)
+                self.statistics = empty.with_images(features, labels.repeat(2))
+        return super().learn_session(progress=progress)
+
+
+CONTROLS = (
+    RidgeFrozen,
+    RidgeFrozenFeaturesAlone,
+    RidgeFeaturesAlone,
+    RidgeDriftIgnored,
+    RidgeLast,
+    RidgeOracle,
+)

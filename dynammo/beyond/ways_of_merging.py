@@ -1,0 +1,169 @@
+"""Ways to merge adapter sets other than the mean: each a pure function over state dicts.
+
+Every function takes the sets theta_1..theta_t in the order in which they were tuned, and gives a
+new set. What a strategy weighs, trims or selects are the *learned* entries (weights, biases,
+alphas). *Measured* entries, batch norm's running mean and variance, are averaged by all of them:
+:mod:`dynammo.beyond.batch_norm` says what else can be done with those.
+
+Several strategies work on *changes* tau_i = theta_i - theta_0 from the initial set theta_0 (called
+"task vectors" by Ilharco et al. 2023, arXiv 2212.04089).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from dynammo.errors import InputError
+from dynammo.merging import StateDict, check_same_layout, is_learned, uniform_mean
+
+
+def exponential_moving_average(states: Sequence[StateDict], decay: float) -> dict[str, Tensor]:
+    """E_1 = theta_1, E_t = decay E_{t-1} + (1 - decay) theta_t: recent sets weigh more.
+
+    decay 0 keeps the last set alone. One set is stored, whatever t is.
+    """
+    if not 0 <= decay < 1:
+        raise InputError(f"A moving average's decay is {decay}: it must be 0 or more, below 1.")
+
+    def average(_initial: Tensor, sets: Tensor) -> Tensor:
+        mean = sets[0]
+        for newest in sets[1:]:
+            mean = decay * mean + (1 - decay) * newest
+        return mean
+
+    return _merge_learned(states, states[0] if states else {}, average)
+
+
+def task_arithmetic(
+    states: Sequence[StateDict], initial: StateDict, scale: float
+) -> dict[str, Tensor]:
+    """theta_0 + scale * sum of the changes (Ilharco et al. 2023, arXiv 2212.04089, equation 1).
+
+    scale 1/t is the uniform mean, scale 0 the initial set. A running sum is enough to store.
+    """
+    return _merge_learned(
+        states, initial, lambda start, sets: start + scale * (sets - start).sum(0)
+    )
+
+
+def magmax(
+    states: Sequence[StateDict], initial: StateDict, scale: float = 1.0
+) -> dict[str, Tensor]:
+    """theta_0 + scale * the change of greatest magnitude, number by number.
+
+    Source: Marczak et al. 2024 (arXiv 2407.06322), for sets tuned one from the other, as here. The
+    greatest so far is enough to store.
+    """
+
+    def greatest(start: Tensor, sets: Tensor) -> Tensor:
+        changes = sets - start
+        return start + scale * changes.gather(0, changes.abs().argmax(0, keepdim=True))[0]
+
+    return _merge_learned(states, initial, greatest)
+
+
+def ties(
+    states: Sequence[StateDict], initial: StateDict, density: float = 0.2, scale: float = 1.0
+) -> dict[str, Tensor]:
+    """Trim the changes, elect a sign for each number, average the changes of that sign.
+
+    Source: Yadav et al. 2023 (arXiv 2306.01708), algorithm 1: of each set's changes the share
+    ``density`` of greatest magnitude is kept; the sign is that of their sum; numbers of that sign
+    are averaged. Needs all sets.
+    """
+    if not 0 < density <= 1:
+        raise InputError(f"TIES' density is {density}: it must be above 0, at most 1.")
+    check_same_layout([*states, initial] if states else states)
+    learned = [name for name in initial if is_learned(name, initial[name])]
+    thresholds = []
+    for state in states:
+        sizes = torch.cat(
+            [(state[n].double() - initial[n].double()).abs().ravel() for n in learned]
+        )
+        thresholds.append(sizes.sort(descending=True).values[max(1, int(density * len(sizes))) - 1])
+
+    def elect(start: Tensor, sets: Tensor) -> Tensor:
+        changes = sets - start
+        floor = torch.stack(thresholds).reshape(-1, *[1] * start.ndim)
+        changes = torch.where(changes.abs() >= floor, changes, torch.zeros_like(changes))
+        agree = (changes != 0) & (changes.sign() == changes.sum(0).sign())
+        return start + scale * (changes * agree).sum(0) / agree.sum(0).clamp(min=1)
+
+    return _merge_learned(states, initial, elect)
+
+
+def dare(
+    states: Sequence[StateDict], initial: StateDict, drop_rate: float, seed: int
+) -> dict[str, Tensor]:
+    """Drop changes of convolution weights at random, enlarge the others to make up, average.
+
+    Source: Yu et al. 2024 (arXiv 2311.03099), equation 1. Each change is dropped with probability
+    ``drop_rate`` and otherwise divided by 1 - drop_rate, so its expectation stays. Batch norm's
+    weights, biases and alphas are few and far from redundant: they are averaged as they are.
+    """
+    if not 0 <= drop_rate < 1:
+        raise InputError(f"DARE's drop rate is {drop_rate}: it must be 0 or more, below 1.")
+    generator = torch.Generator().manual_seed(seed)
+
+    def drop(start: Tensor, sets: Tensor) -> Tensor:
+        if start.ndim != 4:
+            return sets.mean(0)
+        kept = torch.rand(sets.shape, generator=generator) >= drop_rate
+        return start + ((sets - start) * kept.to(sets) / (1 - drop_rate)).mean(0)
+
+    return _merge_learned(states, initial, drop)
+
+
+def fisher_weighted(
+    states: Sequence[StateDict], importances: Sequence[StateDict], floor: float = 1e-6
+) -> dict[str, Tensor]:
+    """Weigh each number of each set by its Fisher information on that set's session.
+
+    Source: Matena and Raffel 2022 (arXiv 2111.09832), equation 3. ``importances`` has for each set
+    the diagonal of its Fisher information, under the names of the learned entries. Each set's
+    information is divided by its mean, so that a session with a large loss does not outweigh the
+    others; ``floor`` is added, so numbers that matter to no session are averaged. A running sum of
+    F theta and of F is enough to store.
+    """
+    if len(importances) != len(states):
+        raise InputError(f"{len(states)} sets need as many importances, not {len(importances)}.")
+    if floor <= 0:
+        raise InputError(f"Fisher's floor is {floor}: it must be above 0.")
+    merged = uniform_mean(states)
+    shapes = {name: value.shape for name, value in merged.items() if is_learned(name, value)}
+    if any({n: v.shape for n, v in importance.items()} != shapes for importance in importances):
+        raise InputError("Importances must have the names and shapes of the sets' learned entries.")
+    means = [
+        torch.cat([value.double().ravel() for value in importance.values()]).mean()
+        for importance in importances
+    ]
+    for name in shapes:
+        weights = torch.stack(
+            [i[name].double() / m.clamp(min=1e-30) for i, m in zip(importances, means, strict=True)]
+        )
+        weights = weights + floor
+        sets = torch.stack([state[name].double() for state in states])
+        merged[name] = ((weights * sets).sum(0) / weights.sum(0)).to(merged[name].dtype)
+    return merged
+
+
+def _merge_learned(
+    states: Sequence[StateDict],
+    initial: StateDict,
+    merge: Callable[[Tensor, Tensor], Tensor],
+) -> dict[str, Tensor]:
+    """Merge every learned entry in double precision; the others as the uniform mean has them.
+
+    Args:
+        merge: from the initial tensor and the sets' [t, ...] to the merged tensor.
+    """
+    check_same_layout([*states, initial] if states else states)
+    merged = uniform_mean(states)
+    for name, start in initial.items():
+        if is_learned(name, start):
+            sets = torch.stack([state[name].double() for state in states])
+            merged[name] = merge(start.double(), sets).to(start.dtype)
+    return merged

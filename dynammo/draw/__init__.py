@@ -1,0 +1,1 @@
+"""Pictures from tables: knows names of methods, nothing of learning."""

@@ -1,0 +1,199 @@
+"""Figures of ablations, each with a caption that says what was found, computed from its numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynammo.catalogue import LEARNERS
+from dynammo.draw.style import (
+    NOT_FROM_ZERO,
+    SEED,
+    canvas,
+    checked,
+    finished,
+    label_ends,
+    look,
+    methods_in,
+    short_name,
+    styled,
+)
+
+STATISTICS_MARKS = {"averaged": "o", "mixture": "s", "measured again": "D"}
+
+
+def runs_counted(count: int) -> str:
+    """``1 run``, ``3 runs``."""
+    return f"{count} run{'s' if count != 1 else ''}"
+
+
+def paired(table: pd.DataFrame, one: tuple, other: tuple, by: list[str]) -> str:
+    """Difference of two choices in average accuracy, run by run: ``+1.2 ± 0.3 points``."""
+    wide = 100 * table.pivot_table("average_accuracy", SEED, by)
+    difference = (wide[one] - wide[other]).dropna()
+    sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
+    return f"{difference.mean():+.1f}{sd} points"
+
+
+def merging_finding(table: pd.DataFrame) -> str:
+    """The best way of merging against the uniform mean, in a sentence."""
+    by = ["strategy", "statistics"]
+    means = table.groupby(by).average_accuracy.mean()
+    start, best = ("uniform mean", "averaged"), means.idxmax()
+    count = len(table[SEED].drop_duplicates())
+    text = f"The uniform mean reaches {100 * means[start]:.1f} % on average over the sessions"
+    if means[best] <= means[start]:
+        return f"{text}, and no other way is better ({runs_counted(count)})."
+    name = best[0] if best[1] == "averaged" else f"{best[0]} with statistics {best[1]}"
+    text += f"; best is {name} with {100 * means[best]:.1f} %, {paired(table, best, start, by)}"
+    return f"{text} run by run ({runs_counted(count)})."
+
+
+@styled
+def merging_figure(table: pd.DataFrame, note: str) -> Figure:
+    """Average accuracy of every strategy (rows) with every choice for batch norm (marks).
+
+    Args:
+        table: a row per ``strategy``, ``statistics`` and seeds, with ``average_accuracy``.
+        note: what data the figure is of.
+    """
+    checked(table, ["strategy", "statistics", *SEED, "average_accuracy"], "merging")
+    caption = merging_finding(table)
+    figure, axes = canvas(f"{caption} {NOT_FROM_ZERO} · {note}", 8.2, 4.6)
+    ax = axes[0, 0]
+    means = table.groupby(["strategy", "statistics"]).average_accuracy.agg(["mean", "std"])
+    order = means["mean"].groupby("strategy").max().sort_values().index
+    kinds = [kind for kind in STATISTICS_MARKS if kind in set(table.statistics)]
+    colours = sns.color_palette("colorblind")
+    for i, kind in enumerate(kinds):
+        shift = 0.22 * (i - (len(kinds) - 1) / 2)
+        own = means.xs(kind, level="statistics").reindex(order)
+        y = np.arange(len(order)) - shift
+        ax.errorbar(
+            *(100 * own["mean"], y),
+            xerr=None if own["std"].isna().all() else 100 * own["std"],
+            **{"fmt": STATISTICS_MARKS[kind], "color": colours[i], "ms": 5.5, "mec": "white"},
+            label=kind,
+        )
+    ax.axvline(100 * means["mean"]["uniform mean", "averaged"], color="0.6", lw=1, ls=":", zorder=0)
+    ax.set_yticks(np.arange(len(order)), order)
+    ax.set(xlabel="average accuracy over the sessions (%)", title="Ways of merging adapter sets")
+    ax.grid(axis="x")
+    place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "alignment": "left"}
+    ax.legend(title="batch norm statistics", **place)
+    return finished(figure)
+
+
+def variants_finding(table: pd.DataFrame, methods: list[str]) -> str:
+    """What the variants change for DynaMMo, and where merging beats the last set, in a sentence."""
+    by = ["variant", "method"]
+    means = table.groupby(by).average_accuracy.mean()
+    first = "dynammo" if "dynammo" in methods else methods[0]
+    own = means.xs(first, level="method")
+    best, worst = own.idxmax(), own.idxmin()
+    text = f"{LEARNERS[first].title}: from {100 * own[worst]:.1f} % ({worst}) to "
+    text += f"{100 * own[best]:.1f} % ({best})"
+    if {"dynammo", "last_adapter"} <= set(methods):
+        last = means.xs("last_adapter", level="method")
+        wins = [name for name in own.index if own[name] > last[name]]
+        text += f"; merging beats the last set alone in {len(wins)} of {len(own)} cases"
+    counts = table.groupby(by).size()
+    return f"{text} ({runs_counted(counts.max())} each)."
+
+
+@styled
+def variants_figure(sessions: pd.DataFrame, title: str, note: str) -> Figure:
+    """Average accuracy of each method (lines) under each variant (places on the x axis).
+
+    Args:
+        sessions: :func:`dynammo.run.ablations.vary`'s table.
+        title: what is varied.
+        note: what data the figure is of.
+    """
+    columns = ["variant", "method", *SEED, "accuracy"]
+    table = average_by_run(checked(sessions, columns, "variants"))
+    methods, variants = methods_in(table), list(pd.unique(table["variant"]))
+    note = f"{variants_finding(table, methods)} {NOT_FROM_ZERO} · {note}"
+    figure, axes = canvas(note, 5.2 + 0.6 * len(variants), 4)
+    ax, ends = axes[0, 0], []
+    for i, method in enumerate(methods):
+        ends.append(_variant_line(ax, table[table.method == method], variants, i, len(methods)))
+    ax.set_xticks(range(len(variants)), [short_name(name, 14) for name in variants])
+    ax.set_xlim(-0.4, len(variants) - 0.6)
+    ax.set(ylabel="average accuracy (%)", title=title)
+    ax.grid(axis="y")
+    label_ends({ax: ends})
+    return finished(figure)
+
+
+def average_by_run(sessions: pd.DataFrame) -> pd.DataFrame:
+    """Average accuracy over the sessions, a row per variant, method and seeds."""
+    key = ["variant", "method", *SEED]
+    averages = sessions.groupby(key, sort=False).accuracy.mean()
+    return averages.rename("average_accuracy").reset_index()
+
+
+def _variant_line(ax: Axes, own: pd.DataFrame, variants: list[str], place: int, count: int):
+    """Draw one method's means, sd and runs; return the end of its line and its look."""
+    kind = look(own["method"].iloc[0])
+    x = np.arange(len(variants)) + 0.05 * (place - (count - 1) / 2)
+    stats = 100 * own.groupby("variant").average_accuracy.agg(["mean", "std"]).reindex(variants)
+    if stats["std"].notna().any():
+        ax.errorbar(x, stats["mean"], stats["std"], fmt="none", ecolor=kind.colour, elinewidth=1)
+    # A line between names, unlike one between numbers, would say something of what lies between.
+    numbers = all(name[0].isdigit() for name in variants)
+    ax.plot(x, stats["mean"], label=kind.title, **kind.line | ({} if numbers else {"ls": ""}))
+    return x[-1], stats["mean"].iloc[-1], kind
+
+
+@styled
+def contenders_figure(averages: pd.DataFrame, against: str, title: str, note: str) -> Figure:
+    """Average and last accuracy of several learners on the same chains, one row each.
+
+    Args:
+        averages: :func:`dynammo.run.ablations.averages`'s table, labels in the order to show.
+        against: the label that the caption compares the best other one with, run by run.
+        title: of the figure.
+        note: what data the figure is of.
+    """
+    table = checked(averages, ["label", *SEED, "average_accuracy", "last_accuracy"], "contenders")
+    labels = list(pd.unique(table.label))[::-1]
+    figure, axes = canvas(
+        f"{contenders_finding(table, against)}. {NOT_FROM_ZERO} · {note}",
+        9.6,
+        1.6 + 0.36 * len(labels),
+        1,
+        2,
+    )
+    panels = {
+        "average_accuracy": "average over sessions (%)",
+        "last_accuracy": "after the last (%)",
+    }
+    for ax, (column, words) in zip(axes.flat, panels.items(), strict=True):
+        for place, label in enumerate(labels):
+            values = 100 * table[table.label == label][column]
+            colour = sns.color_palette("colorblind")[3 if label == against else 0]
+            ax.scatter(values, np.full(len(values), place), 14, [colour], alpha=0.45, lw=0)
+            ax.plot(values.mean(), place, "D", color=colour, ms=6, mec="white")
+        base = 100 * table[table.label == against][column].mean()
+        ax.axvline(base, color="0.6", lw=1, ls=":", zorder=0)
+        ax.set_yticks(range(len(labels)), labels)
+        ax.set(xlabel=f"accuracy {words}", ylim=(-0.6, len(labels) - 0.4))
+        ax.grid(axis="x")
+    axes[0, 0].set_title(title)
+    axes[0, 1].tick_params(labelleft=False)
+    return finished(figure)
+
+
+def contenders_finding(averages: pd.DataFrame, against: str) -> str:
+    """Each label's difference to one of them, run by run, in a sentence."""
+    wide = 100 * averages.pivot_table("average_accuracy", SEED, "label", sort=False)
+    parts = []
+    for label in wide.columns.drop(against):
+        difference = wide[label] - wide[against]
+        sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
+        parts.append(f"{label} {difference.mean():+.1f}{sd}")
+    return f"Points over {against} on average: {'; '.join(parts)} ({runs_counted(len(wide))})"

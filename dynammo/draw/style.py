@@ -1,0 +1,279 @@
+"""How every figure looks, and how it is written: styles, colours per method, byte-identical files.
+
+A method has one colour, one marker and one line style, the same in every figure (`look`), and is
+named beside its line, so that no figure is read by colour alone. Every figure carries a `note` at
+the bottom that says what data it is of. `save_figure` writes figures so that the same numbers
+give the same bytes.
+"""
+
+import textwrap
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
+from sklearn.isotonic import isotonic_regression
+
+from dynammo.catalogue import FAMILIES, LEARNERS
+from dynammo.data.files import write_csv, write_whole
+from dynammo.errors import InputError
+
+# Letters in the SVG are drawn as outlines ("path"), because the page that shows it (GitHub, a
+# browser without DejaVu Sans) would otherwise put another font's wider letters into the layout.
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.4",
+    "axes.axisbelow": True,
+    "axes.labelcolor": "0.2",
+    "xtick.color": "0.3",
+    "ytick.color": "0.3",
+    "grid.color": "0.92",
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "dynammo",
+}
+styled = style.context(["default", STYLE])
+
+# Ten colours that colour-blind readers tell apart, and six dark ones that go with them.
+MORE = ("#332288", "#882255", "#117733", "#999933", "#aa4499", "#222222")
+PALETTE = [*sns.color_palette("colorblind"), *map(to_rgb, MORE)]
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+# Palette number, marker and dash number. No colour comes twice in a family, and no pair of colour
+# and marker twice at all; the colours of the methods met most are theirs alone.
+LOOKS = {
+    "dynammo": (0, "o", 0),
+    "dynammo_unified_head": (9, "D", 2),
+    "dynammo_ridge": (2, "p", 4),
+    "last_adapter": (1, "^", 3),
+    "acl": (3, "s", 1),
+    "frozen_features": (7, "v", 0),
+    "fine_tuning": (13, "<", 1),
+    "joint": (15, "D", 0),
+    "replay": (5, "P", 0),
+    "der_plus_plus": (14, "X", 1),
+    "lwf": (13, "p", 3),
+    "icarl": (2, "s", 0),
+    "wa": (4, ">", 1),
+    "ucir": (10, "P", 2),
+    "podnet": (11, "d", 4),
+    "ewc": (11, "X", 3),
+    "der": (10, "h", 2),
+    "nearest_class_mean": (14, "<", 2),
+    "ranpac": (12, ">", 1),
+}
+SPARE_COLOURS = (2, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15)  # for methods without a look of their own
+SPARE_MARKERS = "H8o"
+HEADS = {"dynammo": "task heads", "dynammo_unified_head": "unified head"}
+SEED = ["order_seed", "train_seed"]
+NOT_FROM_ZERO = "The accuracy axis does not start at 0"  # where differences are small
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn, and the place it takes in legends and rows of panels."""
+
+    title: str
+    colour: tuple[float, ...]
+    marker: str
+    dash: str | tuple
+    place: int = 0
+
+    @property
+    def line(self) -> dict:
+        """Options of Axes.plot."""
+        marks = {"marker": self.marker, "ms": 6.5, "mec": "white", "mew": 0.5}
+        return {"color": self.colour, "ls": self.dash, "lw": 1.6, **marks}
+
+    @property
+    def ink(self) -> tuple[float, ...]:
+        """The colour, darkened where letters in it would be too light on white."""
+        light = np.dot(self.colour, (0.3, 0.59, 0.11))
+        return tuple(min(1, 0.42 / light) * channel for channel in self.colour)
+
+
+def look(method: str) -> Look:
+    """Look of a method; of one that is not in LEARNERS it follows from its name alone."""
+    known = list(LEARNERS)
+    place = known.index(method) if method in known else len(known) + zlib.crc32(method.encode())
+    title = LEARNERS[method].title if method in known else method.replace("_", " ")
+    colour = SPARE_COLOURS[place % len(SPARE_COLOURS)]
+    spare = (colour, SPARE_MARKERS[place % len(SPARE_MARKERS)], place % len(DASHES))
+    colour, marker, dash = LOOKS.get(method, spare)
+    return Look(title, PALETTE[colour], marker, DASHES[dash], place)
+
+
+class Picture(Figure):
+    """A Figure that notebooks show without pyplot, which would keep it and show it twice."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+
+def canvas(note: str, width: float, height: float, rows: int = 1, columns: int = 1):
+    """Return a Picture of so many inches with the note at its foot, and its axes as an array."""
+    figure = Picture(figsize=(width, height), layout="constrained")
+    lines = textwrap.wrap(note, int(17.5 * width))
+    foot = (0.1 + 0.14 * len(lines)) / height
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, rect=(0, foot, 1, 1 - foot))
+    text = figure.text(0.1 / width, 0.08 / height, "\n".join(lines), fontsize=7.5, color="0.42")
+    text.set_in_layout(False)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def grid_of(count: int, most: int) -> tuple[int, int]:
+    """Return rows and columns for so many panels, at most so many in a row."""
+    rows = -(-count // most)
+    return rows, -(-count // rows)
+
+
+def outer(axes: np.ndarray, count: int) -> tuple[list[Axes], list[Axes]]:
+    """Hide all but the first panels of a grid; return those on its left and on its lower edge."""
+    for ax in axes.flat[count:]:
+        ax.set_visible(False)
+    return list(axes[:, 0]), list(axes.flat[:count])[-axes.shape[1] :]
+
+
+def finished(figure: Picture) -> Picture:
+    """Fix the layout, so that PNG, SVG and notebook show the same one.
+
+    The layout's last digits differ now and then from one time to the next, and an SVG names its
+    parts by hashes of them, so they are rounded away.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position(np.round(ax.get_position(original=True).bounds, 5))
+    return figure
+
+
+def checked(table: pd.DataFrame, columns: Iterable[str], what: str) -> pd.DataFrame:
+    """Return the table, or raise InputError if there is nothing in it to draw."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise InputError(f"The {what} table lacks the column(s) {', '.join(missing)}.")
+    if table.empty:
+        raise InputError(f"The {what} table has no rows, so there is nothing to draw.")
+    return table
+
+
+def methods_in(table: pd.DataFrame) -> list[str]:
+    """Methods of a table, in the order they take in every figure."""
+    return sorted(table["method"].unique(), key=lambda name: (look(name).place, name))
+
+
+def by_family(methods: Iterable[str]) -> dict[str, list[str]]:
+    """Group methods under the titles of their families, in the order of FAMILIES."""
+    methods = list(methods)
+    groups = {
+        title: [name for name in methods if name in LEARNERS and LEARNERS[name].family == family]
+        for family, title in FAMILIES.items()
+    }
+    groups["other"] = [name for name in methods if name not in LEARNERS]
+    return {title.capitalize(): group for title, group in groups.items() if group}
+
+
+def spread(
+    wanted: Sequence[float], size: float | Sequence[float], low: float, high: float
+) -> np.ndarray:
+    """Positions nearest to those wanted (least squares) for things of a size, side by side."""
+    wanted = np.asarray(wanted, dtype=float)
+    order = np.argsort(wanted, kind="stable")
+    sizes = np.broadcast_to(size, wanted.shape)[order]
+    ladder = np.cumsum([0, *(sizes[1:] + sizes[:-1]) / 2])
+    top = max(low, high - ladder[-1])
+    placed = np.empty_like(wanted)
+    placed[order] = isotonic_regression(wanted[order] - ladder, y_min=low, y_max=top) + ladder
+    return placed
+
+
+def label_ends(
+    ends: Mapping[Axes, Sequence[tuple[float, float, Look]]],
+    x: float = 1,
+    side: int = 1,
+    letters: int = 40,
+) -> None:
+    """Name points (x, y in data units) of some axes, tied to their names by thin lines.
+
+    The names are right of axes fraction x, or left of it with side = -1, and broken into lines of
+    so many letters. The axes need their final limits.
+    """
+    line = {"arrowstyle": "-", "lw": 0.8, "shrinkA": 3, "shrinkB": 5}
+    line["relpos"] = ((1 - side) / 2, 0.5)
+    white = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}
+    aside = {"va": "center", "ha": "left" if side > 0 else "right", "fontsize": 9, "bbox": white}
+    names = {}
+    for ax, points in ends.items():
+        aside["textcoords"] = offset_copy(ax.transAxes, ax.figure, side * 26, units="points")
+        for *place, kind in points:
+            ink = {"color": kind.ink, "arrowprops": {**line, "color": kind.colour}}
+            name = ax.annotate(textwrap.fill(kind.title, letters), place, (x, 0.5), **aside, **ink)
+            names.setdefault(ax, []).append(name)
+    next(iter(ends)).figure.draw_without_rendering()  # the layout now leaves room for the names
+    for ax, points in ends.items():
+        height = ax.get_window_extent().height * 72 / ax.figure.dpi  # in points
+        places = ax.transData.transform([point[:2] for point in points])
+        wanted = ax.transAxes.inverted().transform(places)[:, 1]
+        sizes = [(2 + 11 * (1 + name.get_text().count("\n"))) / height for name in names[ax]]
+        heights = np.round(spread(wanted, sizes, 0.01, 1), 4)
+        key_at = offset_copy(ax.transAxes, ax.figure, side * 20, units="points")
+        for name, y, (_, _, kind) in zip(names[ax], heights, points, strict=True):
+            name.set_position((x, y))
+            key = {**kind.line, "ms": 5, "mew": 0, "transform": key_at, "clip_on": False}
+            ax.plot([x], [y], scalex=False, scaley=False, **key)
+
+
+def short_name(name: str, width: int = 22) -> str:
+    """Break a class name into lines of at most so many letters."""
+    return textwrap.fill(str(name).replace("_", " "), width)
+
+
+@styled
+def save_figure(
+    figure: Figure, table: pd.DataFrame | None, stem: Path, provenance: Mapping[str, str]
+) -> list[Path]:
+    """Write stem.png, stem.svg and the numbers as stem.csv; the same input gives the same bytes.
+
+    The figure stays open, for a notebook to show.
+
+    Args:
+        figure: from a function of this module.
+        table: the numbers in the figure; no csv is written without.
+        stem: the path without its ending; its folder is made.
+        provenance: where the numbers come from, kept in the PNG's text and the SVG's description.
+
+    Returns:
+        The paths written.
+    """
+    stem = Path(stem)
+    facts = {key: str(value) for key, value in provenance.items()}
+    described = "; ".join(f"{key}: {value}" for key, value in facts.items())
+    metadata = {
+        "png": {"Title": stem.name, **facts},
+        "svg": {"Title": stem.name, "Description": described, "Date": None},
+    }
+    paths = []
+    for kind, facts_of_kind in metadata.items():
+        options = {"format": kind, "dpi": 150, "metadata": facts_of_kind}
+        write = partial(figure.savefig, **options)
+        paths.append(write_whole(stem.with_name(f"{stem.name}.{kind}"), write))
+    if table is not None:
+        paths.append(write_csv(stem.with_name(f"{stem.name}.csv"), table))
+    return paths

@@ -1,0 +1,1 @@
+"""What is measured of learners and runs: accuracy, cost, claims, speed."""

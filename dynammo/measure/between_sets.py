@@ -1,0 +1,199 @@
+"""Looking inside a merge: how alike adapter sets are, and what lies between them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from torch import Tensor
+
+from dynammo.chain import Chain
+from dynammo.errors import InputError
+from dynammo.heads import UnifiedHead
+from dynammo.measure import metrics
+from dynammo.merging import StateDict, check_same_layout, is_learned
+from dynammo.methods import AdapterLearner
+from dynammo.training import (
+    both_flips,
+    extract_features,
+    fit_head,
+    generator_for,
+    progress_bar,
+)
+
+
+def blend(states: Sequence[StateDict], shares: Sequence[float]) -> dict[str, Tensor]:
+    """Weighted sum of adapter sets; shares that add up to 1 give a point between them.
+
+    Raises:
+        InputError: another number of shares than sets, or shares that do not add up to 1.
+    """
+    check_same_layout(states)
+    if len(shares) != len(states) or abs(sum(shares) - 1) > 1e-6:
+        raise InputError(f"{len(states)} sets need as many shares that add up to 1, not {shares}.")
+    blended = {}
+    for name, newest in states[-1].items():
+        if newest.is_floating_point():
+            total = sum(w * s[name].double() for w, s in zip(shares, states, strict=True))
+            blended[name] = total.to(newest.dtype)
+        else:
+            blended[name] = newest.clone()
+    return blended
+
+
+def unified_head(learners: Sequence[AdapterLearner]) -> UnifiedHead:
+    """The unified head among some learners' heads; InputError if none has one."""
+    for learner in learners:
+        if isinstance(learner.head, UnifiedHead):
+            return learner.head
+    raise InputError("There is no head over all classes: run 'dynammo_unified_head' too.")
+
+
+def judge_set(
+    chain: Chain, head: UnifiedHead, state: StateDict | None, split: str = "test"
+) -> dict[str, float]:
+    """Accuracy and loss with an adapter set in place, after the head was tuned for it.
+
+    The head is tuned on the balanced memory as in step 4 of DynaMMo, on a copy: without that it
+    would be measured how well the head fits one of the sets, not what the features are worth.
+
+    Returns:
+        ``accuracy`` and ``loss`` (mean cross-entropy) over all classes seen, and ``session 1``,
+        ``session 2``, ...: accuracy on each session's classes.
+    """
+    network, stream = chain.network(state), chain.stream
+    head = copy.deepcopy(head)
+    positions = chain.memory.all_positions()
+    fit_head(
+        list(head.parameters()),
+        head.loss,
+        both_flips([network], chain.backbone, stream.train.select(positions)),
+        stream.train.labels[positions],
+        chain.settings,
+        generator_for("head", *chain.seeds, chain.session),
+    )
+    data = getattr(stream, split)
+    seen = stream.indices(split, range(1, chain.session + 1))
+    labels = data.labels[seen]
+    with torch.no_grad():
+        features = extract_features(network, chain.backbone, data.select(seen))
+        scores = head(features)
+        loss = F.cross_entropy(scores, torch.as_tensor(labels, device=scores.device)).item()
+    predicted = scores.argmax(dim=1).cpu().numpy()
+    row = metrics.accuracy_row(labels, predicted, stream.session_of_class, chain.session)
+    by_session = {f"session {j}": float(value) for j, value in enumerate(row, start=1)}
+    return {"accuracy": metrics.accuracy(labels, predicted), "loss": loss, **by_session}
+
+
+def judge_blends(
+    chain: Chain,
+    head: UnifiedHead,
+    sets: Sequence[StateDict],
+    points: Collection[Sequence[float]],
+    split: str = "test",
+    progress: str = "points between sets",
+) -> pd.DataFrame:
+    """:func:`judge_set` at several blends of some sets: ``share 1``, ``share 2``, ... and results.
+
+    Points on a line are ``[(1 - w, w) for w in ...]``; :func:`triangle` gives those of a triangle.
+    """
+    rows = []
+    for shares in progress_bar(points, progress):
+        named = {f"share {i}": share for i, share in enumerate(shares, start=1)}
+        rows.append(named | judge_set(chain, head, blend(sets, shares), split))
+    return pd.DataFrame(rows)
+
+
+def triangle(steps: int) -> list[tuple[float, float, float]]:
+    """Evenly spaced shares of three sets, ``steps`` along each side."""
+    return [
+        (i / steps, j / steps, (steps - i - j) / steps)
+        for i in range(steps + 1)
+        for j in range(steps + 1 - i)
+    ]
+
+
+def change_cosines(states: Sequence[StateDict], initial: StateDict) -> pd.DataFrame:
+    """Cosine between the changes of any two sessions, entry by entry.
+
+    A session's change is its set minus the set it started from, the previous session's. Changes of
+    independent directions have a cosine near 0 in many dimensions.
+
+    Returns:
+        A row per ``entry`` of the state dict and pair of sessions ``one`` < ``other``: ``cosine``,
+        and ``size``, the entry's count of numbers.
+    """
+    check_same_layout([*states, initial])
+    starts = [initial, *states[:-1]]
+    rows = []
+    for name, first in initial.items():
+        if not is_learned(name, first) or first.numel() < 2:
+            continue
+        changes = [
+            (state[name].double() - start[name].double()).ravel()
+            for state, start in zip(states, starts, strict=True)
+        ]
+        for i, one in enumerate(changes):
+            for j in range(i + 1, len(changes)):
+                cosine = F.cosine_similarity(one, changes[j], dim=0).item()
+                pair = {"one": i + 1, "other": j + 1, "cosine": cosine}
+                rows.append({"entry": name, "size": first.numel(), **pair})
+    return pd.DataFrame(rows)
+
+
+def linear_cka(one: Tensor, other: Tensor) -> float:
+    """Similarity in 0..1 of two networks' features [N, D] and [N, E] of the same images.
+
+    Source: Kornblith et al. 2019 (arXiv 1905.00414), linear centred kernel alignment: 1 for
+    features that differ by a rotation and a common factor only.
+    """
+    a, b = (x.double() - x.double().mean(dim=0) for x in (one, other))
+    together = (b.T @ a).square().sum()
+    return float(together / ((a.T @ a).norm() * (b.T @ b).norm()))
+
+
+def cka_matrix(features: Sequence[Tensor]) -> np.ndarray:
+    """:func:`linear_cka` of every pair of feature tables, [S, S]."""
+    return np.array([[linear_cka(one, other) for other in features] for one in features])
+
+
+def map_features(features: Tensor, seed: int) -> np.ndarray:
+    """Two-dimensional map [N, 2] of features [N, D] that keeps near images near (t-SNE).
+
+    Distances between far groups, and the sizes of groups, mean nothing in such a map.
+    """
+    few = PCA(min(50, *features.shape), random_state=seed).fit_transform(features.cpu().numpy())
+    perplexity = min(30, (len(few) - 1) / 3)
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
+
+
+@torch.no_grad()
+def others_scores(learner: AdapterLearner, split: str = "test") -> pd.DataFrame:
+    """Each head's "others" probability of each image of the classes seen.
+
+    Returns:
+        A row per image and head: ``true_session`` of the image, ``head`` (its session), ``others``,
+        and whether the head is the one that says "others" least (``chosen``).
+    """
+    stream = learner.stream
+    seen = stream.indices(split, range(1, learner.session + 1))
+    data = getattr(stream, split)
+    _, others = learner.judge(data.select(seen))
+    if others is None:
+        raise InputError(f"{learner.title} has a single head, which has no output 'others'.")
+    truth = stream.session_of_class[data.labels[seen]]
+    count, heads = others.shape
+    return pd.DataFrame(
+        {
+            "true_session": np.repeat(truth, heads),
+            "head": np.tile(np.arange(1, heads + 1), count),
+            "others": others.cpu().numpy().ravel(),
+            "chosen": (others == others.amin(dim=1, keepdim=True)).cpu().numpy().ravel(),
+        }
+    )

@@ -1,0 +1,1 @@
+"""The command, the run folder and the notebooks: what ties everything together."""

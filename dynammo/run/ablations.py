@@ -1,0 +1,255 @@
+"""What if one choice were another: comparisons that change a single thing.
+
+Two kinds. Other ways of merging and other batch norm statistics need no training: they replay a
+tuned chain (:func:`replay`). Other settings of step 1, or another stream, need chains of their own
+(:func:`vary`); everything else about those is the run's, so they are compared seed by seed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dynammo.backbones import RECIPES
+from dynammo.catalogue import AdapterLearner, adapter_methods
+from dynammo.chain import Chain
+from dynammo.errors import InputError
+from dynammo.measure import metrics
+from dynammo.measure.summary import collect
+from dynammo.run.sessions import (
+    check_same_study,
+    comparable,
+    learn_chain,
+    open_study,
+    session_folder,
+)
+from dynammo.settings import Settings
+from dynammo.training import progress_bar
+
+Changes = Mapping[str, Any]
+
+# Notebooks that look closer at a run; every other study is one of :func:`ablations`.
+STUDY_NOTEBOOKS = {
+    "ten_minutes": "00_dynammo_in_ten_minutes",
+    "merging": "09_merging",
+    "inside": "10_inside_a_merge",
+    "beyond": "12_beyond_the_paper",
+}
+
+
+def ablations(settings: Settings, classes: int) -> dict[str, tuple[str, dict[str, Changes]]]:
+    """The comparisons that need chains of their own: name to title and variants.
+
+    A variant is a label and the settings that it changes; the one that changes nothing is the run
+    as it is.
+
+    Args:
+        settings: of the run that is compared with.
+        classes: how many the stream has.
+    """
+    stages = settings.adapter_stages or RECIPES[settings.backbone].adapter_stages
+    half = (len(stages) + 1) // 2
+    places = {f"{stages[0]} alone": stages[:1], "early half": stages[:half]}
+    places["late half"] = stages[half:]
+    parts = {where: label for label, where in places.items() if 0 < len(where) < len(stages)}
+    memories = sorted({classes * share for share in (2, 5, 25)} | {settings.memory_budget})
+    return {
+        "start": (
+            "What a session's adapters start from",
+            {start: {"adapter_start": start} for start in ("previous", "merged", "fresh")},
+        ),
+        "placement": (
+            "Where adapters go",
+            {"all": {}} | {label: {"adapter_stages": where} for where, label in parts.items()},
+        ),
+        "width": (
+            "Hidden channels of an adapter, per channel of its map",
+            {f"{width:g}": {"adapter_width": width} for width in (0.25, 0.5, 1.0)},
+        ),
+        "alpha": (
+            "Initial weight alpha of an adapter's branch",
+            {f"{alpha:g}": {"adapter_alpha": alpha} for alpha in (0.02, 0.2, 1.0, 2.0)},
+        ),
+        "memory": (
+            "Exemplars in all",
+            {str(budget): {"memory_budget": budget} for budget in memories},
+        ),
+        "sessions": (
+            "The same classes in more sessions",
+            {
+                f"{-(-classes // brought)} x {brought}": {"classes_per_session": brought}
+                for brought in (1, 2, 4)
+                if brought < classes
+            },
+        ),
+        "order": (
+            "Class orders",
+            {f"order {seed}": {"order_seeds": (seed,)} for seed in range(5)},
+        ),
+        "backbone": (
+            "Backbones",
+            {
+                "EfficientNet-Lite0, ImageNet": {"backbone": "efficientnet_lite0"},
+                "EfficientNet-Lite0, random": {"weights": "random"},
+                "ResNet-18, random": {
+                    "backbone": "resnet18",
+                    "weights": "random",
+                    "adapter_learning_rate": 0.01,
+                },
+            },
+        ),
+    }
+
+
+def study_jobs(settings: Settings, classes: int) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Which notebook to run for each of the settings' studies, with which parameters.
+
+    Returns:
+        From the name of the executed copy to the notebook's name and its own parameters.
+
+    Raises:
+        InputError: a study that there is not.
+    """
+    jobs = {}
+    for name in settings.studies:
+        if name in STUDY_NOTEBOOKS:
+            given = {}
+            if name == "ten_minutes":
+                given = {"images_per_class": settings.phantom_train}
+                given["epochs"] = settings.adapter_epochs
+            jobs[STUDY_NOTEBOOKS[name]] = (STUDY_NOTEBOOKS[name], given)
+        elif name in ablations(settings, classes):
+            given = {"ablation": name, "seeds": settings.study_seeds}
+            jobs[f"11_ablations-{name}"] = ("11_ablations", given)
+        else:
+            known = (*STUDY_NOTEBOOKS, *ablations(settings, classes))
+            raise InputError(f"Unknown study '{name}': choose from {', '.join(known)}.")
+    return jobs
+
+
+def ablation(name: str, settings: Settings, classes: int) -> tuple[str, dict[str, Changes]]:
+    """Title and variants of one of :func:`ablations`, by name; InputError if there is none."""
+    known = ablations(settings, classes)
+    if name not in known:
+        raise InputError(f"Unknown ablation '{name}': choose from {', '.join(known)}.")
+    return known[name]
+
+
+def vary(run: Path, settings: Settings, variants: Mapping[str, Changes], **options) -> pd.DataFrame:
+    """Run each variant of some settings, with all their seeds; return one row per session.
+
+    Chains are saved below ``run/variants``, so an interrupted call goes on; a variant that changes
+    nothing takes the chains of the run itself if it has them.
+
+    Args:
+        settings: of the run, with the seeds to use and the methods to compare.
+        options: of :func:`dynammo.run.sessions.learn_chain`.
+
+    Returns:
+        The ``sessions`` table of :func:`dynammo.measure.summary.collect` for each variant, under
+        ``variant``.
+    """
+    if settings.methods != (fed := tuple(adapter_methods(settings.methods))):
+        raise InputError(f"Variants are run for methods on adapters: choose from {', '.join(fed)}.")
+    found = []
+    for label, changes in variants.items():
+        changed = settings.with_changes(changes)
+        folder = run
+        if comparable(changed) != comparable(settings) or not _has_chains(run, changed):
+            folder = run / "variants" / re.sub(r"[^\w.]+", "_", _identity(changed, settings))
+            for order_seed, train_seed in chains(changed):
+                learn_chain(folder, changed, order_seed, train_seed, **options)
+        found.append(collect(folder, changed)["sessions"].assign(variant=label))
+    return pd.concat(found, ignore_index=True)
+
+
+def _identity(changed: Settings, settings: Settings) -> str:
+    """A name for the variant's folder, from what it changes."""
+    here, there = comparable(changed), comparable(settings)
+    named = [f"{key}={value}" for key, value in here.items() if value != there[key]]
+    return "-".join(named) or "as_it_is"
+
+
+def chains(settings: Settings) -> list[tuple[int, int]]:
+    """Order and training seed of every tuned chain of some settings."""
+    return list(product(settings.order_seeds, settings.train_seeds))
+
+
+def _has_chains(run: Path, settings: Settings) -> bool:
+    for order_seed, train_seed in chains(settings):
+        stream = open_study(run, settings, order_seed, train_seed).stream
+        last = session_folder(run, order_seed, train_seed, stream.number_of_sessions)
+        try:
+            check_same_study(last, settings, stream)
+        except (InputError, OSError):
+            return False
+    return True
+
+
+def replay(
+    run: Path,
+    settings: Settings,
+    make_learners: Callable[[Chain], Mapping[str, AdapterLearner]],
+    split: str = "test",
+) -> pd.DataFrame:
+    """Let other learners follow a run's tuned chains, session by session.
+
+    Nothing is tuned but heads, and nothing is saved.
+
+    Args:
+        make_learners: labels and learners on a chain, called for each pair of seeds.
+        split: whose images are judged.
+
+    Returns:
+        A row per label, seeds, session and evaluated session: ``accuracy`` on its classes, in
+        ``images`` images.
+    """
+    rows = []
+    for order_seed, train_seed in chains(settings):
+        study = open_study(run, settings, order_seed, train_seed)
+        chain = Chain(study.settings, study.stream, study.backbone, study.train_seed)
+        sessions = range(1, chain.stream.number_of_sessions + 1)
+        folders = [session_folder(run, order_seed, train_seed, t) for t in sessions]
+        check_same_study(folders[-1], settings, chain.stream)
+        learners = make_learners(chain)
+        for session in sessions:
+            chain.restore(folders[:session])
+            seen = chain.stream.indices(split, range(1, session + 1))
+            data = getattr(chain.stream, split)
+            title = f"order {order_seed}, seed {train_seed}, session {session}"
+            for label, learner in progress_bar(learners.items(), title):
+                learner.learn_session(progress=False)
+                scores, _ = learner.judge_split(split, seen)
+                predicted = scores.argmax(dim=1).cpu().numpy()
+                row = metrics.accuracy_row(
+                    data.labels[seen], predicted, chain.stream.session_of_class, session
+                )
+                key = {"label": label, "order_seed": order_seed, "train_seed": train_seed}
+                rows += [
+                    key
+                    | {
+                        "session": session,
+                        "evaluated_session": j,
+                        "images": len(chain.stream.indices(split, j)),
+                        "accuracy": float(row[j - 1]),
+                    }
+                    for j in range(1, session + 1)
+                ]
+    return pd.DataFrame(rows)
+
+
+def averages(replayed: pd.DataFrame) -> pd.DataFrame:
+    """Average and last accuracy over all classes seen, a row per label and seeds."""
+    weighted = replayed.assign(right=replayed.accuracy * replayed.images)
+    key = ["label", "order_seed", "train_seed"]
+    by_session = weighted.groupby([*key, "session"], sort=False)[["right", "images"]].sum()
+    accuracy = (by_session.right / by_session.images).rename("accuracy").reset_index()
+    grouped = accuracy.groupby(key, sort=False).accuracy
+    return pd.DataFrame(
+        {"average_accuracy": grouped.mean(), "last_accuracy": grouped.last()}
+    ).reset_index()

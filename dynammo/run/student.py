@@ -1,0 +1,118 @@
+"""The student version: the notebooks without their solutions.
+
+``python -m dynammo.run.student [FOLDER]`` copies every notebook without the cells tagged
+``solution``, with the glossary that they link to, into a folder that lies beside ``notebooks/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+
+from dynammo.data.files import exit_status, write_json, write_text
+from dynammo.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+TAG = "solution"
+GLOSSARY = "GLOSSARY.md"
+LECTURERS_PAGE = "LECTURER.md"  # has answers, so it stays behind and links to it become plain text
+RECORD = ".made.json"  # checksum of each file as it was made, so that a student's changes show
+
+
+def student_version(path: Path) -> nbformat.NotebookNode:
+    """A notebook without solutions and outputs, and no longer paired with a text file."""
+    notebook = nbformat.read(path, 4)
+    notebook.cells = [cell for cell in notebook.cells if TAG not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        else:
+            cell.source = re.sub(rf"\[([^]]+)\]\({LECTURERS_PAGE}\)", r"\1", cell.source)
+    notebook.metadata["jupytext"] = {"formats": "ipynb"}
+    return notebook
+
+
+def checksum(name: str, text: str) -> str:
+    """SHA-256 of what a student can change in a file: of a notebook, the cells without outputs."""
+    if name.endswith(".ipynb"):
+        try:
+            cells = [
+                [cell["cell_type"], "".join(cell["source"])] for cell in json.loads(text)["cells"]
+            ]
+            text = json.dumps(cells)
+        except (ValueError, KeyError, TypeError):
+            pass  # not a notebook any more, so not as it was made
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def make_student_version(folder: Path) -> list[Path]:
+    """Write the student version; return its notebooks.
+
+    Files that are there already and say the same are left alone, with the outputs that running them
+    gave. Others are replaced if they are as they were made.
+
+    Raises:
+        InputError: a file that was changed since it was made, or a place that cannot be used;
+            nothing is written then.
+    """
+    if folder.resolve() == NOTEBOOKS or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"{folder} cannot be the student version's folder: name another one.")
+    sources = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+    texts = {path.name: nbformat.writes(student_version(path)) + "\n" for path in sources}
+    texts[GLOSSARY] = (NOTEBOOKS / GLOSSARY).read_text()
+    made = {name: checksum(name, text) for name, text in texts.items()}
+
+    record, there = _read_record(folder), {}
+    for name in made:
+        if (folder / name).exists():
+            there[name] = checksum(name, (folder / name).read_text(errors="replace"))
+    changed = [name for name in there if there[name] not in (made[name], record.get(name))]
+    if changed:
+        raise InputError(
+            f"In {folder} there are changes that would be lost: {', '.join(changed)}. Move these "
+            "files elsewhere, or name another folder: ./run_all.sh --student FOLDER"
+        )
+    for name, text in texts.items():
+        if there.get(name) != made[name]:
+            write_text(folder / name, text)
+    write_json(folder / RECORD, made)
+    return [folder / path.name for path in sources]
+
+
+def _read_record(folder: Path) -> dict[str, str]:
+    try:
+        record = json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        prog="./run_all.sh --student", description="Copy the notebooks without their solutions."
+    )
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=ROOT / "student",
+        metavar="FOLDER",
+        help="where to (default: student/ in this project)",
+    )
+    folder = parser.parse_args(arguments).folder
+    notebooks = make_student_version(folder)
+    print(f"{len(notebooks)} notebooks without solutions, and the glossary, are in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(lambda: main(sys.argv[1:])))
