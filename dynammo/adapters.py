@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from dynammo.backbones import Backbone
+from dynammo.backbones import Backbone, at_stages
 from dynammo.errors import InputError
 
 PADDINGS = ("same", "valid")
@@ -32,7 +32,7 @@ class Adapter(nn.Module):
     """
 
     def __init__(
-        self, channels: int, hidden_channels: int, alpha: float = 0.02, padding: str = "same"
+        self, channels: int, hidden_channels: int, alpha: float, padding: str = "same"
     ) -> None:
         super().__init__()
         if padding not in PADDINGS:
@@ -81,22 +81,9 @@ class AdaptedNetwork(nn.Module):
         """Map normalised images [N, 3, H, W] to features [N, D]."""
         if self.adapters is None:
             return self.backbone(x)
-        handles = []
-        try:
-            for name in self.adapters.stage_names:
-                stage, adapter = self.backbone.network.get_submodule(name), self.adapters[name]
-                handles.append(stage.register_forward_pre_hook(_put_before(adapter)))
+        own = {name: self.adapters[name] for name in self.adapters.stage_names}
+        with at_stages(self.backbone.network, before=own):
             return self.backbone(x)
-        finally:
-            for handle in handles:
-                handle.remove()
-
-
-def _put_before(adapter: Adapter):
-    def hook(_stage: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-        return (adapter(inputs[0]),)
-
-    return hook
 
 
 def stage_shapes(
@@ -116,20 +103,9 @@ def stage_shapes(
                 "module inside them."
             )
     shapes: dict[str, tuple[int, int, int]] = {}
-    handles = []
-    for name in stage_names:
-
-        def record(_module, inputs, name=name):
-            shapes[name] = tuple(inputs[0].shape[1:])
-
-        handles.append(modules[name].register_forward_pre_hook(record))
-    try:
-        with torch.no_grad():
-            device = backbone.mean.device
-            backbone(torch.zeros(1, 3, image_size, image_size, device=device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    see = {n: lambda maps, n=n: shapes.update({n: tuple(maps.shape[1:])}) for n in stage_names}
+    with torch.no_grad(), at_stages(backbone.network, before=see):
+        backbone(torch.zeros(1, 3, image_size, image_size, device=backbone.mean.device))
     flat = [n for n in stage_names if len(shapes.get(n, ())) != 3]
     if flat:
         raise InputError(f"Adapters go before maps with channels; '{flat[0]}' does not see one.")
@@ -142,15 +118,16 @@ def make_adapters(
     image_size: int,
     *,
     seed: int,
+    alpha: float,
     width: float = 1.0,
-    alpha: float = 0.02,
     padding: str = "same",
 ) -> AdapterSet:
     """Build a freshly initialised adapter set that fits a backbone and an image size.
 
     Args:
-        width: m / c, hidden channels per channel of the map.
         seed: of the initial weights; torch's global generator is left as it was.
+        alpha: initial weight of an adapter's branch.
+        width: m / c, hidden channels per channel of the map.
 
     Raises:
         InputError: no or unknown stages, a width under 0, maps under 3 x 3 with ``valid`` padding.

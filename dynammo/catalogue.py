@@ -1,100 +1,60 @@
-"""Every way of learning a stream, by name: DynaMMo, ACL, their controls and the baselines.
+"""Every method by name: its title, its family and its class, which is loaded when it is asked for.
 
-Reading order: ``base``, ``adapter_chain`` (DynaMMo, ACL and controls, on one tuned chain),
-``whole_network`` (the protocol of methods that train everything), then one file a method.
+So a table or a figure can name methods without loading any. The rows are in ``catalogue.toml``.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-from dynammo.baselines.der import DER
-from dynammo.baselines.der_plus_plus import DERPlusPlus
-from dynammo.baselines.ewc import EWC
-from dynammo.baselines.fine_tuning import FineTuning
-from dynammo.baselines.icarl import ICaRL
-from dynammo.baselines.joint import Joint
-from dynammo.baselines.lwf import LwF
-from dynammo.baselines.nearest_class_mean import NearestClassMean
-from dynammo.baselines.podnet import PODNet
-from dynammo.baselines.ranpac import RanPAC
-from dynammo.baselines.replay import Replay
-from dynammo.baselines.ucir import UCIR
-from dynammo.baselines.wa import WA
-from dynammo.beyond.dynammo_ridge import DynaMMoRidge
-from dynammo.chain import Chain
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+
 from dynammo.errors import InputError
-from dynammo.learner import FAMILIES, Learner
-from dynammo.methods import (
-    ACL,
-    AdapterLearner,
-    DynaMMo,
-    DynaMMoUnifiedHead,
-    FrozenFeatures,
-    LastAdapter,
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the catalogue."""
+
+    title: str  # in figures
+    family: str  # one of FAMILIES
+    place: str  # "module:class"
+
+
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+FAMILIES: Mapping[str, str] = MappingProxyType(_TABLE["families"])
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {name: Method(*row) for name, row in _TABLE["methods"].items()}
 )
-from dynammo.setup import Study
-
-# In the order that tables and figures show them: family by family.
-LEARNERS: dict[str, type[Learner]] = {
-    kind.name: kind
-    for kind in (
-        FineTuning,
-        Joint,
-        Replay,
-        DERPlusPlus,
-        LwF,
-        ICaRL,
-        WA,
-        UCIR,
-        PODNet,
-        EWC,
-        DER,
-        ACL,
-        FrozenFeatures,
-        NearestClassMean,
-        RanPAC,
-        DynaMMo,
-        DynaMMoUnifiedHead,
-        DynaMMoRidge,
-        LastAdapter,
-    )
-}
 
 
-def check_methods(names: Sequence[str]) -> None:
-    """Raise InputError for a name that is not in LEARNERS."""
+def title(name: str) -> str:
+    """What a method is called in figures; one that is not in the catalogue by its own name."""
+    return METHODS[name].title if name in METHODS else name.replace("_", " ")
+
+
+def check_methods(names: Iterable[str]) -> None:
+    """Raise InputError for a name that is not in METHODS."""
     for name in names:
-        if name not in LEARNERS:
-            raise InputError(f"Unknown method '{name}': choose from {', '.join(LEARNERS)}.")
+        if name not in METHODS:
+            raise InputError(f"Unknown method '{name}': choose from {', '.join(METHODS)}.")
 
 
-def adapter_methods(names: Sequence[str]) -> list[str]:
-    """Those methods among some that are fed by a tuned chain of adapters."""
-    check_methods(names)
-    return [name for name in names if issubclass(LEARNERS[name], AdapterLearner)]
-
-
-def make_adapter_learners(names: Sequence[str], chain: Chain) -> list[AdapterLearner]:
-    """Those of some methods that adapters are for, all fed by one chain."""
-    return [LEARNERS[name](chain) for name in adapter_methods(names)]
-
-
-def make_learner(name: str, study: Study) -> Learner:
-    """A learner by name; for DynaMMo and its like, ``study`` is a chain.
-
-    Raises:
-        InputError: a name that is not in LEARNERS.
-    """
+def load(name: str) -> type:
+    """The class of a method, a :class:`dynammo.learner.Learner`; InputError if there is none."""
     check_methods([name])
-    return LEARNERS[name](study)
+    module, _, kind = METHODS[name].place.partition(":")
+    return getattr(import_module(module), kind)
 
 
-__all__ = [
-    "FAMILIES",
-    "LEARNERS",
-    "AdapterLearner",
-    "Learner",
-    "adapter_methods",
-    "check_methods",
-    "make_adapter_learners",
-    "make_learner",
-]
+def split_setting(name: str) -> tuple[str, str]:
+    """The method that a setting is named after, and the rest: ("lwf", "temperature").
+
+    ("", name) where there is no such method.
+    """
+    owners = (method for method in METHODS if name.startswith(f"{method}_"))
+    method = max(owners, key=len, default="")
+    return method, name[len(method) + 1 :] if method else name

@@ -1,30 +1,46 @@
-"""What every way of learning a stream has in common, from DynaMMo to plain fine-tuning."""
+"""What every way of learning a stream is given, and what it has to say, from DynaMMo to replay."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dynammo.selection import Images
-from dynammo.setup import Study
+from dynammo.backbones import Backbone
+from dynammo.memory import ExemplarMemory
+from dynammo.settings import Knobs, Settings
+from dynammo.stream import Images, Stream
 from dynammo.training import in_batches
 
-# Families of the paper's introduction, in the order figures show them, with the bounds first.
-FAMILIES = {
-    "bounds": "bounds",
-    "replay": "memory replay",
-    "distillation": "knowledge distillation",
-    "regularization": "regularization",
-    "expansion": "network expansion",
-    "frozen_features": "frozen features",
-    "merging": "one adapter set",
-}
+
+@dataclass(eq=False)
+class Setup:
+    """The protocol that all methods share, so that only the methods differ."""
+
+    settings: Settings
+    stream: Stream
+    backbone: Backbone
+    train_seed: int
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """Order seed and training seed, which all random numbers derive from."""
+        return self.stream.order_seed, self.train_seed
+
+    @property
+    def input_size(self) -> int:
+        """Side of the images as the network sees them, in pixels."""
+        return self.settings.enlarge_to or self.stream.image_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is computed."""
+        return self.backbone.mean.device
 
 
-class Learner:
+class Learner(Setup):
     """One way to learn classes session by session, and to predict after each.
 
     Subclasses are short: they say what is trained, with which loss, and what is kept. All of them
@@ -32,22 +48,17 @@ class Learner:
     """
 
     name: str  # in files and settings
-    title: str  # in figures
-    family: str  # one of FAMILIES
     trains: str  # what changes when a session is learned, in words
+    Knobs = Knobs  # the settings that are this method's alone
 
-    session: int  # how many sessions were learned
+    session = 0  # how many sessions were learned
+    memory: ExemplarMemory | None = None  # the exemplars, where there are any
     remembers = True  # keeps exemplars
     knows_others = False  # tells, session by session, images that are none of its classes
 
-    def __init__(self, study: Study) -> None:
-        self.settings = study.settings
-        self.stream = study.stream
-        self.backbone = study.backbone
-        self.train_seed = study.train_seed
-        self.seeds = study.seeds
-        self.input_size = study.input_size
-        self.device = study.device
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup.settings, setup.stream, setup.backbone, setup.train_seed)
+        self.knobs = self.settings.knobs(type(self))
 
     def learn_session(self, *, progress: bool = True) -> list[float]:
         """Learn the next session; return the mean loss of each training epoch, if there are any."""
@@ -71,21 +82,21 @@ class Learner:
 
     def stored_images(self) -> int:
         """How many training images are kept after the newest session."""
-        raise NotImplementedError
+        return len(self.memory.all_positions()) if self.memory else 0
 
-    def outline(self) -> None:
-        """Take the shape that learning ``session`` sessions leaves, with nothing learned.
+    def outline(self, sessions: int) -> None:
+        """Take the shape that learning some sessions leaves, with nothing learned.
 
         Enough to count what the learner costs, and to load weights into.
         """
         raise NotImplementedError
 
-    def save(self, folder: Path) -> None:
-        """Write the state after the newest session into an existing folder."""
+    def state(self) -> dict[str, Tensor]:
+        """All that is kept after the newest session, the exemplars' positions apart."""
         raise NotImplementedError
 
-    def restore(self, folder: Path) -> None:
-        """Take up the state that :meth:`save` wrote."""
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave, in a learner with the :meth:`outline` of that time."""
         raise NotImplementedError
 
     @torch.no_grad()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from dynammo.errors import InputError
+from dynammo.stream import Stream
 
 
 def herd(features: np.ndarray, count: int) -> np.ndarray:
@@ -51,6 +52,12 @@ class ExemplarMemory:
     budget: int
     positions: Mapping[int, np.ndarray] = field(default_factory=dict)
 
+    def after_session(self, stream: Stream, session: int, features: Tensor) -> ExemplarMemory:
+        """:meth:`with_session` for a session of a stream, from its images' features [N, D]."""
+        positions = stream.indices("train", session)
+        labels = stream.train.labels[positions]
+        return self.with_session(stream.classes(session), positions, labels, features.cpu().numpy())
+
     def with_session(
         self, classes: tuple[int, ...], positions: np.ndarray, labels: np.ndarray, features
     ) -> ExemplarMemory:
@@ -82,13 +89,3 @@ class ExemplarMemory:
         if not self.positions:
             return np.zeros(0, dtype=np.int64)
         return np.concatenate([self.positions[label] for label in sorted(self.positions)])
-
-    def save(self, path: Path) -> None:
-        """Write the positions as an ``.npz`` with one array a class."""
-        np.savez(path, **{str(label): chosen for label, chosen in self.positions.items()})
-
-    @classmethod
-    def load(cls, path: Path, budget: int) -> ExemplarMemory:
-        """Read what :meth:`save` wrote."""
-        with np.load(path, allow_pickle=False) as saved:
-            return cls(budget, {int(label): saved[label] for label in saved.files})

@@ -1,40 +1,30 @@
-"""DynaMMo, ACL and their controls: which adapter sets run at inference, and which head reads them.
+"""Step 4 and prediction: DynaMMo, ACL and the control without merging, all on one tuned chain.
 
-These learners are fed by one :class:`dynammo.chain.Chain` and differ in two choices only: the
-passes an image takes, and the kind of head. So they stay comparable.
+They differ in two choices only: which adapter sets an image passes, and the kind of head that
+reads them. So they stay comparable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dynammo.adapters import AdaptedNetwork
-from dynammo.chain import Chain
-from dynammo.heads import TaskHeads, UnifiedHead, session_targets
-from dynammo.learner import Learner, count_parameters
+from dynammo import catalogue
+from dynammo.chain import Chain, Reader
+from dynammo.heads import TaskHeads, UnifiedHead
+from dynammo.learner import Learner, Setup, count_parameters
 from dynammo.merging import StateDict
-from dynammo.selection import Images
-from dynammo.training import (
-    both_flips,
-    fit_head,
-    generator_for,
-    in_batches,
-    linear_head,
-    seed_for,
-    tune_auxiliary_head,
-)
+from dynammo.stream import Images
+from dynammo.training import fit_head, generator_for, in_batches
 
 
 class InferenceNetwork(nn.Module):
     """What runs at test time: one pass per adapter set, then the head."""
 
-    def __init__(self, passes: Sequence[AdaptedNetwork], head: nn.Module) -> None:
+    def __init__(self, passes: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__()
         self.passes = nn.ModuleList(passes)
         self.head = head
@@ -51,12 +41,14 @@ class InferenceNetwork(nn.Module):
 class AdapterLearner(Learner):
     """One way to turn the chain into predictions; subclasses say which adapters run.
 
-    The chain does steps 1 to 3 once for all of them; :meth:`learn_session` is step 4.
+    Args:
+        chain: does steps 1 to 3. Learners that share it are compared on the same adapter sets;
+            the first that learns a session has the chain learn it.
     """
 
     head_kind: type[TaskHeads] | type[UnifiedHead] = TaskHeads
     trains = "one adapter set, then the heads"
-    reads_stages = False  # its head also reads the means of later stages' maps
+    reader: Reader | None = None  # what the head reads, where that is more than the features
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(chain)
@@ -68,11 +60,6 @@ class AdapterLearner(Learner):
         """Whether each session has a head, with the output "others"."""
         return self.head_kind is TaskHeads
 
-    @property
-    def session(self) -> int:
-        """The chain's newest session."""
-        return self.chain.session
-
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """Adapter sets that run at inference, one pass each; None is the bare backbone."""
         raise NotImplementedError
@@ -82,36 +69,42 @@ class AdapterLearner(Learner):
         return len(self.adapter_sets())
 
     def network(self) -> InferenceNetwork:
-        """The network that predicts after the chain's newest session."""
-        sets, stages = self.adapter_sets(), self.reads_stages
-        passes = [self.chain.network(state, stages=stages) for state in sets]
+        """The network that predicts after the newest session."""
+        passes = [self.chain.network(state, self.reader) for state in self.adapter_sets()]
         return InferenceNetwork(passes, self.head).eval()
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Step 4 for the next session; steps 1 to 3 first, unless the chain has done them."""
+        ahead = self.chain.session > self.session
+        losses = [] if ahead else self.chain.learn_session(progress=progress)
+        self.session += 1
+        self.fit()
+        return losses
+
+    def fit(self) -> None:
+        """Step 4: grow the head by the newest session, tune it on the balanced memory.
+
+        As in the released code, the first session keeps its auxiliary head: there is nothing yet
+        to balance it against.
+        """
+        chain = self.chain
+        self.head.add_session(self.auxiliary_head())
+        if self.session == 1:
+            return
+        positions = chain.memory.all_positions()
+        features = [chain.both_sides(x, positions, self.reader) for x in self.adapter_sets()]
+        fit_head(
+            list(self.head.parameters()),
+            self.head.loss,
+            torch.stack(features, dim=2),
+            self.stream.train.labels[positions],
+            self.settings,
+            generator_for("head", *self.seeds, self.session),
+        )
 
     def auxiliary_head(self) -> nn.Linear:
         """Head of the newest session's classes and "others" that the learner's head starts from."""
         return self.chain.auxiliary
-
-    def learn_session(self, *, progress: bool = True) -> list[float]:
-        """Step 4 for the chain's newest session: grow the head, tune it on the balanced memory.
-
-        As in the released code, the first session keeps its auxiliary head: there is nothing yet
-        to balance it against. The losses of step 1 are the chain's; none are returned here.
-        """
-        chain = self.chain
-        self.head.add_session(self.auxiliary_head())
-        if chain.session == 1:
-            return []
-        positions = chain.memory.all_positions()
-        sets, stages = self.adapter_sets(), self.reads_stages
-        fit_head(
-            list(self.head.parameters()),
-            self.head.loss,
-            torch.stack([chain.both_sides(x, positions, stages=stages) for x in sets], dim=2),
-            chain.stream.train.labels[positions],
-            chain.settings,
-            generator_for("head", *chain.seeds, chain.session),
-        )
-        return []
 
     @torch.no_grad()
     def features(self, images: Images) -> Tensor:
@@ -124,8 +117,8 @@ class AdapterLearner(Learner):
 
     def judge_split(self, split: str, positions: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """The same for images of the stream, by their positions in a split."""
-        sets, how = self.adapter_sets(), {"stages": self.reads_stages}
-        passes = [self.chain.features(x, split, positions, **how) for x in sets]
+        find, sets = self.chain.features, self.adapter_sets()
+        passes = [find(state, split, positions, reader=self.reader) for state in sets]
         return self.read(torch.stack(passes, dim=1))
 
     @torch.no_grad()
@@ -134,37 +127,36 @@ class AdapterLearner(Learner):
         others = self.head.others(features) if self.knows_others else None
         return self.head(features), others
 
-    def _one_set(self) -> int:
+    def one_set(self) -> int:
+        """How many numbers an adapter set has."""
         return count_parameters(self.chain.adapters(None))
 
     def trained_numbers(self) -> int:
         """One adapter set in step 1, all heads in step 4."""
-        return self._one_set() + count_parameters(self.head)
+        return self.one_set() + count_parameters(self.head)
 
     def stored_numbers(self) -> int:
         """The backbone, the heads and the adapter sets that are kept."""
         fixed = count_parameters(self.backbone, self.head)
-        return fixed + self.stored_adapter_sets() * self._one_set()
+        return fixed + self.stored_adapter_sets() * self.one_set()
 
     def stored_images(self) -> int:
         """The chain's exemplars."""
         return len(self.chain.memory.all_positions())
 
-    def outline(self) -> None:
-        """Give the head the shape it has after the chain's newest session, with any weights."""
-        self.head = self.head_kind(self.backbone.feature_size)
-        for session in range(1, self.session + 1):
-            outputs = len(self.stream.classes(session)) + 1
-            self.head.add_session(linear_head(self.head.feature_size, outputs, 0, self.device))
+    def outline(self, sessions: int) -> None:
+        """Give the head the shape it has after some sessions, with any weights."""
+        self.session, self.head = sessions, self.head_kind(self.backbone.feature_size)
+        for session in range(1, sessions + 1):
+            self.head.add_session(self.chain.fresh_auxiliary_head(session))
 
-    def save(self, folder: Path) -> None:
-        """Write the head into an existing folder."""
-        save_file(self.head.state_dict(), folder / f"head_{self.name}.safetensors")
+    def state(self) -> dict[str, Tensor]:
+        """The head."""
+        return self.head.state_dict()
 
-    def restore(self, folder: Path) -> None:
-        """Take up the head saved after the chain's newest session."""
-        self.outline()
-        self.head.load_state_dict(load_file(folder / f"head_{self.name}.safetensors"))
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up the head."""
+        self.head.load_state_dict(state)
 
 
 class DynaMMo(AdapterLearner):
@@ -175,8 +167,6 @@ class DynaMMo(AdapterLearner):
     """
 
     name = "dynammo"
-    title = "DynaMMo"
-    family = "merging"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The running mean alone."""
@@ -184,14 +174,13 @@ class DynaMMo(AdapterLearner):
 
     def stored_adapter_sets(self) -> int:
         """The running mean, and the newest set, which the next session starts from."""
-        return min(self.chain.session, 2)
+        return min(self.session, 2)
 
 
 class DynaMMoUnifiedHead(DynaMMo):
     """DynaMMo with one linear layer over all classes, as in the paper's figure 2."""
 
     name = "dynammo_unified_head"
-    title = "DynaMMo, unified head"
     head_kind = UnifiedHead
 
 
@@ -199,8 +188,6 @@ class ACL(AdapterLearner):
     """Adapter-based continual learning (arXiv 2304.09042): every set kept, t passes."""
 
     name = "acl"
-    title = "ACL"
-    family = "expansion"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """Every session's own set."""
@@ -211,55 +198,28 @@ class LastAdapter(AdapterLearner):
     """The control without merging: only the newest adapter set, one pass."""
 
     name = "last_adapter"
-    title = "last adapter"
-    family = "merging"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The newest set alone."""
         return [self.chain.adapter_states[-1]]
 
 
-class FrozenFeatures(AdapterLearner):
-    """The control without adapters: the same data, recipes and head on the bare backbone."""
+def kind_of(method: str | type[Learner]) -> type[Learner]:
+    """A method's class, by name or by itself."""
+    return catalogue.load(method) if isinstance(method, str) else method
 
-    name = "frozen_features"
-    title = "frozen features"
-    family = "frozen_features"
-    trains = "the heads"
 
-    def adapter_sets(self) -> Sequence[StateDict | None]:
-        """The bare backbone."""
-        return [None]
+def make_learner(method: str | type[Learner], setup: Setup) -> Learner:
+    """A learner by name or class; one on adapters gets a chain of its own."""
+    kind = kind_of(method)
+    return kind(Chain.on(setup) if issubclass(kind, AdapterLearner) else setup)
 
-    def stored_adapter_sets(self) -> int:
-        """None are needed."""
-        return 0
 
-    def trained_numbers(self) -> int:
-        """The heads alone."""
-        return count_parameters(self.head)
+def adapter_methods(names: Iterable[str]) -> list[str]:
+    """Those methods among some that are fed by a tuned chain of adapters."""
+    return [name for name in names if issubclass(catalogue.load(name), AdapterLearner)]
 
-    def auxiliary_head(self) -> nn.Linear:
-        """A head trained as in step 1, on the same images and schedule, on frozen features."""
-        chain = self.chain
-        session, classes = chain.session, chain.stream.classes(chain.session)
-        head = linear_head(
-            chain.backbone.feature_size,
-            len(classes) + 1,
-            seed_for("auxiliary head", *chain.seeds, session),
-            chain.device,
-        )
-        # The memory now holds this session's exemplars too; those are already in its own images.
-        old = chain.memory.all_positions()
-        labels = chain.stream.train.labels
-        old = old[labels[old] < classes[0]]
-        positions = np.concatenate([chain.stream.indices("train", session), old])
-        targets = session_targets(torch.as_tensor(labels[positions]), classes[0], len(classes))
-        tune_auxiliary_head(
-            head,
-            both_flips([chain.network(None)], self.backbone, self.stream.train.select(positions)),
-            targets.numpy(),
-            chain.settings,
-            generator_for("auxiliary head", *chain.seeds, session),
-        )
-        return head.requires_grad_(False)
+
+def learners_on(chain: Chain, names: Iterable[str]) -> list[AdapterLearner]:
+    """Those of some methods that adapters are for, all fed by one chain."""
+    return [catalogue.load(name)(chain) for name in adapter_methods(names)]

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from dynammo.adapters import AdaptedNetwork
 from dynammo.backbones import Backbone
-from dynammo.selection import Images
 from dynammo.settings import Settings
+from dynammo.stream import Images
 
 EVALUATION_BATCH = 64
 
@@ -151,13 +151,11 @@ def tune_adapters(
 
     network.adapters.requires_grad_(True)
     network.train()
-    losses = descend(
+    losses = step_1(
         batch_loss,
         len(images),
-        step_1_optimizer([*network.adapters.parameters(), *head.parameters()], settings),
-        settings.adapter_epochs,
-        settings.adapter_milestones,
-        settings.batch_size,
+        [*network.adapters.parameters(), *head.parameters()],
+        settings,
         generator,
         "tuning adapters" if progress else "",
     )
@@ -166,42 +164,35 @@ def tune_adapters(
     return losses
 
 
-def step_1_optimizer(
-    parameters: Sequence[nn.Parameter], settings: Settings, learning_rate: float | None = None
-) -> torch.optim.SGD:
-    """SGD as step 1 uses it, for other parameters at a learning rate of their own."""
-    return torch.optim.SGD(
+def step_1(
+    batch_loss: Callable[[Tensor], Tensor],
+    count: int,
+    parameters: Sequence[nn.Parameter],
+    settings: Settings,
+    generator: torch.Generator,
+    progress: str = "",
+    learning_rate: float | None = None,
+) -> list[float]:
+    """:func:`descend` by step 1's SGD, epochs and schedule, whatever is trained.
+
+    Args:
+        learning_rate: another than ``adapter_learning_rate``.
+    """
+    optimizer = torch.optim.SGD(
         parameters,
         lr=learning_rate or settings.adapter_learning_rate,
         momentum=settings.adapter_momentum,
         weight_decay=settings.adapter_weight_decay,
     )
-
-
-def tune_auxiliary_head(
-    head: nn.Linear,
-    features: Tensor,
-    targets: np.ndarray,
-    settings: Settings,
-    generator: torch.Generator,
-) -> None:
-    """Step 1 without adapters: the same recipe for the auxiliary head alone.
-
-    Args:
-        head: D features to |C_t| + 1 outputs; trained in place.
-        features: [2, N, 1, D] of the frozen backbone, as :func:`both_flips` gives them.
-        targets: int64 [N] in 0..|C_t|.
-    """
-    descend(
-        _flipped_batch_loss(
-            lambda x, y: F.cross_entropy(head(x[:, 0]), y), features, targets, generator
-        ),
-        len(targets),
-        step_1_optimizer(list(head.parameters()), settings),
+    return descend(
+        batch_loss,
+        count,
+        optimizer,
         settings.adapter_epochs,
         settings.adapter_milestones,
         settings.batch_size,
         generator,
+        progress,
     )
 
 
@@ -221,20 +212,6 @@ def extract_features(
     return in_batches(lambda x: network(x.flip(3) if flip else x), backbone, images)
 
 
-def both_flips(networks: Sequence[nn.Module], backbone: Backbone, images: Images) -> Tensor:
-    """Features [2, N, P, D] of images and of their mirror images, under each of P networks.
-
-    With everything before the head frozen these are all the features that training with random
-    flips can ever see, so they are computed once instead of in every epoch.
-    """
-    return torch.stack(
-        [
-            torch.stack([extract_features(n, backbone, images, flip=flip) for n in networks], dim=1)
-            for flip in (False, True)
-        ]
-    )
-
-
 def fit_head(
     parameters: Sequence[nn.Parameter],
     loss: Callable[[Tensor, Tensor], Tensor],
@@ -252,7 +229,7 @@ def fit_head(
         labels: int64 [N].
     """
     descend(
-        _flipped_batch_loss(loss, features, labels, generator),
+        flipped_batch_loss(loss, features, labels, generator),
         len(labels),
         # Fused: a step is a few small matrices, most of whose time is the calls themselves.
         torch.optim.Adam(parameters, lr=settings.head_learning_rate, fused=True),
@@ -263,12 +240,13 @@ def fit_head(
     )
 
 
-def _flipped_batch_loss(
+def flipped_batch_loss(
     loss: Callable[[Tensor, Tensor], Tensor],
     features: Tensor,
     labels: np.ndarray,
     generator: torch.Generator,
 ) -> Callable[[Tensor], Tensor]:
+    """Loss of a batch of features [2, N, P, D], each image or its mirror image by chance."""
     wanted = torch.as_tensor(labels, device=features.device)
 
     def batch_loss(batch: Tensor) -> Tensor:

@@ -45,18 +45,19 @@ import pandas as pd
 from IPython.display import display
 
 from dynammo.backbones import make_backbone
-from dynammo.catalogue import make_adapter_learners, make_learner
+from dynammo.catalogue import title
 from dynammo.chain import Chain
 from dynammo.draw.between_sets import line_figure, weight_figure
 from dynammo.draw.heat_maps import accuracy_matrices
 from dynammo.draw.images import sample_sheet
+from dynammo.learner import Setup
 from dynammo.measure import cost
 from dynammo.measure.between_sets import blend, judge_blends, unified_head
 from dynammo.measure.predictions import accuracy_rows, predict
+from dynammo.methods import learners_on, make_learner
 from dynammo.run.provenance import note
 from dynammo.run.run_folder import load_stream, prepare_torch
 from dynammo.settings import Settings
-from dynammo.setup import Study
 
 # %%
 drawn = {"phantom_train": images_per_class, "phantom_test": images_per_class // 2}
@@ -90,13 +91,13 @@ def learn(learner, sessions):
     for _ in sessions:
         learner.learn_session()
         found = predict(learner, "test")
-        rows = accuracy_rows(data, "test", found)
+        rows = accuracy_rows(found)
         tag = {"method": learner.name, "session": learner.session}
         answers[learner.name, learner.session] = [tag | row for row in rows]
 
 
 sessions = range(1, data.number_of_sessions + 1)
-learn(make_learner("fine_tuning", Study(settings, data, backbone, train_seed)), sessions)
+learn(make_learner("fine_tuning", Setup(settings, data, backbone, train_seed)), sessions)
 
 
 # %%
@@ -122,7 +123,7 @@ matrices("fine_tuning")
 
 # %%
 chain = Chain(settings, data, backbone, train_seed)
-learners = make_adapter_learners(["dynammo", "dynammo_unified_head", "last_adapter", "acl"], chain)
+learners = learners_on(chain, ["dynammo", "dynammo_unified_head", "last_adapter", "acl"])
 for _ in sessions:
     chain.tune()
     chain.merge()
@@ -186,7 +187,7 @@ line_figure(line, "sessions 1 to 3", "session 4", under)
 # paper's claim is this ratio at ten sessions.
 
 # %%
-counted = {learner.title: cost.count_cost(learner) for learner in learners}
+counted = {title(learner.name): cost.count_cost(learner) for learner in learners}
 table = pd.DataFrame(counted).T[["macs", "parameters_used", "parameters_stored"]] / 1e6
 table.columns = ["MMACs an image", "parameters used (M)", "numbers stored (M)"]
 table.round(2)

@@ -55,10 +55,9 @@ from dynammo.draw.images import class_balance, sample_sheet
 from dynammo.draw.style import save_figure
 from dynammo.measure.summary import class_counts
 from dynammo.run.provenance import data_note, provenance
-from dynammo.run.run_folder import load_stream, record_stream
-from dynammo.settings import Settings
+from dynammo.run.run_folder import load_stream, record_stream, settings_from
 
-settings = Settings.from_names(globals())
+settings = settings_from(globals())
 run, figures = Path(run_folder), Path(figures_folder)
 data = load_stream(settings, order_seed, run)
 origin = provenance(data)

@@ -78,18 +78,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from dynammo.catalogue import title
 from dynammo.draw.accuracy import training_losses
+from dynammo.measure.between_sets import relative_distance
 from dynammo.measure.predictions import accuracy_rows, predict, session_row
-from dynammo.measure.stopwatch import Meter
-from dynammo.merging import relative_distance
-from dynammo.run import sessions
+from dynammo.measure.stopwatch import Stopwatch
+from dynammo.run.learn import open_session
 from dynammo.run.provenance import note
-from dynammo.settings import Settings
+from dynammo.run.run_folder import settings_from
 
-settings = Settings.from_names(globals())
+settings = settings_from(globals())
 run = Path(run_folder)
-chain, learners = sessions.open_session(run, settings, order_seed, train_seed, session)
-data, meter = chain.stream, Meter(chain.device)
+group = open_session(run, settings, order_seed, train_seed, session)
+chain, learners = group.chain, group.learners
+data, stopwatch = chain.stream, Stopwatch(chain.device)
 names = [data.class_names[label] for label in data.classes(session)]
 print(f"session {session} of {data.number_of_sessions} brings: {', '.join(names)}")
 
@@ -111,7 +113,7 @@ positions = chain.training_positions(session)
 old = len(positions) - len(data.indices("train", session))
 print(f"{len(positions) - old} images of new classes, {old} exemplars labelled 'others'")
 
-with meter.measure("adapters", "training"):
+with stopwatch.measure("adapters", "training"):
     losses = chain.tune()
 
 # %%
@@ -166,7 +168,7 @@ pd.Series(
 
 # %%
 for learner in learners:
-    with meter.measure(learner.name, "head"):
+    with stopwatch.measure(learner.name, "head"):
         learner.learn_session()
 
 # %% [markdown]
@@ -180,10 +182,10 @@ for learner in learners:
 # %%
 answers = {}
 for learner in learners:
-    with meter.measure(learner.name, "test"):
+    with stopwatch.measure(learner.name, "test"):
         answers[learner.name] = predict(learner, "test")
 pd.DataFrame(
-    {learner.title: session_row(data, "test", answers[learner.name]) for learner in learners}
+    {title(learner.name): session_row(answers[learner.name]) for learner in learners}
 ).T.round(3)
 
 # %% [markdown]
@@ -192,9 +194,9 @@ pd.DataFrame(
 # %%
 pd.DataFrame(
     {
-        learner.title: {
+        title(learner.name): {
             f"session {row['evaluated_session']}": row["accuracy"]
-            for row in accuracy_rows(data, "test", answers[learner.name])
+            for row in accuracy_rows(answers[learner.name])
         }
         for learner in learners
     }
@@ -207,14 +209,14 @@ pd.DataFrame(
 # peak is the memory of the whole process, with Python, torch and the images.
 
 # %%
-pd.DataFrame(meter.rows).set_index(["method", "part"]).round(1)
+pd.DataFrame(stopwatch.rows).set_index(["method", "part"]).round(1)
 
 # %% [markdown]
 # ## Save
 # The next session starts from this folder. It appears whole or not at all.
 
 # %%
-folder = sessions.save_session(run, chain, learners, answers, losses, meter)
+folder = group.save(answers, losses, stopwatch)
 sorted(path.name for path in folder.iterdir())
 
 # %% [markdown]

@@ -62,12 +62,13 @@ from pathlib import Path
 
 from dynammo.draw.accuracy import training_losses
 from dynammo.draw.heat_maps import accuracy_matrices
-from dynammo.measure.summary import collect, cost_by_session
-from dynammo.run import sessions
+from dynammo.measure.summary import cost_by_session
+from dynammo.run.collect import collect
+from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import note
-from dynammo.settings import Settings
+from dynammo.run.run_folder import settings_from
 
-settings = Settings.from_names(globals()).with_changes(
+settings = settings_from(globals()).with_changes(
     {"methods": [method], "order_seeds": [order_seed], "train_seeds": [train_seed]}
 )
 run = Path(run_folder)
@@ -176,9 +177,9 @@ run = Path(run_folder)
 # With changed settings it starts over; to keep both results, give the second another `run_folder`.
 
 # %%
-learner = sessions.learn_stream(run, settings, method, order_seed, train_seed)
+group = learn_stream(run, settings, method, order_seed, train_seed)
 found = collect(run, settings)
-under = note(settings, learner.stream)
+under = note(settings, group.setup.stream)
 
 # %%
 training_losses(found["losses"], note=under)

@@ -47,13 +47,13 @@ import pandas as pd
 from dynammo.beyond.merged_by import STRATEGIES, MergedBy
 from dynammo.draw.comparisons import merging_figure
 from dynammo.draw.style import save_figure
-from dynammo.run import ablations
-from dynammo.run.command import make_if_missing
+from dynammo.run import ablations, command
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import load_stream, settings_of
 
 run, figures = Path(run_folder), Path(figures_folder)
-make_if_missing(run)
+if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
+    command.main(["--profile", "demo"])
 settings = settings_of(run, seeds)
 data = load_stream(settings, settings.order_seeds[0], run)
 

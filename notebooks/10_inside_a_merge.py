@@ -46,7 +46,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from dynammo.catalogue import LEARNERS
+from dynammo.catalogue import title
 from dynammo.draw.between_sets import (
     cka_figure,
     cosine_figure,
@@ -66,19 +66,21 @@ from dynammo.measure.between_sets import (
     triangle,
     unified_head,
 )
-from dynammo.measure.summary import collect
-from dynammo.run import sessions
-from dynammo.run.command import make_if_missing
+from dynammo.run import command
+from dynammo.run.collect import collect
+from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import settings_of
 from dynammo.training import extract_features, progress_bar
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
-make_if_missing(run)
+if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
+    command.main(["--profile", "demo"])
 settings = settings_of(run)
 one = settings.with_changes({"order_seeds": [order_seed], "train_seeds": [train_seed]})
-chain, learners = sessions.restore_chain(run, settings, order_seed, train_seed)
+group = last_session(run, settings, order_seed, train_seed)
+chain, learners = group.chain, group.learners
 data, sets = chain.stream, chain.adapter_states
 first, last = 1, chain.session
 origin, under = provenance(data), note(one, data)
@@ -196,7 +198,7 @@ rows = {}
 for name, learner in with_heads.items():
     table = scores if name == "dynammo" else others_scores(learner)
     own = table[table.true_session == table["head"]]
-    rows[LEARNERS[name].title] = (100 * own.groupby("true_session").chosen.mean()).round(1)
+    rows[title(name)] = (100 * own.groupby("true_session").chosen.mean()).round(1)
 pd.DataFrame(rows).T.rename(columns=lambda t: f"session {t}")
 
 # %% [markdown]

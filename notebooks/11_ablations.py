@@ -54,16 +54,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo.catalogue import adapter_methods
 from dynammo.draw.comparisons import average_by_run, variants_figure
 from dynammo.draw.style import save_figure
-from dynammo.run import ablations
-from dynammo.run.command import make_if_missing
+from dynammo.methods import adapter_methods
+from dynammo.run import ablations, command
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import load_stream, settings_of
 
 run, figures = Path(run_folder), Path(figures_folder)
-make_if_missing(run)
+if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
+    command.main(["--profile", "demo"])
 settings = settings_of(run, seeds)
 shown = [name for name in adapter_methods(settings.methods) if name in methods]
 settings = settings.with_changes({"methods": shown})

@@ -43,16 +43,16 @@ split: str = "test"  # "val" to choose anything by what you see
 from pathlib import Path
 
 from dynammo.beyond.ridge_controls import CONTROLS
-from dynammo.catalogue import LEARNERS
+from dynammo.catalogue import load, title
 from dynammo.draw.comparisons import contenders_figure
 from dynammo.draw.style import save_figure
-from dynammo.run import ablations
-from dynammo.run.command import make_if_missing
+from dynammo.run import ablations, command
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import load_stream, settings_of
 
 run, figures = Path(run_folder), Path(figures_folder)
-make_if_missing(run)
+if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
+    command.main(["--profile", "demo"])
 settings = settings_of(run, seeds)
 data = load_stream(settings, settings.order_seeds[0], run)
 
@@ -100,8 +100,8 @@ PLAIN = ("acl", "dynammo", "last_adapter", "dynammo_ridge")
 
 def contenders(chain):
     """Learners on one chain, by title."""
-    kinds = [*(LEARNERS[name] for name in PLAIN), *CONTROLS]
-    return {kind.title: kind(chain) for kind in kinds}
+    own = {title(name): load(name)(chain) for name in PLAIN}
+    return own | {kind.title: kind(chain) for kind in CONTROLS}
 
 
 replayed = ablations.replay(run, settings, contenders, split)

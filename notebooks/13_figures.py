@@ -46,16 +46,18 @@ from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
 from dynammo.draw.method import method_diagram
 from dynammo.draw.style import save_figure
 from dynammo.measure import cost
-from dynammo.measure.summary import collect, readable, summarise, training_cost, write_tables
-from dynammo.run.command import make_if_missing
+from dynammo.measure.summary import readable, summarise, training_cost
+from dynammo.run import command
+from dynammo.run.collect import collect, write_tables
 from dynammo.run.export import export
-from dynammo.run.provenance import note, provenance
+from dynammo.run.learn import last_session
+from dynammo.run.provenance import code_checksum, note, provenance
 from dynammo.run.run_folder import load_stream, settings_of
-from dynammo.run.sessions import restore_chain
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
-make_if_missing(run)
+if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
+    command.main(["--profile", "demo"])
 settings = settings_of(run)
 data = load_stream(settings, settings.order_seeds[0], run)
 under = note(settings, data)
@@ -189,8 +191,8 @@ save(
 # %%
 if "dynammo" in settings.methods:
     seeds = settings.order_seeds[0], settings.train_seeds[0]
-    _, learners = restore_chain(run, settings, *seeds)
-    learner = next(one for one in learners if one.name == "dynammo")
+    group = last_session(run, settings, *seeds)
+    learner = next(one for one in group.learners if one.name == "dynammo")
     path = export(learner, run / "export" / "dynammo")
 
     program = torch.export.load(path).module()  # all that its user needs to write
@@ -204,9 +206,8 @@ if "dynammo" in settings.methods:
 # ## The numbers behind it all
 
 # %%
-files.write_json(
-    figures / "provenance.json", origin | {"settings": {**settings.as_dict(), "stream": data.name}}
-)
+used = {"settings": {**settings.as_dict(), "stream": data.name}, "code_checksum": code_checksum()}
+files.write_json(figures / "provenance.json", origin | used)
 write_tables(figures, collected, summary)
 sorted(path.name for path in figures.glob("*.csv"))
 

@@ -46,7 +46,7 @@ from dynammo.draw.all_streams import accuracy_against_macs_by_stream, claims_fig
 from dynammo.draw.style import look, save_figure
 from dynammo.errors import InputError
 from dynammo.measure import claims
-from dynammo.settings import load_runs
+from dynammo.run.profiles import load_runs
 
 place = Path(figures_folder)
 planned = load_runs(profile)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dynammo.baselines.whole_network import Extractor, WholeNetworkLearner
 from dynammo.heads import UnifiedHead, session_targets
+from dynammo.settings import Knobs, Positive, Weight
 from dynammo.training import linear_head
 
 
@@ -46,19 +47,26 @@ def expand(head: UnifiedHead, fresh: nn.Linear) -> UnifiedHead:
     return grown
 
 
+class DERKnobs(Knobs):
+    """Settings of DER alone."""
+
+    # Weight of the auxiliary loss, and temperature of the balanced head, as released.
+    auxiliary: Weight = 1.0
+    temperature: Positive = 5.0
+
+
 class DER(WholeNetworkLearner):
     """Freeze what was learned, add a whole extractor, classify on all features together.
 
     Source: Yan et al. 2021 (arXiv 2103.16788): equation 5 (auxiliary loss: new classes, and one
-    output for all old ones) with weight ``der_auxiliary``, then the head tuned on the balanced
-    memory with temperature ``der_temperature`` (from the weights it has; the paper draws them
+    output for all old ones) with weight ``auxiliary``, then the head tuned on the balanced
+    memory with temperature ``temperature`` (from the weights it has; the paper draws them
     anew). Channel pruning is left out, as in most comparisons. A new extractor starts from the one
     before.
     """
 
     name = "der"
-    title = "DER"
-    family = "expansion"
+    Knobs = DERKnobs
     trains = "a new network for each session, and the head"
 
     def grow_head(self) -> None:
@@ -92,10 +100,10 @@ class DER(WholeNetworkLearner):
             return loss
         targets = session_targets(labels, self.old_classes, self.new_classes)
         extra = F.cross_entropy(self.auxiliary(new), targets)
-        return loss + self.settings.der_auxiliary * extra
+        return loss + self.knobs.auxiliary * extra
 
     def finish_session(self) -> None:
         """Tune the head on the balanced memory, from session 2 on."""
         if self.session > 1:
-            head, temperature = self.classifier.head, self.settings.der_temperature
+            head, temperature = self.classifier.head, self.knobs.temperature
             self.fit_balanced_head(lambda x, y: F.cross_entropy(head(x) / temperature, y))

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dynammo.baselines.whole_network import WholeNetworkLearner
-from dynammo.setup import Study
+from dynammo.learner import Setup
+from dynammo.settings import Knobs, Weight
 from dynammo.training import flip_half, generator_for
 
 
@@ -20,6 +21,14 @@ def logit_distance(logits: Tensor, stored: Tensor) -> Tensor:
     return (logits - stored)[known].square().mean()
 
 
+class DERPlusPlusKnobs(Knobs):
+    """Settings of DERPlusPlus alone."""
+
+    # Equation 6, from the paper's table for its small memories.
+    alpha: Weight = 0.2
+    beta: Weight = 0.5
+
+
 class DERPlusPlus(WholeNetworkLearner):
     """Match the logits that exemplars had when they were stored, and their labels too.
 
@@ -30,11 +39,10 @@ class DERPlusPlus(WholeNetworkLearner):
     """
 
     name = "der_plus_plus"
-    title = "DER++"
-    family = "replay"
+    Knobs = DERPlusPlusKnobs
 
-    def __init__(self, study: Study) -> None:
-        super().__init__(study)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
         self.logits: dict[int, Tensor] = {}  # of each exemplar, by position
         self.draws: torch.Generator | None = None
 
@@ -56,11 +64,10 @@ class DERPlusPlus(WholeNetworkLearner):
         new, first, second = logits.split([len(images), half, half])
         stored = torch.stack([self.logits[int(i)] for i in drawn[:half]])
         known = torch.as_tensor(self.stream.train.labels[drawn[half:].numpy()], device=self.device)
-        settings = self.settings
         return (
             F.cross_entropy(new, labels)
-            + settings.der_plus_plus_alpha * logit_distance(first, stored)
-            + settings.der_plus_plus_beta * F.cross_entropy(second, known)
+            + self.knobs.alpha * logit_distance(first, stored)
+            + self.knobs.beta * F.cross_entropy(second, known)
         )
 
     @torch.no_grad()

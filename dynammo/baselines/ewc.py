@@ -2,56 +2,37 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from dynammo.baselines.fisher import fisher_of_session
 from dynammo.baselines.whole_network import WholeNetworkLearner
-from dynammo.setup import Study
-from dynammo.training import generator_for
+from dynammo.learner import Setup
+from dynammo.settings import Count, Knobs, Weight
 
 
-def fisher_diagonal(
-    classifier: nn.Module, images: Tensor, first: int, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Diagonal of the Fisher information of a classifier's outputs from ``first`` on.
+class EWCKnobs(Knobs):
+    """Settings of EWC alone."""
 
-    The mean over images of the squared gradient of log p(y | x), with y drawn from the model's own
-    prediction, one image at a time: squaring the mean gradient of a batch would be another, much
-    smaller number (Martens, arXiv 1412.1193, on the "empirical" Fisher).
-
-    Args:
-        images: normalised [N, 3, H, W].
-
-    Returns:
-        A tensor for each parameter that requires a gradient, shaped like it.
-    """
-    named = {name: p for name, p in classifier.named_parameters() if p.requires_grad}
-    fisher = {name: torch.zeros_like(p) for name, p in named.items()}
-    for image in images.split(1):
-        scores = F.log_softmax(classifier(image)[:, first:], dim=1)
-        drawn = torch.multinomial(scores.detach().exp().cpu(), 1, generator=generator)
-        gradients = torch.autograd.grad(scores[0, drawn.item()], list(named.values()))
-        for total, gradient in zip(fisher.values(), gradients, strict=True):
-            total += gradient.square() / len(images)
-    return fisher
+    strength: Weight = 1000.0  # lambda of equation 3 (PyCIL's; the paper searches it)
+    fisher_images: Count = 100  # from how many of a session's images the information is estimated
 
 
 class EWC(WholeNetworkLearner):
     """Pull each weight back to where it was, the harder the more old predictions depend on it.
 
     Source: Kirkpatrick et al. 2017 (arXiv 1612.00796), equation 3: cross-entropy over the new
-    classes' outputs plus ``ewc_strength`` / 2 times the Fisher-weighted squared distance. The
+    classes' outputs plus ``strength`` / 2 times the Fisher-weighted squared distance. The
     Fisher terms of all sessions are added up around the newest weights (Huszar, arXiv 1712.03847),
     so that what is stored does not grow with the sessions. No weight is pulled harder than what
     brings it right back in one step: under SGD, more than that overshoots and diverges.
     """
 
     name = "ewc"
-    title = "EWC"
-    family = "regularization"
+    Knobs = EWCKnobs
     remembers = False
 
-    def __init__(self, study: Study) -> None:
-        super().__init__(study)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
         self.fisher: dict[str, Tensor] = {}
         self.anchor: dict[str, Tensor] = {}
 
@@ -64,7 +45,7 @@ class EWC(WholeNetworkLearner):
         total = torch.zeros((), device=self.device)
         for name, p in self.classifier.named_parameters():
             if name in self.anchor:
-                pull = (self.settings.ewc_strength * self.fisher[name]).clamp(max=hardest)
+                pull = (self.knobs.strength * self.fisher[name]).clamp(max=hardest)
                 moved = p[: len(self.anchor[name])] - self.anchor[name]
                 total = total + (pull * moved.square()).sum() / 2
         return total
@@ -77,12 +58,8 @@ class EWC(WholeNetworkLearner):
 
     def finish_session(self) -> None:
         """Add the session's Fisher information, from some of its images, and move the anchor."""
-        generator = generator_for("fisher", *self.seeds, self.session)
-        positions = self.stream.indices("train", self.session)
-        drawn = torch.randperm(len(positions), generator=generator)
-        chosen = positions[drawn[: self.settings.ewc_fisher_images].numpy()]
-        images = self.backbone.normalise(self.stream.train.images[chosen])
-        fisher = fisher_diagonal(self.classifier, images, self.old_classes, generator)
+        count, old_classes = self.knobs.fisher_images, self.old_classes
+        fisher = fisher_of_session(self, self.session, self.classifier, old_classes, count)
         for name, old in self.fisher.items():
             fisher[name][: len(old)] += old
         self.fisher = fisher

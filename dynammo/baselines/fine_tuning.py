@@ -10,6 +10,4 @@ class FineTuning(WholeNetworkLearner):
     """
 
     name = "fine_tuning"
-    title = "fine-tuning"
-    family = "bounds"
     remembers = False

@@ -31,8 +31,6 @@ class ICaRL(WholeNetworkLearner):
     """
 
     name = "icarl"
-    title = "iCaRL"
-    family = "distillation"
     has_teacher = True
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:

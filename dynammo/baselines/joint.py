@@ -13,8 +13,6 @@ class Joint(WholeNetworkLearner):
     """
 
     name = "joint"
-    title = "joint training"
-    family = "bounds"
     remembers = False
 
     def grow_head(self) -> None:

@@ -1,16 +1,12 @@
 """Nearest class mean: no training at all."""
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dynammo.baselines.icarl import NearestMean
 from dynammo.baselines.whole_network import Classifier
-from dynammo.learner import Learner, count_parameters
-from dynammo.setup import Study
+from dynammo.learner import Learner, Setup, count_parameters
 from dynammo.training import in_batches
 
 
@@ -21,12 +17,7 @@ class FrozenFeatureLearner(Learner):
     images, so the sums do not depend on how the classes were divided into sessions.
     """
 
-    family = "frozen_features"
     remembers = False
-
-    def __init__(self, study: Study) -> None:
-        super().__init__(study)
-        self.session = 0
 
     def learn_session(self, *, progress: bool = True) -> list[float]:
         """Take in the next session's images; there are no losses."""
@@ -46,14 +37,6 @@ class FrozenFeatureLearner(Learner):
         """Maps features [N, D] to scores [N, K]."""
         raise NotImplementedError
 
-    def state(self) -> dict[str, Tensor]:
-        """What is kept between sessions."""
-        raise NotImplementedError
-
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what :meth:`state` gave."""
-        raise NotImplementedError
-
     def network(self) -> nn.Module:
         """The frozen backbone and the head."""
         return Classifier(self.backbone, self.head())
@@ -66,19 +49,6 @@ class FrozenFeatureLearner(Learner):
         """The backbone and the sums."""
         return count_parameters(self.backbone) + sum(x.numel() for x in self.state().values())
 
-    def stored_images(self) -> int:
-        """None."""
-        return 0
-
-    def save(self, folder: Path) -> None:
-        """Write the sums."""
-        tensors = {name: tensor.contiguous() for name, tensor in self.state().items()}
-        save_file(tensors, folder / "state.safetensors")
-
-    def restore(self, folder: Path) -> None:
-        """Read the sums."""
-        self.load_state(load_file(folder / "state.safetensors", device=str(self.device)))
-
 
 class NearestClassMean(FrozenFeatureLearner):
     """Predict the class whose mean feature is nearest in direction.
@@ -88,11 +58,10 @@ class NearestClassMean(FrozenFeatureLearner):
     """
 
     name = "nearest_class_mean"
-    title = "nearest class mean"
     trains = "nothing: one mean for each class"
 
-    def __init__(self, study: Study) -> None:
-        super().__init__(study)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
         self.means = torch.zeros(0, self.backbone.feature_size, device=self.device)
 
     def take_in(self, features: Tensor, labels: Tensor) -> None:
@@ -109,11 +78,12 @@ class NearestClassMean(FrozenFeatureLearner):
         """The means [K, D]."""
         return {"means": self.means}
 
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up the means."""
-        self.means = tensors["means"]
+        self.means = state["means"]
 
-    def outline(self) -> None:
+    def outline(self, sessions: int) -> None:
         """Empty means for all classes seen."""
-        shape = (self.stream.classes_seen(self.session), self.backbone.feature_size)
+        self.session = sessions
+        shape = (self.stream.classes_seen(sessions), self.backbone.feature_size)
         self.means = torch.zeros(shape, device=self.device)

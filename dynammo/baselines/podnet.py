@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dynammo.backbones import at_stages
 from dynammo.baselines.cosine_head import CosineHead
 from dynammo.baselines.ucir import UCIR, less_forget
-from dynammo.setup import Study
+from dynammo.settings import Count, Knobs, Positive, Weight
 
 
 def pod_spatial(maps: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
@@ -40,6 +41,18 @@ def nca_loss(similarities: Tensor, labels: Tensor, scale: Tensor, margin: float)
     return F.relu(-scale * own + others.logsumexp(dim=1)).mean()
 
 
+class PODNetKnobs(Knobs):
+    """Settings of PODNet alone."""
+
+    # lambda_c, lambda_f, the margin and the proxies of a class, as in the paper for CIFAR-100.
+    spatial: Weight = 3.0
+    flat: Weight = 1.0
+    margin: Weight = 0.6
+    proxies: Count = 10
+    # Scale of the cosines, fixed: learned as in the paper, it falls below 0 in short sessions.
+    scale: Positive = 10.0
+
+
 class PODNet(UCIR):
     """Replay under a head with several proxies a class, all stages' maps held near the old ones.
 
@@ -50,13 +63,13 @@ class PODNet(UCIR):
     """
 
     name = "podnet"
-    title = "PODNet"
+    Knobs = PODNetKnobs
     holds_old_classes = False
 
-    def __init__(self, study: Study) -> None:
-        super().__init__(study)
-        self.proxies, self.scale = study.settings.podnet_proxies, study.settings.podnet_scale
-        self.classifier.head = self.make_head()
+    @property
+    def proxies(self) -> int:
+        """How many vectors stand for a class."""
+        return self.knobs.proxies
 
     def make_head(self) -> nn.Module:
         """A cosine head whose scale stays what it is.
@@ -65,44 +78,35 @@ class PODNet(UCIR):
         less than the margin, and in sessions of few steps it falls below 0, which turns the
         classifier around.
         """
-        size = self.backbone.feature_size
-        return CosineHead(size, self.proxies, self.scale, learn_scale=False).to(self.device)
+        size, scale = self.backbone.feature_size, self.knobs.scale
+        return CosineHead(size, self.proxies, scale, learn_scale=False).to(self.device)
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """The classification loss, and both distillations from session 2 on."""
         features, maps = self.features_and_maps(self.classifier.extractor, images)
-        head, settings = self.classifier.head, self.settings
+        head, knobs = self.classifier.head, self.knobs
         similarities = head.similarities(features)
-        loss = nca_loss(similarities, labels, head.scale, settings.podnet_margin)
+        loss = nca_loss(similarities, labels, head.scale, knobs.margin)
         if self.teacher is None:
             return loss
         with torch.no_grad():
             old_features, old_maps = self.features_and_maps(self.teacher.extractor, images)
-        kept = settings.podnet_spatial * pod_spatial(maps, old_maps)
-        kept = kept + settings.podnet_flat * less_forget(features, old_features)
+        kept = knobs.spatial * pod_spatial(maps, old_maps)
+        kept = kept + knobs.flat * less_forget(features, old_features)
         return loss + math.sqrt((self.old_classes + self.new_classes) / self.new_classes) * kept
 
     def features_and_maps(self, extractor: nn.Module, images: Tensor) -> tuple[Tensor, list]:
         """Features [N, D] and the map after each stage of the backbone."""
         maps: list[Tensor] = []
-        handles = [
-            extractor.network.get_submodule(name).register_forward_hook(
-                lambda _module, _inputs, out: maps.append(out)
-            )
-            for name in self.backbone.stages
-        ]
-        try:
+        with at_stages(extractor.network, after=dict.fromkeys(self.backbone.stages, maps.append)):
             return extractor(images), maps
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def finish_session(self) -> None:
         """Tune the head on the balanced memory, from session 2 on."""
         if self.session == 1:
             return
         head: CosineHead = self.classifier.head
-        margin = self.settings.podnet_margin
+        margin = self.knobs.margin
 
         def loss(features: Tensor, labels: Tensor) -> Tensor:
             return nca_loss(head.similarities(features[:, 0]), labels, head.scale, margin)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynammo.adapters import AdapterSet
-from dynammo.backbones import Backbone
+from dynammo.backbones import Backbone, at_stages
 from dynammo.errors import InputError
 from dynammo.heads import TaskHeads
 
@@ -35,23 +36,16 @@ class ReleasedMergedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images [N, 3, H, W] to features [N, t, D], a block for each session."""
-        handles = []
-        for name in self.merged.stage_names:
-            stage = self.backbone.network.get_submodule(name)
-            handles.append(stage.register_forward_pre_hook(self._tile(name, len(x))))
-        try:
+        tile = {name: self._tile(name, len(x)) for name in self.merged.stage_names}
+        with at_stages(self.backbone.network, before=tile):
             return self.backbone(x).unflatten(0, (self.sessions, len(x))).transpose(0, 1)
-        finally:
-            for handle in handles:
-                handle.remove()
 
-    def _tile(self, name: str, images: int):
-        def hook(_stage: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-            maps = inputs[0]
+    def _tile(self, name: str, images: int) -> Callable[[Tensor], Tensor]:
+        def tile(maps: Tensor) -> Tensor:
             blocks = maps.split(images) if len(maps) > images else [maps] * self.sessions
-            return (torch.cat([self.merged[name](block) for block in blocks]),)
+            return torch.cat([self.merged[name](block) for block in blocks])
 
-        return hook
+        return tile
 
 
 def released_head_loss(heads: TaskHeads, features: Tensor, labels: Tensor) -> Tensor:

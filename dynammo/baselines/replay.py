@@ -11,5 +11,3 @@ class Replay(WholeNetworkLearner):
     """
 
     name = "replay"
-    title = "replay"
-    family = "replay"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dynammo.baselines.cosine_head import CosineHead, imprint
 from dynammo.baselines.whole_network import WholeNetworkLearner
-from dynammo.setup import Study
+from dynammo.settings import Count, Knobs, Positive, Weight
 
 
 def less_forget(features: Tensor, teacher: Tensor) -> Tensor:
@@ -35,29 +35,37 @@ def margin_ranking(
     return F.relu(margin - own + nearest).sum(dim=1).mean()
 
 
+class UCIRKnobs(Knobs):
+    """Settings of UCIR alone."""
+
+    # lambda_base, the margin and K, the nearest new classes, as in the paper for CIFAR-100.
+    less_forget: Weight = 5.0
+    margin: Weight = 0.5
+    negatives: Count = 2
+    # Initial scale of the cosines. It is learned (released: from 1, for 160 epochs).
+    scale: Positive = 10.0
+
+
 class UCIR(WholeNetworkLearner):
     """Replay under a cosine head, with features held in direction and exemplars kept apart.
 
     Source: Hou et al. 2019, *Learning a Unified Classifier Incrementally via Rebalancing*,
-    equations 4, 6, 8 and 9. The less-forget weight is ``ucir_less_forget`` times the square root
+    equations 4, 6, 8 and 9. The less-forget weight is ``less_forget`` times the square root
     of old over new classes, as in the released code, and old classes' weights stay as they are.
     Left out: removing the network's last ReLU, which would change the shared backbone.
     """
 
     name = "ucir"
-    title = "UCIR"
-    family = "distillation"
+    Knobs = UCIRKnobs
     has_teacher = True
     proxies = 1
     holds_old_classes = True  # their weights in the head do not change
 
-    def __init__(self, study: Study) -> None:
-        self.scale = study.settings.ucir_scale
-        super().__init__(study)
-
     def make_head(self) -> nn.Module:
         """A cosine head for no classes yet."""
-        return CosineHead(self.backbone.feature_size, self.proxies, self.scale).to(self.device)
+        return CosineHead(self.backbone.feature_size, self.proxies, self.knobs.scale).to(
+            self.device
+        )
 
     def grow_head(self) -> None:
         """Imprint the new classes from the features the network has of them already."""
@@ -74,16 +82,16 @@ class UCIR(WholeNetworkLearner):
         held[: self.old_classes] = 0
         return held
 
-    def outline(self) -> None:
+    def outline(self, sessions: int) -> None:
         """A cosine head with empty rows for all classes seen."""
-        self.classifier.head = self.make_head()
-        shape = (self.stream.classes_seen(self.session), self.proxies, self.backbone.feature_size)
+        self.session, self.classifier.head = sessions, self.make_head()
+        shape = (self.stream.classes_seen(sessions), self.proxies, self.backbone.feature_size)
         self.classifier.head.add_classes(torch.zeros(shape, device=self.device))
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """Equation 9."""
         features = self.classifier.extractor(images)
-        head, settings = self.classifier.head, self.settings
+        head, knobs = self.classifier.head, self.knobs
         similarities = head.similarities(features)
         loss = F.cross_entropy(head.scale * similarities, labels)
         if self.teacher is None:
@@ -91,7 +99,6 @@ class UCIR(WholeNetworkLearner):
         with torch.no_grad():
             teacher = self.teacher.extractor(images)
         old = self.old_classes
-        weight = settings.ucir_less_forget * math.sqrt(old / self.new_classes)
-        margin, negatives = settings.ucir_margin, settings.ucir_negatives
-        apart = margin_ranking(similarities, labels, old, margin, negatives)
+        weight = knobs.less_forget * math.sqrt(old / self.new_classes)
+        apart = margin_ranking(similarities, labels, old, knobs.margin, knobs.negatives)
         return loss + weight * less_forget(features, teacher) + apart

@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dynammo.baselines.lwf import distillation_loss
+from dynammo.baselines.distillation import distillation_loss
 from dynammo.baselines.whole_network import WholeNetworkLearner
+from dynammo.settings import Knobs, Positive
 
 
 def align(weight: Tensor, old_classes: int) -> Tensor:
@@ -18,6 +19,12 @@ def align(weight: Tensor, old_classes: int) -> Tensor:
     return torch.cat([weight[:old_classes], gamma * weight[old_classes:]])
 
 
+class WAKnobs(Knobs):
+    """Settings of WA alone."""
+
+    temperature: Positive = 2.0  # as in the paper (section 5)
+
+
 class WA(WholeNetworkLearner):
     """Replay with distillation, then make new and old classes' weights equally long.
 
@@ -27,8 +34,7 @@ class WA(WholeNetworkLearner):
     """
 
     name = "wa"
-    title = "WA"
-    family = "distillation"
+    Knobs = WAKnobs
     has_teacher = True
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
@@ -41,7 +47,7 @@ class WA(WholeNetworkLearner):
             teacher = self.teacher(images)
         old = self.old_classes
         share = old / (old + self.new_classes)
-        kept = distillation_loss(logits[:, :old], teacher, self.settings.wa_temperature)
+        kept = distillation_loss(logits[:, :old], teacher, self.knobs.temperature)
         return (1 - share) * loss + share * kept
 
     def finish_session(self) -> None:

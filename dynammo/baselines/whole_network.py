@@ -8,31 +8,26 @@ flips and the exemplar budget are those of DynaMMo's step 1.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dynammo.backbones import Backbone
 from dynammo.heads import UnifiedHead
-from dynammo.learner import Learner, count_parameters
+from dynammo.learner import Learner, Setup, count_parameters
 from dynammo.memory import ExemplarMemory
-from dynammo.selection import Images
-from dynammo.setup import Study
+from dynammo.stream import Images
 from dynammo.training import (
-    both_flips,
-    descend,
     extract_features,
     fit_head,
     flip_half,
     generator_for,
     linear_head,
     seed_for,
-    step_1_optimizer,
+    step_1,
     training_precision,
 )
 
@@ -77,9 +72,8 @@ class WholeNetworkLearner(Learner):
     trains = "the whole network and the head"
     has_teacher = False  # its loss asks the network as it was before the session
 
-    def __init__(self, study: Study) -> None:
-        super().__init__(study)
-        self.session = 0
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
         self.classifier = Classifier(Extractor(self.backbone), self.make_head())
         self.classifier.eval()
         self.teacher: Classifier | None = None  # the network as the session before left it
@@ -159,15 +153,14 @@ class WholeNetworkLearner(Learner):
                 return self.batch_loss(x, labels[batch.to(self.device)], where)
 
         self.classifier.train()
-        losses = descend(
+        losses = step_1(
             batch_loss,
             len(positions),
-            step_1_optimizer(self.trained(), settings, settings.network_learning_rate),
-            settings.adapter_epochs,
-            settings.adapter_milestones,
-            settings.batch_size,
+            self.trained(),
+            settings,
             generator,
-            f"{self.title}, session {self.session}" if progress else "",
+            f"{self.name}, session {self.session}" if progress else "",
+            settings.network_learning_rate,
         )
         self.classifier.eval()
         return losses
@@ -179,12 +172,8 @@ class WholeNetworkLearner(Learner):
     def choose_exemplars(self) -> None:
         """Herd the newest session's exemplars on the network's own features."""
         positions = self.stream.indices("train", self.session)
-        self.memory = self.memory.with_session(
-            self.stream.classes(self.session),
-            positions,
-            self.stream.train.labels[positions],
-            self.features(self.stream.train.select(positions)).cpu().numpy(),
-        )
+        features = self.features(self.stream.train.select(positions))
+        self.memory = self.memory.after_session(self.stream, self.session, features)
 
     def network(self) -> nn.Module:
         """Extractor and head: one pass."""
@@ -198,13 +187,8 @@ class WholeNetworkLearner(Learner):
         """The network; the teacher of the next session is that same network."""
         return count_parameters(self.classifier)
 
-    def stored_images(self) -> int:
-        """The exemplars."""
-        return len(self.memory.all_positions())
-
-    def outline(self) -> None:
+    def outline(self, sessions: int) -> None:
         """Grow the head once a session, and train nothing."""
-        sessions, self.session = self.session, 0
         self.classifier.head = self.make_head()
         for self.session in range(1, sessions + 1):
             self.grow_head()
@@ -216,23 +200,18 @@ class WholeNetworkLearner(Learner):
     def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up what :meth:`extra_state` gave."""
 
-    def save(self, folder: Path) -> None:
-        """Write the network, the exemplars and what else the method keeps."""
+    def state(self) -> dict[str, Tensor]:
+        """The network, and what else the method keeps."""
         state = {f"network.{k}": v for k, v in self.classifier.state_dict().items()}
-        state |= {f"extra.{k}": v for k, v in self.extra_state().items()}
-        save_file({k: v.contiguous() for k, v in state.items()}, folder / "state.safetensors")
-        self.memory.save(folder / "exemplars.npz")
+        return state | {f"extra.{k}": v for k, v in self.extra_state().items()}
 
-    def restore(self, folder: Path) -> None:
-        """Take up the state after ``session``, which the caller has set."""
-        self.outline()
-        state = load_file(folder / "state.safetensors", device=str(self.device))
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave; the memory is there already."""
         parts = {"network": {}, "extra": {}}
         for name, tensor in state.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
         self.classifier.load_state_dict(parts["network"])
-        self.memory = ExemplarMemory.load(folder / "exemplars.npz", self.settings.memory_budget)
         self.load_extra_state(parts["extra"])
 
     def fit_balanced_head(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -251,3 +230,17 @@ class WholeNetworkLearner(Learner):
             self.settings,
             generator_for("head", *self.seeds, self.session),
         )
+
+
+def both_flips(networks: Sequence[nn.Module], backbone: Backbone, images: Images) -> Tensor:
+    """Features [2, N, P, D] of images and of their mirror images, under each of P networks.
+
+    With everything before the head frozen these are all the features that training with random
+    flips can ever see, so they are computed once instead of in every epoch.
+    """
+    return torch.stack(
+        [
+            torch.stack([extract_features(n, backbone, images, flip=flip) for n in networks], dim=1)
+            for flip in (False, True)
+        ]
+    )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dynammo.adapters import AdaptedNetwork
 from dynammo.errors import InputError
 from dynammo.merging import StateDict, check_same_layout
-from dynammo.selection import Images
+from dynammo.stream import Images
 
 
 def mixture_variance(states: Sequence[StateDict], merged: StateDict) -> dict[str, Tensor]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dynammo.baselines.ranpac import best_penalty, ridge_weights
+from dynammo.baselines.ridge import best_penalty, held_out, ridge_weights
+from dynammo.beyond.several_depths import SeveralDepths
 from dynammo.chain import Chain
-from dynammo.merging import StateDict, without_newest
+from dynammo.errors import InputError
+from dynammo.merging import StateDict, entry_by_entry
 from dynammo.methods import DynaMMo
-from dynammo.training import generator_for
+from dynammo.settings import Knobs, Positive
 
 
 class ClassStatistics(nn.Module):
@@ -94,6 +93,14 @@ class RidgeOnMerged(nn.Module):
         return features.flatten(1) @ self.weight
 
 
+class RidgeKnobs(Knobs):
+    """Settings of the ridge head alone."""
+
+    # How stiff the map is that moves old statistics along, in units of the features' variance (0.1
+    # and 1 did equally well on validation images).
+    stiffness: Positive = 0.1
+
+
 class DynaMMoRidge(DynaMMo):
     """One pass through the merged adapters, and a head solved from statistics of **all** images.
 
@@ -111,10 +118,10 @@ class DynaMMoRidge(DynaMMo):
     """
 
     name = "dynammo_ridge"
-    title = "DynaMMo, ridge head"
+    Knobs = RidgeKnobs
     trains = "one adapter set; the head is solved"
     head_kind = RidgeOnMerged
-    reads_stages = True
+    reader = SeveralDepths
     follows_drift = True
 
     def __init__(self, chain: Chain) -> None:
@@ -122,7 +129,7 @@ class DynaMMoRidge(DynaMMo):
         self.statistics = ClassStatistics(0)
         self.penalty = 1.0
 
-    def learn_session(self, *, progress: bool = True) -> list[float]:
+    def fit(self) -> None:
         """Move the statistics to the newly merged features, add the session's, solve the head."""
         chain, stream, device = self.chain, self.stream, self.device
         positions = stream.indices("train", chain.session)
@@ -137,10 +144,9 @@ class DynaMMoRidge(DynaMMo):
                 old = memory[stream.train.labels[memory] < stream.classes(chain.session)[0]]
                 was = self.both_sides(self.set_before(), np.concatenate([positions, old]))
                 now = torch.cat([features, self.both_sides(running, old)], dim=1)
-                stiffness = chain.settings.dynammo_ridge_stiffness
+                stiffness = self.knobs.stiffness
                 self.statistics.move(was.flatten(0, 1), now.flatten(0, 1), stiffness)
             self._solve(features, labels)
-        return []
 
     def set_before(self) -> StateDict:
         """The set that ran before the newest session, from what is stored."""
@@ -149,14 +155,12 @@ class DynaMMoRidge(DynaMMo):
 
     def both_sides(self, state: StateDict | None, positions: np.ndarray) -> Tensor:
         """What the head reads [2, N, D] of training images and of their mirror images."""
-        return self.chain.both_sides(state, positions, stages=self.reads_stages)
+        return self.chain.both_sides(state, positions, self.reader)
 
     def _solve(self, features: Tensor, labels: Tensor) -> None:
         """Add the session's images, [2, N, D] with labels [N], and solve the head for all."""
         classes, old = self.stream.classes_seen(self.session), self.statistics
-        generator = generator_for("held out", *self.seeds, self.session)
-        order = torch.randperm(len(labels), generator=generator).to(self.device)
-        held, kept = order.split([len(labels) // 5, len(labels) - len(labels) // 5])
+        held, kept = held_out(len(labels), self, self.session)
         # Every class needs an image to be fitted to, or its place among the others would be empty.
         if len(held) and len(labels[kept].unique()) == len(labels.unique()):
             fitted = old.with_images(features[:, kept].flatten(0, 1), labels[kept].repeat(2))
@@ -173,31 +177,45 @@ class DynaMMoRidge(DynaMMo):
 
     def trained_numbers(self) -> int:
         """One adapter set in step 1; the head is solved."""
-        return self._one_set()
+        return self.one_set()
 
     def stored_numbers(self) -> int:
         """Backbone, head and sets, and the statistics: means, counts and scatter."""
         return super().stored_numbers() + sum(x.numel() for x in self.statistics.buffers())
 
-    def outline(self) -> None:
-        """Give the head the shape it has after the chain's newest session, with any weights."""
-        classes = self.stream.classes_seen(self.session) if self.session else 0
+    def outline(self, sessions: int) -> None:
+        """Give the head the shape it has after some sessions, with any weights."""
+        self.session = sessions
+        classes = self.stream.classes_seen(sessions) if sessions else 0
         image = torch.zeros(1, 3, 32, 32, device=self.device)
-        wide = self.chain.network(None, stages=self.reads_stages)(image).shape[1]
+        wide = self.chain.network(None, self.reader)(image).shape[1]
         self.head = RidgeOnMerged(wide, classes).to(self.device)
         self.statistics = ClassStatistics(wide, classes).to(self.device)
 
-    def save(self, folder: Path) -> None:
-        """Write the head and what it was solved from into an existing folder."""
+    def state(self) -> dict[str, Tensor]:
+        """The head and what it was solved from."""
         kept = {f"statistics.{name}": value for name, value in self.statistics.state_dict().items()}
         kept["penalty"] = torch.tensor(self.penalty, dtype=torch.double)
-        save_file(self.head.state_dict() | kept, folder / f"head_{self.name}.safetensors")
+        return self.head.state_dict() | kept
 
-    def restore(self, folder: Path) -> None:
-        """Take up what was saved after the chain's newest session."""
-        self.outline()
-        saved = load_file(folder / f"head_{self.name}.safetensors", device=str(self.device))
-        self.penalty = float(saved.pop("penalty"))
-        self.head.load_state_dict({"weight": saved.pop("weight")})
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave."""
+        self.penalty = float(state["penalty"])
+        self.head.load_state_dict({"weight": state["weight"]})
         prefix = "statistics."
-        self.statistics.load_state_dict({k.removeprefix(prefix): v for k, v in saved.items()})
+        own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        self.statistics.load_state_dict(own)
+
+
+def without_newest(mean: StateDict, newest: StateDict, count: int) -> dict[str, Tensor]:
+    """Mean of the first ``count - 1`` sets, from that of ``count`` and the newest of them.
+
+    The way back from :func:`dynammo.merging.running_mean`, up to rounding; so the old mean need
+    not be stored.
+
+    Raises:
+        InputError: a count under 2, or sets of different layout.
+    """
+    if count < 2:
+        raise InputError(f"A mean of {count} set(s) has no earlier one.")
+    return entry_by_entry([newest, mean], lambda new, now: now + (now - new) / (count - 1))

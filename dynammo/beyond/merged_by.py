@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
-from dynammo.baselines.ewc import fisher_diagonal
+from dynammo.baselines.fisher import fisher_of_session
 from dynammo.beyond.batch_norm import measure_again, mixture_variance
 from dynammo.beyond.ways_of_merging import (
     dare,
@@ -21,7 +20,6 @@ from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.merging import StateDict, uniform_mean
 from dynammo.methods import DynaMMo
-from dynammo.training import generator_for
 
 Sets = Sequence[StateDict]
 
@@ -36,6 +34,7 @@ STRATEGIES: dict[str, Callable[[Sets, StateDict, Sets], dict[str, Tensor]]] = {
     "Fisher": lambda sets, _initial, weights: fisher_weighted(sets, weights),
     "last set alone": lambda sets, _initial, _weights: dict(sets[-1]),
 }
+FISHER_IMAGES = 100
 STATISTICS = ("averaged", "mixture", "measured again")
 
 
@@ -61,7 +60,7 @@ class MergedBy(DynaMMo):
         """The merged set."""
         return [self.merged]
 
-    def learn_session(self, *, progress: bool = True) -> list[float]:
+    def fit(self) -> None:
         """Merge the chain's sets, then tune the heads as DynaMMo does."""
         chain = self.chain
         if self.strategy == "Fisher":
@@ -69,7 +68,8 @@ class MergedBy(DynaMMo):
         sets, initial = chain.adapter_states, chain.adapters(None).state_dict()
         if chain.session == 1:  # nothing to merge, and its head is not tuned again
             self.merged = sets[0]
-            return super().learn_session(progress=progress)
+            super().fit()
+            return
         self.merged = STRATEGIES[self.strategy](sets, initial, self.importances)
         if self.statistics == "mixture":
             self.merged = mixture_variance(sets, self.merged)
@@ -77,25 +77,17 @@ class MergedBy(DynaMMo):
             network = chain.network(self.merged)
             measure_again(network, self.stream.train.select(chain.memory.all_positions()))
             self.merged = network.adapters.state_dict()
-        return super().learn_session(progress=progress)
+        super().fit()
 
 
 def adapter_importance(chain: Chain) -> dict[str, Tensor]:
     """Diagonal of the Fisher information of the newest adapter set, on its own session's images.
 
-    By its auxiliary head, on as many images as EWC takes (``ewc_fisher_images``).
+    By its auxiliary head, on FISHER_IMAGES of them.
     """
-    generator = generator_for("fisher", *chain.seeds, chain.session)
-    positions = chain.stream.indices("train", chain.session)
-    drawn = torch.randperm(len(positions), generator=generator)
-    chosen = positions[drawn[: chain.settings.ewc_fisher_images].numpy()]
     network = chain.network(chain.adapter_states[-1])
     network.adapters.requires_grad_(True)
-    fisher = fisher_diagonal(
-        nn.Sequential(network, chain.auxiliary),
-        chain.backbone.normalise(chain.stream.train.images[chosen]),
-        0,
-        generator,
-    )
+    classifier = nn.Sequential(network, chain.auxiliary)
+    fisher = fisher_of_session(chain, chain.session, classifier, 0, FISHER_IMAGES)
     prefix = "0.adapters."
     return {name.removeprefix(prefix): value for name, value in fisher.items()}

@@ -28,14 +28,14 @@ class RidgeFeaturesAlone(DynaMMoRidge):
     """The head reads the last features alone, not those of the stages before."""
 
     title = "ridge on merged, last features alone"
-    reads_stages = False
+    reader = None
 
 
 class RidgeFrozenFeaturesAlone(RidgeFrozen):
     """The head on the bare backbone's last features alone: neither adapters nor earlier stages."""
 
     title = "ridge on frozen, last features alone"
-    reads_stages = False
+    reader = None
 
 
 class RidgeDriftIgnored(DynaMMoRidge):
@@ -68,7 +68,7 @@ class RidgeOracle(DynaMMoRidge):
     title = "ridge on merged, sees old images (cheats)"
     follows_drift = False
 
-    def learn_session(self, *, progress: bool = True) -> list[float]:
+    def fit(self) -> None:
         """Measure the old sessions' statistics under the newly merged set."""
         chain = self.chain
         old = self.stream.indices("train", range(1, chain.session))
@@ -78,7 +78,7 @@ class RidgeOracle(DynaMMoRidge):
                 labels = torch.as_tensor(self.stream.train.labels[old], device=self.device)
                 empty = ClassStatistics(features.shape[1]).to(self.device)
                 self.statistics = empty.with_images(features, labels.repeat(2))
-        return super().learn_session(progress=progress)
+        super().fit()
 
 
 CONTROLS = (

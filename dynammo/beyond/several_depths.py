@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dynammo.adapters import AdaptedNetwork
+from dynammo.backbones import at_stages
 
 
-class PooledStages(nn.Module):
+class SeveralDepths(nn.Module):
     """Features of a network, and beside them the means over the maps that its later stages give.
 
     Early maps know of colour and texture what the last one has forgotten. "Later" is the second
@@ -24,18 +25,10 @@ class PooledStages(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images [N, 3, H, W] to [N, D'], the features last."""
         backbone, found = self.network.backbone, []
-        stages = [backbone.network.get_submodule(name) for name in backbone.stages]
-        handles = [
-            stage.register_forward_hook(
-                lambda _stage, _x, maps: found.append(maps.mean(dim=(2, 3)))
-            )
-            for stage in stages[len(stages) // 2 :]
-        ]
-        try:
+        later = backbone.stages[len(backbone.stages) // 2 :]
+        note = dict.fromkeys(later, lambda maps: found.append(maps.mean(dim=(2, 3))))
+        with at_stages(backbone.network, after=note):
             features = self.network(x)
-        finally:
-            for handle in handles:
-                handle.remove()
         if found[-1].shape == features.shape:
             found.pop()
         return torch.cat([F.normalize(depth, dim=1) for depth in (*found, features)], dim=1)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dynammo.errors import InputError
-from dynammo.merging import StateDict, check_same_layout, is_learned, uniform_mean
+from dynammo.merging import StateDict, check_same_layout, uniform_mean
 
 
 def exponential_moving_average(states: Sequence[StateDict], decay: float) -> dict[str, Tensor]:
@@ -167,3 +167,8 @@ def _merge_learned(
             sets = torch.stack([state[name].double() for state in states])
             merged[name] = merge(start.double(), sets).to(start.dtype)
     return merged
+
+
+def is_learned(name: str, tensor: Tensor) -> bool:
+    """Whether an entry is learned by gradient, rather than measured (batch norm) or counted."""
+    return tensor.is_floating_point() and "running_" not in name

@@ -1,46 +1,21 @@
 """A data set: labelled square images in three splits, checked once, here.
 
-Everything after this file may rely on: images are uint8 RGB, all of one square size; labels are
+Whoever takes one may rely on: images are uint8 RGB, all of one square size; labels are
 int64 counted from 0; every class has at least one image in each split. The layout on disk is
 MedMNIST's (https://medmnist.com, Yang et al., Scientific Data 2023): one ``.npz`` with
 ``{train,val,test}_images`` and ``{train,val,test}_labels``.
 """
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from dynammo.data.files import write_whole
-from dynammo.data.large_files import is_large, map_array
 from dynammo.errors import InputError
-from dynammo.selection import Images, Selection
+from dynammo.stream import SPLITS, Split
 
-SPLITS = ("train", "val", "test")
 LAYOUT_KEYS = tuple(f"{split}_{part}" for split in SPLITS for part in ("images", "labels"))
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images of one split, uint8 [N, H, W, 3], and their labels, int64 [N].
-
-    Large images stay in their file: read them in parts, by slices or positions.
-    """
-
-    images: Images
-    labels: np.ndarray
-
-    def select(self, positions: np.ndarray) -> Selection:
-        """Images at some positions, read when they are used."""
-        return Selection([self.images], positions)
-
-    def __len__(self) -> int:
-        """Return the number of images N."""
-        return len(self.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,69 +184,3 @@ def _checked_class_names(
                 f"{split}, or leave the class out and number the others without gaps."
             )
     return names
-
-
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the arrays of MedMNIST's layout from an ``.npz``, leaving any other array unread.
-
-    Nothing is ever unpickled: a file can only give numbers and text. Arrays too large for memory
-    are mapped (:mod:`dynammo.data.large_files`).
-
-    Raises:
-        InputError: no such file, not an npz, cut off or damaged, or a pickled object inside.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no file {path}. Check the path, or create it with np.savez.")
-    arrays: dict[str, np.ndarray] = {}
-    key = "it"
-    try:
-        if not zipfile.is_zipfile(path):  # an npz is a zip; its table of contents comes last
-            raise zipfile.BadZipFile("not a zip archive, or its end is missing")
-        with np.load(path, allow_pickle=False) as npz:
-            for key in (*LAYOUT_KEYS, "class_names"):
-                if key in npz.files:
-                    large = is_large(npz.zip, key)
-                    arrays[key] = map_array(npz.zip, key, path) if large else npz[key]
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise InputError(f"{path} is damaged ({error}). Copy or download it again.") from error
-        raise InputError(
-            f"{path}: {key} holds pickled Python objects, which are never loaded because they can "
-            "run code. Save plain arrays: numbers, and class_names as np.array(list_of_str)."
-        ) from error
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path} is not a complete npz file ({error}). Copy or download it again, or write it "
-            "with np.savez."
-        ) from error
-    return arrays
-
-
-def load_npz(path: str | Path) -> DataSet:
-    """Load a data set from an ``.npz`` in MedMNIST's layout; it is called after the file.
-
-    Raises:
-        InputError: the file cannot be read, or its arrays break the layout (`from_arrays`).
-    """
-    return from_arrays(Path(path).stem, read_npz(path))
-
-
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays uncompressed, so that the file is complete or not there at all.
-
-    Raises:
-        InputError: the folder cannot be written to, or there is no room.
-    """
-
-    def write(part: Path) -> None:
-        with part.open("wb") as file:  # np.savez would add another ending to a path
-            np.savez(file, **arrays)
-
-    try:
-        write_whole(path, write)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}). Make room there, or set DYNAMMO_DATA to "
-            "a folder that can be written to."
-        ) from error

@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dynammo.data.dataset import SPLITS, DataSet, from_arrays
+from dynammo.data.dataset import DataSet, from_arrays
 from dynammo.errors import InputError
+from dynammo.stream import SPLITS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEFAULT_SIZE = 64  # pixels; the side that images are resized to unless told otherwise

@@ -1,4 +1,4 @@
-"""A stream: data sets cut into sessions, each of which brings classes never seen before.
+"""Data sets cut into sessions, each of which brings classes never seen before.
 
 Class-incremental learning sees the sessions one after the other. Labels are renumbered in order of
 arrival, so that session 1 brings 0..k-1, session 2 the next ones, and "all classes seen so far" is
@@ -9,86 +9,16 @@ seed of training: on eight classes it moves the average accuracy by several poin
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dynammo.data.dataset import SPLITS, DataSet, Split
+from dynammo.data.dataset import DataSet
 from dynammo.data.sources import expand_alias, load_data_set
 from dynammo.errors import InputError
-from dynammo.selection import Selection
+from dynammo.stream import SPLITS, Selection, Split, Stream
 
 DEFAULT_CLASSES_PER_SESSION = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Stream:
-    """Images with labels renumbered in order of arrival, and which labels each session brings.
-
-    Sessions are numbered from 1, as in the papers.
-    """
-
-    name: str  # the specification, shortened: "phantom", "pbc8_64+lc5_64"
-    train: Split
-    val: Split
-    test: Split
-    class_names: tuple[str, ...]  # by new label
-    sessions: tuple[tuple[int, ...], ...]  # the new labels that each session brings
-    original_labels: tuple[int, ...]  # by new label: its number in the sets, counted through
-    order_seed: int
-    synthetic: bool
-    checksum: str  # SHA-256 over the whole data sets' checksums
-
-    @property
-    def number_of_sessions(self) -> int:
-        """How many sessions n there are."""
-        return len(self.sessions)
-
-    @property
-    def number_of_classes(self) -> int:
-        """How many classes K there are after the last session."""
-        return len(self.class_names)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square images, in pixels."""
-        return self.train.images.shape[1]
-
-    @property
-    def session_of_class(self) -> np.ndarray:
-        """Session number that brings each class, int64 [K]."""
-        lengths = [len(labels) for labels in self.sessions]
-        return np.repeat(np.arange(1, self.number_of_sessions + 1), lengths)
-
-    def classes(self, session: int) -> tuple[int, ...]:
-        """Return the labels that a session (1..n) brings."""
-        if not 1 <= session <= self.number_of_sessions:
-            raise InputError(
-                f"{self.name} has no session {session}. Sessions are numbered "
-                f"1..{self.number_of_sessions}."
-            )
-        return self.sessions[session - 1]
-
-    def classes_seen(self, session: int) -> int:
-        """Return how many classes are known after a session (1..n): labels 0 to one less."""
-        return self.classes(session)[-1] + 1
-
-    def indices(self, split: str, sessions: int | Iterable[int]) -> np.ndarray:
-        """Return where the images of some sessions lie in a split, int64, ascending.
-
-        Args:
-            split: "train", "val" or "test".
-            sessions: one session number or several, such as ``range(1, t + 1)`` for all seen.
-
-        Raises:
-            InputError: no such split or session.
-        """
-        if split not in SPLITS:
-            raise InputError(f"There is no split {split!r}. Use one of {', '.join(SPLITS)}.")
-        numbers = [sessions] if isinstance(sessions, int | np.integer) else list(sessions)
-        labels = [label for session in numbers for label in self.classes(session)]
-        return np.flatnonzero(np.isin(getattr(self, split).labels, labels))
 
 
 def make_stream(

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from dynammo.data import cell_types, phantom
-from dynammo.data.dataset import SPLITS, DataSet, from_arrays, load_npz, read_npz, write_npz
+from dynammo.data.dataset import DataSet, from_arrays
 from dynammo.data.download import fetch
 from dynammo.data.image_folder import load_image_folder
+from dynammo.data.npz import load_npz, read_npz, write_npz
 from dynammo.errors import InputError
+from dynammo.stream import SPLITS
 
 DEFAULT_SIZE = 64  # pixels; of every named set that comes in several sizes
 MEDMNIST_SIZES = (28, 64, 128, 224)
@@ -32,7 +34,7 @@ ALIASES = {"medmnist4": ("bloodmnist", "organamnist", "pathmnist", "tissuemnist"
 
 # The *binary* version of CIFAR-100: the usual one holds Python pickles.
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
-CIFAR100_MD5 = "03b5dce01913d631647c71ecec9e9cb8"
+CIFAR100_HASH = "md5:03b5dce01913d631647c71ecec9e9cb8"
 CIFAR100_VAL_PER_CLASS = 50
 
 # The paper's PATH16: how many classes each sub-set has (the release's datasets/path16.py).
@@ -213,7 +215,7 @@ def _load_medmnist(name: str, flag: str, size: int, info: Mapping[str, Any]) -> 
         )
     suffix = "" if size == 28 else f"_{size}"
     path = data_folder() / f"{flag}{suffix}.npz"
-    fetch(info[f"url{suffix}"], info[f"MD5{suffix}"], path)
+    fetch(info[f"url{suffix}"], f"md5:{info[f'MD5{suffix}']}", path)
     class_names = [info["label"][str(label)] for label in range(len(info["label"]))]
     return from_arrays(name, read_npz(path), class_names)
 
@@ -225,7 +227,7 @@ def _load_cifar100(size: int | None) -> DataSet:
     path = data_folder() / "cifar100.npz"
     if not path.exists():
         archive = data_folder() / CIFAR100_URL.rpartition("/")[2]
-        convert_cifar100(fetch(CIFAR100_URL, CIFAR100_MD5, archive), path)
+        convert_cifar100(fetch(CIFAR100_URL, CIFAR100_HASH, archive), path)
     data_set = from_arrays("cifar100", read_npz(path))
     counts = [len(data_set.train), len(data_set.val), len(data_set.test)]
     if counts != [45_000, 5_000, 10_000]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from dynammo.catalogue import LEARNERS
+from dynammo.catalogue import METHODS
 from dynammo.draw.style import (
     DASHES,
     HEADS,
@@ -185,7 +185,7 @@ def training_losses(losses: pd.DataFrame, note: str) -> Figure:
     methods = methods_in(table) if "method" in table else ["adapters"]
     if len(methods) > 1:
         raise InputError(f"Choose one of the methods {', '.join(methods)} to draw its losses.")
-    known = methods[0] in LEARNERS
+    known = methods[0] in METHODS
     of = look(methods[0]).title if known else "the " + methods[0].replace("_", " ")
     figure, axes = canvas(note, 7.4, 4)
     ax, ends = axes[0, 0], []

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from dynammo.catalogue import LEARNERS
+from dynammo.catalogue import METHODS
 from dynammo.draw.style import (
     NOT_FROM_ZERO,
     PALETTE,
@@ -28,7 +28,7 @@ from dynammo.draw.style import (
 # What trains the whole network and takes one pass: too many for colours of their own.
 DOTS = [
     name
-    for name, kind in LEARNERS.items()
+    for name, kind in METHODS.items()
     if name == "fine_tuning" or kind.family in ("replay", "distillation", "regularization")
 ]
 

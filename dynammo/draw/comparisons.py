@@ -8,7 +8,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynammo.catalogue import LEARNERS
 from dynammo.draw.style import (
     NOT_FROM_ZERO,
     SEED,
@@ -94,7 +93,7 @@ def variants_finding(table: pd.DataFrame, methods: list[str]) -> str:
     first = "dynammo" if "dynammo" in methods else methods[0]
     own = means.xs(first, level="method")
     best, worst = own.idxmax(), own.idxmin()
-    text = f"{LEARNERS[first].title}: from {100 * own[worst]:.1f} % ({worst}) to "
+    text = f"{look(first).title}: from {100 * own[worst]:.1f} % ({worst}) to "
     text += f"{100 * own[best]:.1f} % ({best})"
     if {"dynammo", "last_adapter"} <= set(methods):
         last = means.xs("last_adapter", level="method")

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from dynammo.data.make_stream import Stream
 from dynammo.draw.style import PALETTE, canvas, finished, short_name, styled
+from dynammo.stream import Stream
 
 
 @styled

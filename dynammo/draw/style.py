@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 from sklearn.isotonic import isotonic_regression
 
-from dynammo.catalogue import FAMILIES, LEARNERS
+from dynammo.catalogue import FAMILIES, METHODS, title
 from dynammo.data.files import write_csv, write_whole
 from dynammo.errors import InputError
 
@@ -108,14 +108,13 @@ class Look:
 
 
 def look(method: str) -> Look:
-    """Look of a method; of one that is not in LEARNERS it follows from its name alone."""
-    known = list(LEARNERS)
+    """Look of a method; of one that is not in METHODS it follows from its name alone."""
+    known = list(METHODS)
     place = known.index(method) if method in known else len(known) + zlib.crc32(method.encode())
-    title = LEARNERS[method].title if method in known else method.replace("_", " ")
     colour = SPARE_COLOURS[place % len(SPARE_COLOURS)]
     spare = (colour, SPARE_MARKERS[place % len(SPARE_MARKERS)], place % len(DASHES))
     colour, marker, dash = LOOKS.get(method, spare)
-    return Look(title, PALETTE[colour], marker, DASHES[dash], place)
+    return Look(title(method), PALETTE[colour], marker, DASHES[dash], place)
 
 
 class Picture(Figure):
@@ -183,10 +182,10 @@ def by_family(methods: Iterable[str]) -> dict[str, list[str]]:
     """Group methods under the titles of their families, in the order of FAMILIES."""
     methods = list(methods)
     groups = {
-        title: [name for name in methods if name in LEARNERS and LEARNERS[name].family == family]
+        title: [name for name in methods if name in METHODS and METHODS[name].family == family]
         for family, title in FAMILIES.items()
     }
-    groups["other"] = [name for name in methods if name not in LEARNERS]
+    groups["other"] = [name for name in methods if name not in METHODS]
     return {title.capitalize(): group for title, group in groups.items() if group}
 
 

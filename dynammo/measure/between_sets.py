@@ -13,15 +13,15 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from torch import Tensor
 
+from dynammo.beyond.ways_of_merging import is_learned
+from dynammo.catalogue import title
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.heads import UnifiedHead
 from dynammo.measure import metrics
-from dynammo.merging import StateDict, check_same_layout, is_learned
+from dynammo.merging import StateDict, check_same_layout, entry_by_entry
 from dynammo.methods import AdapterLearner
 from dynammo.training import (
-    both_flips,
-    extract_features,
     fit_head,
     generator_for,
     progress_bar,
@@ -34,17 +34,11 @@ def blend(states: Sequence[StateDict], shares: Sequence[float]) -> dict[str, Ten
     Raises:
         InputError: another number of shares than sets, or shares that do not add up to 1.
     """
-    check_same_layout(states)
     if len(shares) != len(states) or abs(sum(shares) - 1) > 1e-6:
         raise InputError(f"{len(states)} sets need as many shares that add up to 1, not {shares}.")
-    blended = {}
-    for name, newest in states[-1].items():
-        if newest.is_floating_point():
-            total = sum(w * s[name].double() for w, s in zip(shares, states, strict=True))
-            blended[name] = total.to(newest.dtype)
-        else:
-            blended[name] = newest.clone()
-    return blended
+    return entry_by_entry(
+        states, lambda *sets: sum(w * one for w, one in zip(shares, sets, strict=True))
+    )
 
 
 def unified_head(learners: Sequence[AdapterLearner]) -> UnifiedHead:
@@ -67,13 +61,13 @@ def judge_set(
         ``accuracy`` and ``loss`` (mean cross-entropy) over all classes seen, and ``session 1``,
         ``session 2``, ...: accuracy on each session's classes.
     """
-    network, stream = chain.network(state), chain.stream
+    stream = chain.stream
     head = copy.deepcopy(head)
     positions = chain.memory.all_positions()
     fit_head(
         list(head.parameters()),
         head.loss,
-        both_flips([network], chain.backbone, stream.train.select(positions)),
+        chain.both_sides(state, positions)[:, :, None],
         stream.train.labels[positions],
         chain.settings,
         generator_for("head", *chain.seeds, chain.session),
@@ -82,8 +76,7 @@ def judge_set(
     seen = stream.indices(split, range(1, chain.session + 1))
     labels = data.labels[seen]
     with torch.no_grad():
-        features = extract_features(network, chain.backbone, data.select(seen))
-        scores = head(features)
+        scores = head(chain.features(state, split, seen))
         loss = F.cross_entropy(scores, torch.as_tensor(labels, device=scores.device)).item()
     predicted = scores.argmax(dim=1).cpu().numpy()
     row = metrics.accuracy_row(labels, predicted, stream.session_of_class, chain.session)
@@ -186,7 +179,7 @@ def others_scores(learner: AdapterLearner, split: str = "test") -> pd.DataFrame:
     data = getattr(stream, split)
     _, others = learner.judge(data.select(seen))
     if others is None:
-        raise InputError(f"{learner.title} has a single head, which has no output 'others'.")
+        raise InputError(f"{title(learner.name)} has a single head, which has no output 'others'.")
     truth = stream.session_of_class[data.labels[seen]]
     count, heads = others.shape
     return pd.DataFrame(
@@ -197,3 +190,16 @@ def others_scores(learner: AdapterLearner, split: str = "test") -> pd.DataFrame:
             "chosen": (others == others.amin(dim=1, keepdim=True)).cpu().numpy().ravel(),
         }
     )
+
+
+def relative_distance(state: StateDict, reference: StateDict) -> float:
+    """Length of ``state - reference`` over that of ``reference``, over all learned weights.
+
+    Batch norm's running statistics are left out: they are measured, not learned, and their scale
+    would hide everything else.
+    """
+    check_same_layout([state, reference])
+    learned = [name for name in state if is_learned(name, state[name])]
+    difference = sum((state[n].double() - reference[n].double()).square().sum() for n in learned)
+    length = sum(reference[n].double().square().sum() for n in learned)
+    return float((difference / length).sqrt())

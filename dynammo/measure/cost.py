@@ -1,4 +1,4 @@
-"""What a learner costs: multiply-accumulates, parameters, latency. Counted, not estimated.
+"""What a learner costs: multiply-accumulates, parameters, images. Counted, not estimated.
 
 MACs are multiply-accumulates of one image; FLOPs = 2 x MACs. ptflops counts them with its "aten"
 backend (named because its default backend counts other things); torch's own counter checks it.
@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import itertools
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,14 +21,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dynammo.backbones import Backbone, make_backbone
-from dynammo.catalogue import Learner, adapter_methods, make_learner
-from dynammo.chain import Chain
-from dynammo.data.dataset import Split
-from dynammo.data.make_stream import Stream
 from dynammo.errors import InputError
-from dynammo.learner import count_parameters
+from dynammo.learner import Learner, Setup, count_parameters
+from dynammo.methods import AdapterLearner, make_learner
 from dynammo.settings import Settings
-from dynammo.setup import Study
+from dynammo.stream import Split, Stream
 
 PTFLOPS_BACKEND = "aten"
 
@@ -99,25 +95,6 @@ def count_macs(network: nn.Module, image_size: int) -> Macs:
     return Macs(int(macs), int(checked))
 
 
-@torch.no_grad()
-def latency(network: nn.Module, image_size: int, batch: int = 1, repeats: int = 20) -> float:
-    """Median seconds of one forward pass of a batch, after a warm-up."""
-    device = next(network.parameters()).device
-    x = torch.zeros(batch, 3, image_size, image_size, device=device)
-    x = x.to(memory_format=torch.channels_last)
-    network.eval()
-    seconds = []
-    for _ in range(repeats + 2):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        network(x)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[2:]))
-
-
 def _empty_backbone(settings: Settings, device: str) -> Backbone:
     with torch.device(device):
         return make_backbone(settings.backbone, "random")
@@ -156,15 +133,12 @@ def outline_learner(
         checksum="",
     )
     sessions = len(classes_per_session)
-    study = Study(settings, stream, backbone, train_seed=0)
-    if adapter_methods([method]):
-        study = Chain(settings, stream, backbone, train_seed=0, session=sessions)
-        study.merged_state = study.adapters(None).state_dict()
-        study.adapter_states = (study.merged_state,) * sessions
-    learner = make_learner(method, study)
-    if not adapter_methods([method]):
-        learner.session = sessions
-    learner.outline()
+    learner = make_learner(method, Setup(settings, stream, backbone, train_seed=0))
+    if isinstance(learner, AdapterLearner):
+        chain = learner.chain
+        chain.merged_state = chain.adapters(None).state_dict()
+        chain.session, chain.adapter_states = sessions, (chain.merged_state,) * sessions
+    learner.outline(sessions)
     return learner
 
 

@@ -13,7 +13,7 @@ import torch
 MEGABYTE = 2**20
 
 
-class Meter:
+class Stopwatch:
     """Collects one row per measured block: method, part, seconds, peak memory in MB.
 
     On the CPU the peak is the process's resident memory, looked at every 10 ms: it includes Python,

@@ -9,37 +9,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dynammo.backbones import RECIPES
-from dynammo.catalogue import AdapterLearner, adapter_methods
 from dynammo.chain import Chain
 from dynammo.errors import InputError
-from dynammo.measure import metrics
-from dynammo.measure.summary import collect
-from dynammo.run.sessions import (
-    check_same_study,
-    comparable,
-    learn_chain,
-    open_study,
-    session_folder,
-)
+from dynammo.measure.predictions import accuracy_rows, predict
+from dynammo.methods import AdapterLearner, adapter_methods
+from dynammo.run.collect import collect
+from dynammo.run.jobs import pairs, parameters_of
+from dynammo.run.learn import last_session, learn_stream
+from dynammo.run.sessions import restore_chain_from
 from dynammo.settings import Settings
 from dynammo.training import progress_bar
 
 Changes = Mapping[str, Any]
-
-# Notebooks that look closer at a run; every other study is one of :func:`ablations`.
-STUDY_NOTEBOOKS = {
-    "ten_minutes": "00_dynammo_in_ten_minutes",
-    "merging": "09_merging",
-    "inside": "10_inside_a_merge",
-    "beyond": "12_beyond_the_paper",
-}
 
 
 def ablations(settings: Settings, classes: int) -> dict[str, tuple[str, dict[str, Changes]]]:
@@ -106,32 +93,6 @@ def ablations(settings: Settings, classes: int) -> dict[str, tuple[str, dict[str
     }
 
 
-def study_jobs(settings: Settings, classes: int) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Which notebook to run for each of the settings' studies, with which parameters.
-
-    Returns:
-        From the name of the executed copy to the notebook's name and its own parameters.
-
-    Raises:
-        InputError: a study that there is not.
-    """
-    jobs = {}
-    for name in settings.studies:
-        if name in STUDY_NOTEBOOKS:
-            given = {}
-            if name == "ten_minutes":
-                given = {"images_per_class": settings.phantom_train}
-                given["epochs"] = settings.adapter_epochs
-            jobs[STUDY_NOTEBOOKS[name]] = (STUDY_NOTEBOOKS[name], given)
-        elif name in ablations(settings, classes):
-            given = {"ablation": name, "seeds": settings.study_seeds}
-            jobs[f"11_ablations-{name}"] = ("11_ablations", given)
-        else:
-            known = (*STUDY_NOTEBOOKS, *ablations(settings, classes))
-            raise InputError(f"Unknown study '{name}': choose from {', '.join(known)}.")
-    return jobs
-
-
 def ablation(name: str, settings: Settings, classes: int) -> tuple[str, dict[str, Changes]]:
     """Title and variants of one of :func:`ablations`, by name; InputError if there is none."""
     known = ablations(settings, classes)
@@ -148,10 +109,10 @@ def vary(run: Path, settings: Settings, variants: Mapping[str, Changes], **optio
 
     Args:
         settings: of the run, with the seeds to use and the methods to compare.
-        options: of :func:`dynammo.run.sessions.learn_chain`.
+        options: of :func:`dynammo.run.learn.learn_stream`.
 
     Returns:
-        The ``sessions`` table of :func:`dynammo.measure.summary.collect` for each variant, under
+        The ``sessions`` table of :func:`dynammo.run.collect.collect` for each variant, under
         ``variant``.
     """
     if settings.methods != (fed := tuple(adapter_methods(settings.methods))):
@@ -160,34 +121,27 @@ def vary(run: Path, settings: Settings, variants: Mapping[str, Changes], **optio
     for label, changes in variants.items():
         changed = settings.with_changes(changes)
         folder = run
-        if comparable(changed) != comparable(settings) or not _has_chains(run, changed):
+        if parameters_of(changed) != parameters_of(settings) or not _has_chains(run, changed):
             folder = run / "variants" / re.sub(r"[^\w.]+", "_", _identity(changed, settings))
-            for order_seed, train_seed in chains(changed):
-                learn_chain(folder, changed, order_seed, train_seed, **options)
+            for order_seed, train_seed in pairs(changed):
+                learn_stream(folder, changed, "", order_seed, train_seed, **options)
         found.append(collect(folder, changed)["sessions"].assign(variant=label))
     return pd.concat(found, ignore_index=True)
 
 
 def _identity(changed: Settings, settings: Settings) -> str:
     """A name for the variant's folder, from what it changes."""
-    here, there = comparable(changed), comparable(settings)
+    here, there = parameters_of(changed), parameters_of(settings)
     named = [f"{key}={value}" for key, value in here.items() if value != there[key]]
     return "-".join(named) or "as_it_is"
 
 
-def chains(settings: Settings) -> list[tuple[int, int]]:
-    """Order and training seed of every tuned chain of some settings."""
-    return list(product(settings.order_seeds, settings.train_seeds))
-
-
 def _has_chains(run: Path, settings: Settings) -> bool:
-    for order_seed, train_seed in chains(settings):
-        stream = open_study(run, settings, order_seed, train_seed).stream
-        last = session_folder(run, order_seed, train_seed, stream.number_of_sessions)
-        try:
-            check_same_study(last, settings, stream)
-        except (InputError, OSError):
-            return False
+    try:
+        for order_seed, train_seed in pairs(settings):
+            last_session(run, settings, order_seed, train_seed)
+    except InputError:
+        return False
     return True
 
 
@@ -210,36 +164,18 @@ def replay(
         ``images`` images.
     """
     rows = []
-    for order_seed, train_seed in chains(settings):
-        study = open_study(run, settings, order_seed, train_seed)
-        chain = Chain(study.settings, study.stream, study.backbone, study.train_seed)
-        sessions = range(1, chain.stream.number_of_sessions + 1)
-        folders = [session_folder(run, order_seed, train_seed, t) for t in sessions]
-        check_same_study(folders[-1], settings, chain.stream)
+    for order_seed, train_seed in pairs(settings):
+        group = last_session(run, settings, order_seed, train_seed)  # refuses what does not hold
+        chain = Chain.on(group.setup)
         learners = make_learners(chain)
-        for session in sessions:
-            chain.restore(folders[:session])
-            seen = chain.stream.indices(split, range(1, session + 1))
-            data = getattr(chain.stream, split)
+        for session in range(1, chain.stream.number_of_sessions + 1):
+            restore_chain_from(chain, [group.folder(t) for t in range(1, session + 1)])
             title = f"order {order_seed}, seed {train_seed}, session {session}"
             for label, learner in progress_bar(learners.items(), title):
                 learner.learn_session(progress=False)
-                scores, _ = learner.judge_split(split, seen)
-                predicted = scores.argmax(dim=1).cpu().numpy()
-                row = metrics.accuracy_row(
-                    data.labels[seen], predicted, chain.stream.session_of_class, session
-                )
                 key = {"label": label, "order_seed": order_seed, "train_seed": train_seed}
-                rows += [
-                    key
-                    | {
-                        "session": session,
-                        "evaluated_session": j,
-                        "images": len(chain.stream.indices(split, j)),
-                        "accuracy": float(row[j - 1]),
-                    }
-                    for j in range(1, session + 1)
-                ]
+                found = accuracy_rows(predict(learner, split, unseen=False))
+                rows += [key | {"session": session} | row for row in found]
     return pd.DataFrame(rows)
 
 

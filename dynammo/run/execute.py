@@ -17,6 +17,7 @@ from typing import Any
 from dynammo.data.files import unwritable
 from dynammo.errors import InputError
 from dynammo.run.processes import end_with_the_command
+from dynammo.run.run_folder import changes_of, is_setting
 from dynammo.settings import Settings
 
 KERNEL = "python3"
@@ -42,10 +43,10 @@ def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in parameters.items() if name in known}
     rest = {name: value for name, value in parameters.items() if name not in known}
     if "more" in known:
-        defaults = Settings().as_dict()
-        changed = {k: v for k, v in rest.items() if k in defaults and v != defaults[k]}
+        settings = {name: value for name, value in rest.items() if is_setting(name)}
+        changed = changes_of(Settings().with_changes(settings))
         given["more"] = changed | dict(parameters.get("more", {}))
-        rest = {name: value for name, value in rest.items() if name not in defaults}
+        rest = {name: value for name, value in rest.items() if name not in settings}
     if rest:
         raise InputError(
             f"{notebook.name} has no parameter '{min(rest)}': it has {', '.join(sorted(known))}."

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dynammo.beyond.several_depths import PooledStages
+from dynammo.beyond.several_depths import SeveralDepths
 from dynammo.methods import AdapterLearner
 from dynammo.networks.folding import fold_batch_norm
 
@@ -28,7 +28,7 @@ class DeployedNetwork(nn.Module):
         super().__init__()
         self.inference = copy.deepcopy(learner.network())
         networks = [
-            one.network if isinstance(one, PooledStages) else one for one in self.inference.passes
+            one.network if isinstance(one, SeveralDepths) else one for one in self.inference.passes
         ]
         for network in networks:
             if network.adapters is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import inspect
 import json
 import platform
 import subprocess
@@ -13,8 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import dynammo
-from dynammo.data.make_stream import Stream
+from dynammo.learner import Learner
+from dynammo.methods import kind_of
 from dynammo.settings import Settings
+from dynammo.stream import Stream
 
 PACKAGE = Path(dynammo.__file__).resolve().parent
 RECORDED_PACKAGES = ("torch", "numpy", "ptflops", "scikit-learn", "seaborn", "matplotlib")
@@ -30,10 +33,6 @@ def git_revision(folder: Path) -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return answer.stdout.strip()
-
-
-# What a session's result comes from: how it is learned, judged, counted and saved.
-SESSIONS = PACKAGE / "run" / "sessions.py"
 
 
 def files_behind(*starts: Path) -> list[Path]:
@@ -88,14 +87,38 @@ def checksum_of(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def method_files(method: str | type[Learner] = "") -> list[Path]:
+    """Files that a method's results depend on; without one, those of the tuned adapters.
+
+    The method's own file, how a session is learned, judged, counted and saved, and the networks:
+    so a new method, or a change in one, concerns its own results alone. What the catalogue says of
+    methods decides no result.
+    """
+    networks = (PACKAGE / "networks").glob("*.py")
+    if not method:
+        return files_behind(PACKAGE / "chain.py", *networks)
+    own = [PACKAGE.parent.joinpath(*kind.__module__.split(".")) for kind in kind_of(method).__mro__]
+    own = [path.with_suffix(".py") for path in own if path.is_relative_to(PACKAGE)]
+    return files_behind(PACKAGE / "run" / "learn.py", *own, *networks)
+
+
+@cache
+def code_behind(method: str | type[Learner] = "") -> str:
+    """SHA-256 over :func:`method_files`, and over a class's own code if it is elsewhere."""
+    code = checksum_of(method_files(method))
+    elsewhere = [
+        inspect.getsource(function)
+        for kind in (kind_of(method).__mro__ if method else ())
+        if not kind.__module__.startswith((f"{PACKAGE.name}.", "builtins"))
+        for function in vars(kind).values()
+        if inspect.isfunction(function)
+    ]
+    return hashlib.sha256("".join([code, *elsewhere]).encode()).hexdigest() if elsewhere else code
+
+
 def code_checksum() -> str:
-    """SHA-256 over this library's files: the same in every commit that does not touch them."""
+    """SHA-256 over all of this library's files."""
     return checksum_of(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".toml"))
-
-
-def results_checksum() -> str:
-    """SHA-256 over the files that the result of a session depends on."""
-    return checksum_of(files_behind(SESSIONS))
 
 
 def provenance(stream: Stream) -> dict[str, str]:
@@ -103,7 +126,6 @@ def provenance(stream: Stream) -> dict[str, str]:
     return {
         "stream": stream.name,
         "data_checksum": stream.checksum,
-        "code_checksum": code_checksum(),
         "python": platform.python_version(),
         **{package: version(package) for package in RECORDED_PACKAGES},
     }

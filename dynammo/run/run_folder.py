@@ -8,15 +8,31 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from dynammo import catalogue
+from dynammo.backbones import make_backbone
 from dynammo.data.files import write_json
-from dynammo.data.make_stream import Stream, make_stream
+from dynammo.data.make_stream import make_stream
 from dynammo.errors import InputError
-from dynammo.settings import Settings
-from dynammo.setup import choose_device
+from dynammo.learner import Setup
+from dynammo.settings import Settings, knobs_of
+from dynammo.stream import Stream
+
+# The settings that say what the stream is.
+DATA_SETTINGS = (
+    "stream",
+    "classes_per_session",
+    "train_per_class",
+    "phantom_train",
+    "phantom_val",
+    "phantom_test",
+    "phantom_seed",
+)
 
 
 def run_name(profile: str, stream: str, classes_per_session: int) -> str:
@@ -28,10 +44,44 @@ def run_name(profile: str, stream: str, classes_per_session: int) -> str:
     return re.sub(r"[^\w.+@-]", "_", name)
 
 
+def is_setting(name: str) -> bool:
+    """Whether there is a setting of that name, of all methods or of one."""
+    method, own = catalogue.split_setting(name)
+    return name in Settings.model_fields or own in knobs_of(method)
+
+
+def settings_from(variables: Mapping[str, Any]) -> Settings:
+    """Settings from a notebook's variables: ``settings_from(globals())``.
+
+    Names that are no settings are left alone, so all of a notebook's variables can be passed. A
+    variable ``more`` may hold further settings by name.
+    """
+    known = {name: value for name, value in variables.items() if is_setting(name)}
+    return Settings().with_changes(known).with_changes(variables.get("more", {}))
+
+
+def changes_of(settings: Settings) -> dict[str, Any]:
+    """What some settings change from the defaults, by name, as plain JSON values."""
+    values = settings.model_dump(exclude_defaults=True)
+    for method, knobs in values.pop("of_methods", {}).items():
+        values |= {f"{method}_{name}": value for name, value in knobs.items()}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
 def prepare_torch(settings: Settings) -> torch.device:
     """Fix the number of threads and choose the device; call once at the start of a notebook."""
     torch.set_num_threads(settings.threads)
     return choose_device(settings.device)
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn the setting ``device`` into a torch device; "auto" takes a GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"Device '{name}' cannot be used here: try 'cpu' or 'auto'.") from error
 
 
 def load_stream(settings: Settings, order_seed: int, run: Path | None = None) -> Stream:
@@ -49,6 +99,28 @@ def load_stream(settings: Settings, order_seed: int, run: Path | None = None) ->
         },
         cache=run and run / "data",
     )
+
+
+def open_setup(run: Path, settings: Settings, order_seed: int, train_seed: int) -> Setup:
+    """The stream and the backbone of some settings, on the device they name.
+
+    Raises:
+        InputError: unusable settings or data; a memory too small for the stream.
+    """
+    stream = load_stream(settings, order_seed, run)
+    if settings.memory_budget < stream.number_of_classes:
+        raise InputError(
+            f"A memory of {settings.memory_budget} images cannot hold one of each of "
+            f"{stream.number_of_classes} classes: raise memory_budget."
+        )
+    if 0 < settings.enlarge_to < stream.image_size:
+        raise InputError(
+            f"enlarge_to is {settings.enlarge_to}, but the images have {stream.image_size} px: "
+            "give more, or 0 to take them as they are."
+        )
+    device = prepare_torch(settings)
+    backbone = make_backbone(settings.backbone, settings.weights, enlarge_to=settings.enlarge_to)
+    return Setup(settings, stream, backbone.to(device), train_seed)
 
 
 def settings_of(run: Path, seeds: int = 0) -> Settings:

@@ -1,0 +1,55 @@
+"""The control without adapters: what do the same data, recipes and heads reach without any?"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from dynammo.heads import session_targets
+from dynammo.learner import count_parameters
+from dynammo.merging import StateDict
+from dynammo.methods import AdapterLearner
+from dynammo.training import flipped_batch_loss, generator_for, step_1
+
+
+class FrozenFeatures(AdapterLearner):
+    """DynaMMo's heads on the bare backbone."""
+
+    name = "frozen_features"
+    trains = "the heads"
+
+    def adapter_sets(self) -> Sequence[StateDict | None]:
+        """The bare backbone."""
+        return [None]
+
+    def stored_adapter_sets(self) -> int:
+        """None are needed."""
+        return 0
+
+    def trained_numbers(self) -> int:
+        """The heads alone."""
+        return count_parameters(self.head)
+
+    def auxiliary_head(self) -> nn.Linear:
+        """A head trained as in step 1, on the same images and schedule, on frozen features."""
+        chain, session = self.chain, self.session
+        classes = self.stream.classes(session)
+        head = chain.fresh_auxiliary_head(session)
+        positions = chain.training_positions(session)
+        labels = torch.as_tensor(self.stream.train.labels[positions])
+        features = chain.both_sides(None, positions)[:, :, None]
+        generator = generator_for("auxiliary head", *self.seeds, session)
+        step_1(
+            flipped_batch_loss(
+                lambda x, y: F.cross_entropy(head(x[:, 0]), y),
+                features,
+                session_targets(labels, classes[0], len(classes)).numpy(),
+                generator,
+            ),
+            len(positions),
+            list(head.parameters()),
+            self.settings,
+            generator,
+        )
+        return head.requires_grad_(False)

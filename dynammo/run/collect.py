@@ -1,0 +1,121 @@
+"""From session folders to the tables behind every figure: plain csv, one row per fact."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dynammo.catalogue import METHODS
+from dynammo.data.files import write_csv, write_text
+from dynammo.errors import InputError
+from dynammo.measure import metrics
+from dynammo.measure.predictions import Predictions, accuracy_rows, session_row
+from dynammo.measure.summary import readable
+from dynammo.run.jobs import jobs
+from dynammo.run.sessions import AGAIN, changed, load_predictions, read_record, session_folder
+from dynammo.settings import Settings
+
+
+def collect(
+    run: Path, settings: Settings, methods: Sequence[str] | None = None
+) -> dict[str, pd.DataFrame]:
+    """Read every session of a run and compute its tables; no image is looked at.
+
+    What other code learned is read with a warning: the numbers are those of that code.
+
+    Args:
+        methods: which to read; by default all that the settings name.
+
+    Returns:
+        ``sessions`` (a row per method, seeds and session, with its cost), ``accuracy`` (the
+        accuracy matrices), ``confusion`` (after the last session, mean over seeds), ``losses`` and
+        ``timings``.
+
+    Raises:
+        InputError: a session of the run is missing, or was run with other settings or data.
+    """
+    rows: dict[str, list[dict]] = {"sessions": [], "accuracy": [], "losses": [], "timings": []}
+    confusions: dict[str, list[np.ndarray]] = {}
+    wanted = settings.methods if methods is None else methods
+    first_order, checksum, outdated = settings.order_seeds[0], "", set()
+    for order_seed, train_seed, owner in jobs(settings, wanted):
+        session, sessions = 1, 1
+        while session <= sessions:
+            folder = session_folder(run, order_seed, train_seed, session, owner)
+            record = read_record(folder)
+            sessions, checksum = len(record["sessions"]), checksum or record["data_checksum"]
+            key = {"order_seed": order_seed, "train_seed": train_seed, "session": session}
+            _add_record(rows, folder, record, key, owner or "adapters")
+            for method, answers in load_predictions(folder, record).items():
+                if method not in wanted:
+                    continue
+                outdated |= _checked(folder, record, settings, method, checksum)
+                tag = {"method": method, **key}
+                rows["sessions"].append(tag | session_row(answers) | record["costs"][method])
+                rows["accuracy"] += [tag | row for row in accuracy_rows(answers)]
+                # Classes come in another order under another seed: only the first is drawn.
+                if session == sessions and order_seed == first_order:
+                    confusions.setdefault(method, []).append(_confusion(answers))
+                    names = record["class_names"]
+            session += 1
+    if outdated:
+        warnings.warn(f"Learned by other code of dynammo/: {', '.join(outdated)}.", stacklevel=2)
+    tables = {name: pd.DataFrame(row) for name, row in rows.items()}
+    for name in ("sessions", "accuracy"):
+        in_order = tables[name].method.map(list(METHODS).index)
+        tables[name] = tables[name].iloc[in_order.argsort(kind="stable")].reset_index(drop=True)
+    return tables | {"confusion": _confusion_table(confusions, names)}
+
+
+def _checked(
+    folder: Path, record: dict[str, Any], settings: Settings, method: str, checksum: str
+) -> set[str]:
+    """The method, if other code learned it; InputError for other settings or images."""
+    why = changed(record, settings, method, checksum)
+    if why and "other code" not in why:
+        raise InputError(f"{folder} {why}: {AGAIN}")
+    return {method} if why else set()
+
+
+def _add_record(
+    rows: dict[str, list[dict]], folder: Path, record: dict[str, Any], key: dict, trained: str
+) -> None:
+    """Add a session's losses and measured times."""
+    for epoch, loss in enumerate(record["losses"], start=1):
+        rows["losses"].append({"method": trained, **key, "epoch": epoch, "loss": loss})
+    rows["timings"] += [key | row for row in json.loads((folder / "measured.json").read_text())]
+
+
+def _confusion(answers: Predictions) -> np.ndarray:
+    return metrics.confusion(answers.labels, answers.predicted, answers.classes_seen)
+
+
+def _confusion_table(confusions: dict[str, list[np.ndarray]], names: list[str]) -> pd.DataFrame:
+    rows = []
+    for method, matrices in confusions.items():
+        mean = np.mean(matrices, axis=0)
+        rows += [
+            {"method": method, "true_class": t, "predicted_class": p, "share": mean[i, j]}
+            for i, t in enumerate(names)
+            for j, p in enumerate(names)
+        ]
+    return pd.DataFrame(rows)
+
+
+def write_tables(figures: Path, collected: dict[str, pd.DataFrame], summary: pd.DataFrame) -> None:
+    """Write ``accuracy``, ``sessions`` and ``timings`` as csv, ``summary`` as csv, md and tex.
+
+    The summary comes last: where it is, the others are complete.
+    """
+    for name in ("accuracy", "sessions", "timings"):
+        write_csv(figures / f"{name}.csv", collected[name])
+    printed = readable(summary)
+    write_text(figures / "summary.md", printed.to_markdown(index=False) + "\n")
+    write_text(figures / "summary.tex", printed.to_latex(index=False, escape=True))
+    write_csv(figures / "summary.csv", summary)

@@ -1,0 +1,77 @@
+"""Which jobs a run has, and which settings the result of each depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dynammo.learner import Learner
+from dynammo.methods import AdapterLearner, adapter_methods, kind_of
+from dynammo.settings import Settings
+
+# What adapters are made of and start from; all else of step 1 is every method's.
+ADAPTERS_ALONE = (
+    "adapter_stages",
+    "adapter_width",
+    "adapter_alpha",
+    "adapter_padding",
+    "adapter_start",
+)
+WHICH_JOBS = (
+    "order_seeds",
+    "train_seeds",
+    "baseline_seeds",
+    "methods",
+    "ablations",
+    "ablation_seeds",
+)
+
+
+def jobs(settings: Settings, methods: Sequence[str]) -> list[tuple[int, int, str]]:
+    """What some methods need to be learned: order seed, training seed, and whose job it is.
+
+    That is the name of a method of its own, or nothing for the adapters, which feed several.
+    """
+    fed = adapter_methods(methods)
+    own = [name for name in methods if name not in fed]
+    found = []
+    for first, order_seed in enumerate(settings.order_seeds):
+        seeds = settings.train_seeds
+        # Another seed for another order, so that few runs still cover both.
+        chosen = [seeds[(first + i) % len(seeds)] for i in range(settings.baseline_seeds)]
+        for train_seed in seeds:
+            if fed:
+                found.append((order_seed, train_seed, ""))
+            if not chosen or train_seed in chosen:
+                found += [(order_seed, train_seed, name) for name in own]
+    return found
+
+
+def settings_behind(settings: Settings, method: str | type[Learner] = "") -> dict[str, Any]:
+    """The settings that a session depends on: of a method, or without one of the adapters.
+
+    A method's own knobs, named after it, concern no other.
+    """
+    values = settings.model_dump(exclude={"of_methods", *WHICH_JOBS})
+    if not method or issubclass(kind_of(method), AdapterLearner):
+        del values["network_learning_rate"]
+    else:
+        for name in ADAPTERS_ALONE:
+            del values[name]
+    if method:
+        values |= settings.knobs_by_name(kind_of(method))
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def parameters_of(settings: Settings, method: str = "") -> dict[str, Any]:
+    """What a job's notebook is given, seeds and folders apart."""
+    fed = [] if method else adapter_methods(settings.methods)
+    values = settings_behind(settings, method)
+    for name in fed:
+        values |= settings.knobs_by_name(kind_of(name))
+    return values if method else values | {"methods": fed}
+
+
+def pairs(settings: Settings) -> Iterable[tuple[int, int]]:
+    """Order and training seed of every tuned chain of some settings."""
+    return [(order, seed) for order in settings.order_seeds for seed in settings.train_seeds]

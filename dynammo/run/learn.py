@@ -1,0 +1,219 @@
+"""Learning a stream session by session, each saved as it ends: here, or one a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dynammo.chain import Chain
+from dynammo.data.files import remove_folder, whole_folder, write_json
+from dynammo.errors import InputError
+from dynammo.learner import Learner, Setup
+from dynammo.measure.cost import count_cost, exemplar_bytes
+from dynammo.measure.predictions import Predictions, predict
+from dynammo.measure.stopwatch import Stopwatch
+from dynammo.methods import AdapterLearner, kind_of, learners_on, make_learner
+from dynammo.run.run_folder import open_setup
+from dynammo.run.sessions import (
+    AGAIN,
+    changed,
+    damage_told,
+    part_record,
+    read_record,
+    restore_chain_from,
+    restore_learner,
+    save_chain,
+    save_learner,
+    save_predictions,
+    session_folder,
+    state_file,
+    tuned_before,
+    write_record,
+)
+from dynammo.settings import Settings
+
+
+@dataclass
+class Group:
+    """Learners that go through a stream together: all on one tuned chain, or one of its own."""
+
+    run: Path
+    setup: Setup
+    learners: list[Learner]
+    chain: Chain | None = None
+    session: int = 0  # how many were learned
+
+    def folder(self, session: int) -> Path:
+        """Where a session's state lies."""
+        method = "" if self.chain else self.learners[0].name
+        return session_folder(self.run, *self.setup.seeds, session, method)
+
+    def parts(self) -> list[str | type[Learner]]:
+        """What a session's folder has to hold: the methods, and "" for the adapters."""
+        return [*([""] if self.chain else []), *(type(learner) for learner in self.learners)]
+
+    def outdated(self, session: int) -> str:
+        """In words, why a session has to be learned; nothing if its folder still holds."""
+        try:
+            record = read_record(self.folder(session))
+        except InputError as error:
+            return str(error)
+        settings, checksum = self.setup.settings, self.setup.stream.checksum
+        reasons = (changed(record, settings, part, checksum) for part in self.parts())
+        return next((f"{self.folder(session)} {why}: {AGAIN}" for why in reasons if why), "")
+
+    def restore(self, session: int) -> None:
+        """Stand as after a session, from its folder."""
+        self.session = session
+        folders = [self.folder(t) for t in range(1, session + 1)]
+        for folder in folders[-1:]:
+            with damage_told(folder):
+                if self.chain:
+                    restore_chain_from(self.chain, folders)
+                for learner in self.learners:
+                    restore_learner(learner, folder, session)
+
+    def learn_next(self, *, progress: bool = True) -> tuple[Stopwatch, dict[str, Predictions]]:
+        """Learn and save the next session; return what it cost and what is predicted after it."""
+        stopwatch, answers, losses = Stopwatch(self.setup.device), {}, []
+        if self.chain:
+            with stopwatch.measure("adapters", "training"):
+                losses = self.chain.tune(progress=progress)
+            self.chain.merge()
+            self.chain.choose_exemplars()
+        for learner in self.learners:
+            with stopwatch.measure(learner.name, "head" if self.chain else "training"):
+                losses += learner.learn_session(progress=progress)
+            with stopwatch.measure(learner.name, "test"):
+                answers[learner.name] = predict(learner, "test")
+        self.save(answers, losses, stopwatch)
+        return stopwatch, answers
+
+    def save(
+        self, answers: dict[str, Predictions], losses: list[float], stopwatch: Stopwatch
+    ) -> Path:
+        """Write what the session just learned leaves; return the folder.
+
+        Only the newest session keeps the weights of a method of its own.
+        """
+        self.session += 1
+        folder = self.folder(self.session)
+        costs = {
+            one.name: count_cost(one) | {"exemplar_bytes": exemplar_bytes(one)}
+            for one in self.learners
+        }
+        with whole_folder(folder) as part:
+            if self.chain:
+                save_chain(self.chain, part, losses)
+            for learner in self.learners:
+                save_learner(learner, part)
+            save_predictions(answers, part)
+            write_json(part / "measured.json", stopwatch.rows)
+            parts = {
+                getattr(one, "name", ""): part_record(self.setup.settings, one)
+                for one in self.parts()
+            }
+            write_record(part, self.setup, self.session, parts, losses, costs)
+        if not self.chain and self.session > 1:
+            before = self.folder(self.session - 1)
+            (before / state_file(self.learners[0])).unlink(missing_ok=True)
+        return folder
+
+
+def open_group(
+    run: Path,
+    settings: Settings,
+    method: str | type[Learner],
+    order_seed: int,
+    train_seed: int,
+) -> Group:
+    """Learners that have learned nothing yet.
+
+    Args:
+        method: a name or a class; "" for the adapters with all methods of the settings that they
+            feed. A class of these joins them, so that it is compared on the same adapters.
+    """
+    setup = open_setup(run, settings, order_seed, train_seed)
+    if method and not issubclass(kind_of(method), AdapterLearner):
+        return Group(run, setup, [make_learner(method, setup)])
+    chain = Chain.on(setup)
+    chain.recall = partial(tuned_before, run, chain)
+    learners = learners_on(chain, settings.methods)
+    if method and kind_of(method) not in map(type, learners):
+        learners.append(kind_of(method)(chain))
+    return Group(run, setup, learners, chain)
+
+
+def open_session(
+    run: Path, settings: Settings, order_seed: int, train_seed: int, session: int
+) -> Group:
+    """The adapters and the methods they feed as they stood before ``session``.
+
+    Raises:
+        InputError: the previous session is missing, or was run with other settings, data or code.
+    """
+    group = open_group(run, settings, "", order_seed, train_seed)
+    group.setup.stream.classes(session)  # refuses a session the stream does not have
+    for t in range(1, session):
+        if not (group.folder(t) / "session.json").exists():
+            raise InputError(
+                f"Session {t} is not in {group.folder(t)}, and what comes after starts from it: "
+                f"run session {t} with the same seeds first."
+            )
+    if session > 1:
+        if why := group.outdated(session - 1):
+            raise InputError(why)
+        group.restore(session - 1)
+    return group
+
+
+def last_session(run: Path, settings: Settings, order_seed: int, train_seed: int) -> Group:
+    """The adapters and the methods they feed after the last session, to look into them.
+
+    Raises:
+        InputError: a session is missing, or was run with other settings, data or code.
+    """
+    group = open_group(run, settings, "", order_seed, train_seed)
+    sessions = group.setup.stream.number_of_sessions
+    if why := group.outdated(sessions):
+        raise InputError(why)
+    group.restore(sessions)
+    return group
+
+
+def learn_stream(
+    run: Path,
+    settings: Settings,
+    method: str | type[Learner],
+    order_seed: int,
+    train_seed: int,
+    *,
+    progress: bool = True,
+) -> Group:
+    """Learn all sessions of the stream with one method, or with "" all that adapters feed.
+
+    Each session is saved as it ends, so a call that was interrupted goes on after the last one.
+    Sessions that other code, settings or images left are learned again.
+
+    Args:
+        method: a name, a class, or "": see :func:`open_group`.
+    """
+    group = open_group(run, settings, method, order_seed, train_seed)
+    sessions = group.setup.stream.number_of_sessions
+    done = sessions
+    while done and (group.outdated(done) or not _has_weights(group, done)):
+        done -= 1
+    group.restore(done)
+    for session in range(done + 1, sessions + 1):
+        if not group.chain:
+            remove_folder(group.folder(session))  # of other settings
+    for _ in range(done, sessions):
+        group.learn_next(progress=progress)
+    return group
+
+
+def _has_weights(group: Group, session: int) -> bool:
+    names = [state_file(learner) for learner in group.learners]
+    names += ["adapters.safetensors"] if group.chain else []
+    return all((group.folder(session) / name).exists() for name in names)

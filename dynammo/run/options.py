@@ -1,0 +1,137 @@
+"""What the command line of ``run_all.sh`` asks for: options, and the settings of each run."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dynammo.catalogue import METHODS, check_methods
+from dynammo.data.sources import absolute_spec
+from dynammo.errors import InputError
+from dynammo.run.profiles import load_profile, load_runs, profile_names
+from dynammo.run.run_folder import run_name
+from dynammo.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of ``run_all.sh``."""
+    parser = argparse.ArgumentParser(
+        prog="./run_all.sh",
+        description="Run every step of a profile and make its figures. "
+        "'./run_all.sh --test' sets up and runs the tests instead; "
+        "'./run_all.sh --student [FOLDER]' copies the notebooks without solutions (into student/).",
+        epilog="Own data: ./run_all.sh --stream my_cells.npz --classes-per-session 2. "
+        "What follows -- goes to Snakemake as it is.",
+    )
+    parser.add_argument(
+        "--profile",
+        default="demo",
+        help=f"one of {', '.join(profile_names())} (default: demo); PROFILE/RUN for one run of a "
+        "profile that has several",
+    )
+    parser.add_argument(
+        "--stream",
+        default="",
+        help="other data: a name such as bloodmnist@28, or a path to an .npz or a folder with "
+        "train/val/test (FOLDER@128 for images of 128 px); several joined with '+' make one "
+        "session each",
+    )
+    parser.add_argument(
+        "--classes-per-session", type=int, default=0, metavar="N", help="new classes a session"
+    )
+    parser.add_argument(
+        "--methods",
+        default="",
+        metavar="NAME,NAME",
+        help=f"which methods to run, or 'all': {', '.join(METHODS)}",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change one setting, e.g. --set adapter_epochs=20 --set 'train_seeds=[1,2]'; "
+        "dynammo/settings.py lists them",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT,
+        metavar="FOLDER",
+        help="where runs/ and figures/ go (default: this project)",
+    )
+    parser.add_argument("--name", default="", help="name of the run (default: from the above)")
+    parser.add_argument(
+        "--cores",
+        type=int,
+        default=2,
+        metavar="N",
+        help="jobs' threads in all, or with --executor how many jobs at a time (default: 2)",
+    )
+    parser.add_argument(
+        "--executor",
+        default="",
+        metavar="NAME",
+        help="run jobs elsewhere: an installed Snakemake executor plugin, such as slurm",
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget the run's saved state first")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="list what would run, and run nothing; only data that is not there yet is fetched",
+    )
+    own = list(itertools.takewhile(lambda word: word != "--", arguments))
+    options = parser.parse_args(own)
+    options.snakemake = list(arguments)[len(own) + 1 :]
+    return options
+
+
+def resolve(options: argparse.Namespace) -> dict[str, Settings]:
+    """Settings of each run that the command line asks for, by the run's name.
+
+    Raises:
+        InputError: an unknown profile, setting or method, or a value that cannot be used.
+    """
+    changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
+    if options.stream:
+        # A profile's own cut into sessions is for its own stream.
+        changes |= {"stream": absolute_spec(options.stream), "classes_per_session": 0}
+    if options.classes_per_session < 0 or options.cores < 1:
+        raise InputError("--classes-per-session and --cores must be 1 or more.")
+    if options.classes_per_session:
+        changes["classes_per_session"] = options.classes_per_session
+    if options.methods == "all":
+        changes["methods"] = list(METHODS)
+    elif options.methods:
+        changes["methods"] = [name.strip() for name in options.methods.split(",")]
+    runs = load_runs(options.profile)
+    if options.stream and len(runs) > 1:
+        runs = {options.profile: load_profile(options.profile)}
+    if options.name and len(runs) > 1:
+        raise InputError(
+            f"--name is for one run, and '{options.profile}' has {len(runs)}: name one of them, "
+            f"such as {next(iter(runs)).replace('-', '/', 1)}."
+        )
+    found = {}
+    for name, settings in runs.items():
+        name = options.name or run_name(name, options.stream, options.classes_per_session)
+        found[name] = settings.with_changes(changes)
+        found[name] = found[name].with_changes({"stream": absolute_spec(found[name].stream)})
+        check_methods(found[name].methods)
+    return found
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set takes NAME=VALUE, not '{text}'.")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value  # a bare word, such as resnet18
