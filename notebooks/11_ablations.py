@@ -47,6 +47,7 @@ run_folder: str = "../runs/demo"  # the run that is compared with
 figures_folder: str = "../figures/by-hand"  # where picture and numbers go
 seeds: int = 1  # how many of the run's training seeds; 0: all
 methods: list = ["acl", "dynammo", "last_adapter"]  # which to show, of the run's on adapters
+tried: dict = {}  # variants to choose from, on validation images: the last section
 
 # %%
 # %matplotlib inline
@@ -116,6 +117,22 @@ cost.rename(columns={"macs": "MMACs", "parameters_stored": "stored (M)"}).round(
 averages = average_by_run(sessions)
 wide = 100 * averages.pivot_table("average_accuracy", ["variant", "train_seed"], "method")
 wide.sub(wide["acl"], axis=0).drop(columns="acl").groupby("variant", sort=False).mean().round(1)
+
+# %% [markdown]
+# ## How settings are chosen
+# Never by test images. Fill `tried` like `variants`: each is learned and judged on **validation**
+# images, and nothing is saved. The defaults of this project were chosen like that, on real images:
+# [what was tried](../figures/study/selection.md).
+
+# %%
+if tried:
+    found = ablations.try_out(run, settings, tried)
+    key = ["order_seed", "train_seed", "method"]
+    by_run = 100 * found.groupby(["variant", *key], sort=False).accuracy.mean()
+    chosen = by_run.groupby(["variant", "method"], sort=False).mean().unstack().round(1)
+else:
+    chosen = "left out: `tried` is empty"
+chosen
 
 # %% [markdown]
 # ## Exercises

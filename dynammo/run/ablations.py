@@ -17,11 +17,12 @@ import pandas as pd
 from dynammo.backbones import RECIPES
 from dynammo.chain import Chain
 from dynammo.errors import InputError
-from dynammo.measure.predictions import accuracy_rows, predict
-from dynammo.methods import AdapterLearner, adapter_methods
+from dynammo.measure.predictions import accuracy_rows, predict, session_row
+from dynammo.methods import AdapterLearner, adapter_methods, learners_on, make_learner
 from dynammo.run.collect import collect
 from dynammo.run.jobs import pairs, parameters_of
 from dynammo.run.learn import last_session, learn_stream
+from dynammo.run.run_folder import open_setup
 from dynammo.run.sessions import restore_chain_from
 from dynammo.settings import Settings
 from dynammo.training import progress_bar
@@ -127,6 +128,35 @@ def vary(run: Path, settings: Settings, variants: Mapping[str, Changes], **optio
                 learn_stream(folder, changed, "", order_seed, train_seed, **options)
         found.append(collect(folder, changed)["sessions"].assign(variant=label))
     return pd.concat(found, ignore_index=True)
+
+
+def try_out(
+    run: Path, settings: Settings, variants: Mapping[str, Changes], split: str = "val"
+) -> pd.DataFrame:
+    """Learn each variant of some settings and judge it on validation images; nothing is saved.
+
+    This is what settings are chosen by. Methods of all kinds may be tried.
+
+    Returns:
+        A row per ``variant``, ``method``, seeds and ``session``: ``accuracy`` over all classes
+        seen.
+    """
+    rows = []
+    for label, changes in variants.items():
+        changed = settings.with_changes(changes)
+        for order_seed, train_seed in pairs(changed):
+            setup = open_setup(run, changed, order_seed, train_seed)
+            learners = learners_on(Chain.on(setup), changed.methods)
+            others = set(changed.methods) - {learner.name for learner in learners}
+            learners += [make_learner(name, setup) for name in sorted(others)]
+            key = {"variant": label, "order_seed": order_seed, "train_seed": train_seed}
+            for session in range(1, setup.stream.number_of_sessions + 1):
+                for learner in progress_bar(learners, f"{label}, session {session}"):
+                    learner.learn_session(progress=False)
+                    row = session_row(predict(learner, split, unseen=False))
+                    tag = key | {"method": learner.name, "session": session}
+                    rows.append(tag | {"accuracy": row["accuracy"]})
+    return pd.DataFrame(rows)
 
 
 def _identity(changed: Settings, settings: Settings) -> str:

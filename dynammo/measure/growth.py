@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
 
 from dynammo.backbones import Backbone
 from dynammo.measure.cost import outline_learner
-from dynammo.measure.predictions import session_row
-from dynammo.run.sessions import learn_next, open_session
 from dynammo.settings import Settings
 
 
@@ -56,32 +53,18 @@ def many_classes(path: Path, classes: int, size: int) -> None:
     np.savez(path, **arrays)
 
 
-def many_sessions_rows(sessions: int, device: str, size: int = 32) -> Iterator[dict]:
-    """Learn a stream of many sessions as the notebooks do, each from the folder of the one before.
+def growth_rows(
+    measured: Sequence[Mapping[str, float]], backbone: str, accuracy: float
+) -> Iterator[dict]:
+    """Late sessions against early ones: seconds and peak memory of what the method does.
 
-    Late sessions against early ones: seconds and peak memory of what the method does, and of the
-    test over all classes seen, which grows because there is more to test.
+    And seconds of the test over all classes seen, which grow because there is more to test.
+
+    Args:
+        measured: by session, ``learning``, ``test`` (seconds) and ``memory`` (MB).
+        accuracy: share that is right in the end.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder)
-        many_classes(run / "many.npz", 2 * sessions, size)
-        settings = Settings(
-            stream=str(run / "many.npz"),
-            methods=("dynammo",),
-            memory_budget=2 * sessions,
-            adapter_epochs=2,
-            threads=torch.get_num_threads(),
-            device=device,
-        )
-        rows: dict[str, list[float]] = {"learning": [], "test": [], "memory": []}
-        for session in range(1, sessions + 1):
-            chain, learners = open_session(run, settings, 0, 1, session)
-            meter, answers = learn_next(run, chain, learners, progress=False)
-            seconds = {row["part"]: row["seconds"] for row in meter.rows}
-            rows["learning"].append(seconds["training"] + seconds["head"])
-            rows["test"].append(seconds["test"])
-            rows["memory"].append(max(row["peak_megabytes"] for row in meter.rows))
-        accuracy = session_row(chain.stream, "test", answers["dynammo"])["accuracy"]
+    sessions = len(measured)
     # The first sessions have few exemplars to replay; the memory is full from the third on.
     early, late = slice(2, 12), slice(-10, None)
     for what, title in (
@@ -89,14 +72,13 @@ def many_sessions_rows(sessions: int, device: str, size: int = 32) -> Iterator[d
         ("memory", "peak memory"),
         ("test", "seconds of testing all classes seen"),
     ):
-        values = np.array(rows[what])
-        ratio = np.median(values[late]) / np.median(values[early])
+        values = np.array([row[what] for row in measured])
         unit = "MB" if what == "memory" else "s"
         yield {
             "what": f"{sessions} sessions: {title}, the last ten against sessions 3 to 12",
-            "backbone": settings.backbone,
+            "backbone": backbone,
             "sessions": sessions,
-            "ratio": float(ratio),
+            "ratio": float(np.median(values[late]) / np.median(values[early])),
             **({} if what == "test" else {"at_most": 1.1}),
             "note": f"{np.median(values[late]):.2f} and {np.median(values[early]):.2f} {unit}"
             + (f"; {100 * accuracy:.0f} % right in the end" if what == "test" else ""),

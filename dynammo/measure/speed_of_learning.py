@@ -1,110 +1,37 @@
-"""What learning costs: DynaMMo's tuning loops against straightforward ones with the same losses.
+"""What learning takes: DynaMMo's loops against straightforward ones with the same losses.
 
-The straightforward loop is what a PyTorch tutorial would write and the released pipeline does:
-images are opened, flipped and normalised one by one with PIL in worker processes, batch norm of the
-frozen network is computed, and a head is tuned by running the network in every epoch.
+In those batch norm of the frozen network is computed (:mod:`dynammo.measure.usual_loop`), and a
+head is tuned by running the network in every epoch.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from benchmark_inference import unfolded
-from benchmark_race import race
-from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.flop_counter import FlopCounterMode
 
 from dynammo.adapters import AdaptedNetwork, make_adapters
-from dynammo.backbones import Backbone
+from dynammo.backbones import Backbone, at_stages
+from dynammo.baselines.whole_network import both_flips
 from dynammo.heads import TaskHeads
+from dynammo.measure.race import race
+from dynammo.measure.speed import unfolded
+from dynammo.measure.usual_loop import straightforward_tuning
 from dynammo.methods import InferenceNetwork
 from dynammo.settings import Settings
 from dynammo.training import (
-    both_flips,
     descend,
     extract_features,
     fit_head,
     flip_half,
     linear_head,
-    shuffled_batches,
-    step_1_optimizer,
     tune_adapters,
 )
-
-
-class OneByOne(Dataset):
-    """Uint8 images [N, H, W, 3] prepared one at a time: item (position, whether flipped)."""
-
-    def __init__(self, images: np.ndarray, targets: np.ndarray, backbone: Backbone) -> None:
-        self.images, self.targets = images, targets
-        self.mean = backbone.mean.cpu()
-        self.standard_deviation = backbone.standard_deviation.cpu()
-
-    def __getitem__(self, item: tuple[int, bool]) -> tuple[Tensor, int]:
-        position, flip = item
-        image = Image.fromarray(self.images[position])
-        if flip:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        x = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-        return (x - self.mean) / self.standard_deviation, self.targets[position]
-
-
-class FlippedBatches(Sampler):
-    """Batches of items of :class:`OneByOne`, by the random numbers that `tune_adapters` draws."""
-
-    def __init__(self, count: int, batch_size: int, generator: torch.Generator) -> None:
-        self.count, self.batch_size, self.generator = count, batch_size, generator
-
-    def __iter__(self) -> Iterator[list[tuple[int, bool]]]:
-        for batch in shuffled_batches(self.count, self.batch_size, self.generator):
-            flips = torch.rand(len(batch), generator=self.generator) < 0.5
-            yield list(zip(batch.tolist(), flips.tolist(), strict=True))
-
-
-def straightforward_tuning(
-    network: AdaptedNetwork,
-    head: nn.Linear,
-    images: np.ndarray,
-    targets: np.ndarray,
-    settings: Settings,
-    generator: torch.Generator,
-    workers: int = 2,
-    each_epoch: Callable[[], object] = lambda: None,
-) -> list[float]:
-    """Step 1 as :func:`dynammo.training.tune_adapters` does it, written the usual way."""
-    device = head.weight.device
-    loader = DataLoader(
-        OneByOne(images, targets, network.backbone),
-        batch_sampler=FlippedBatches(len(images), settings.batch_size, generator),
-        num_workers=workers,
-    )
-    network.adapters.requires_grad_(True)
-    optimizer = step_1_optimizer([*network.adapters.parameters(), *head.parameters()], settings)
-    epochs = settings.adapter_epochs
-    drops = [max(1, math.ceil(share * epochs - 1e-9)) for share in settings.adapter_milestones]
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops)
-    losses = []
-    for _ in range(epochs):
-        network.train()
-        total = 0.0
-        for x, wanted in loader:
-            loss = F.cross_entropy(head(network(x.to(device))), wanted.to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(x)
-        schedule.step()
-        losses.append(total / len(images))
-        network.eval()
-        each_epoch()
-    network.adapters.requires_grad_(False)
-    return losses
 
 
 def _learner(backbone: Backbone, size: int) -> tuple[AdaptedNetwork, nn.Linear]:
@@ -185,7 +112,7 @@ def limit_row(backbone: Backbone, size: int, batch_size: int, budget: float) -> 
     network.adapters.requires_grad_(True)
     device = backbone.mean.device
     parameters = [*network.adapters.parameters(), *head.parameters()]
-    optimizer = step_1_optimizer(parameters, Settings())
+    optimizer = torch.optim.SGD(parameters, lr=Settings().adapter_learning_rate, momentum=0.9)
     images = torch.rand(batch_size, 3, size, size, device=device)
     images = images.to(memory_format=torch.channels_last)
     wanted = torch.zeros(batch_size, dtype=torch.long, device=device)
@@ -241,17 +168,18 @@ def prefix_row(backbone: Backbone, size: int, batch_size: int, budget: float) ->
     class Reached(Exception):
         pass
 
-    def stop(_module, _inputs):
+    def stop(_maps: Tensor) -> None:
         raise Reached
 
+    first = network.adapters.stage_names[0]
+
     def prefix() -> None:
-        first = backbone.network.get_submodule(network.adapters.stage_names[0])
-        hook = first.register_forward_pre_hook(stop)
-        try:
-            with torch.no_grad():
-                backbone(images)
-        except Reached:
-            hook.remove()
+        with (
+            contextlib.suppress(Reached),
+            torch.no_grad(),
+            at_stages(backbone.network, before={first: stop}),
+        ):
+            backbone(images)
 
     def step() -> None:
         head(network(images)).sum().backward()

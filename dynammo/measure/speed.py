@@ -1,20 +1,20 @@
-"""What a prediction costs: ACL's passes, DynaMMo's one, one adapter set alone, and the export."""
+"""What a prediction takes: ACL's passes, DynaMMo's one, one adapter set alone, and the export.
+
+Every row is a ratio of two ways to the same end, timed in turn (:mod:`dynammo.measure.race`).
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from benchmark_race import race
 from torch import nn
 
 from dynammo.backbones import RECIPES, Backbone, make_backbone
-from dynammo.catalogue import Learner
+from dynammo.learner import Learner
 from dynammo.measure.cost import count_macs, outline_learner
-from dynammo.run.export import export
+from dynammo.measure.race import race
 from dynammo.settings import Settings
 
 SIZES = {"efficientnet_lite0": 64, "resnet18": 224}
@@ -27,7 +27,7 @@ def inference_rows(
     size, device = SIZES[backbone.name], backbone.mean.device
     for count in sessions:
         acl, merged, one = (
-            _outline(method, backbone, count).network()
+            outline(method, backbone, count).network()
             for method in ("acl", "dynammo", "last_adapter")
         )
         same = count_macs(merged, size) == count_macs(one, size)
@@ -50,14 +50,20 @@ def inference_rows(
             }
 
 
-def export_rows(backbone: Backbone, batches: list[int], budget: float) -> Iterator[dict]:
-    """The exported program against the network as it was learned, with batch norm in its place."""
+def export_rows(
+    backbone: Backbone,
+    exported: Callable[[torch.Tensor], torch.Tensor],
+    batches: list[int],
+    budget: float,
+) -> Iterator[dict]:
+    """An exported program against the network as it was learned, with batch norm in its place.
+
+    Args:
+        exported: of :func:`outline` of "dynammo" after four sessions, on this backbone.
+    """
     size, device = SIZES[backbone.name], backbone.mean.device
     plain = unfolded(backbone)
-    learned = _outline("dynammo", plain, 4).network()
-    with tempfile.TemporaryDirectory() as folder:
-        path = export(_outline("dynammo", backbone, 4), Path(folder) / "dynammo")
-        exported = torch.export.load(path).module()
+    learned = outline("dynammo", plain, 4).network()
     for batch in batches:
         generator = np.random.default_rng(batch)
         images = generator.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
@@ -65,7 +71,8 @@ def export_rows(backbone: Backbone, batches: list[int], budget: float) -> Iterat
         with torch.no_grad():
             expected, found = learned(plain.normalise(images)), exported(images)
         finite = torch.isfinite(expected)
-        assert torch.equal(finite, torch.isfinite(found)), "another session was inferred"
+        if not torch.equal(finite, torch.isfinite(found)):
+            raise RuntimeError("The export infers another session than the network it is of.")
         far = (expected - found)[finite].abs().max().item()
         yield {
             "what": "export: batch norm folded against as learned",
@@ -88,7 +95,8 @@ def unfolded(backbone: Backbone) -> Backbone:
     return plain.to(backbone.mean.device)
 
 
-def _outline(method: str, backbone: Backbone, sessions: int) -> Learner:
+def outline(method: str, backbone: Backbone, sessions: int) -> Learner:
+    """A learner in its shape after some sessions of two classes, with any weights."""
     settings = Settings(backbone=backbone.name)
     size, device = SIZES[backbone.name], str(backbone.mean.device)
     return outline_learner(method, settings, [2] * sessions, size, device, backbone)

@@ -1,0 +1,125 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 17 · What a run survives
+#
+# **What you will see.** The profile `smoke` (every method, tiny) made again and again: with other
+# numbers of cores, killed at random moments, on a disk that fills up, and through a cluster's queue
+# where there is one. Every time its files are compared, byte by byte.
+#
+# **Expected.** All files are identical every time, and no session that was finished is learned
+# again. Measured times are the only files that may differ.
+#
+# **Takes** an hour on two cores with twenty kills.
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+kills: int = 20  # kill -9 of the command, the graph, a notebook, its kernel, or all at once
+seed: int = 0  # draws the moments
+ways: dict = {"again, 2 cores": [], "1 core": ["--cores", "1"], "3 cores": ["--cores", "3"]}
+disk_sizes: list = [1, 12, 60, 1000]  # MB, one after the other; only as root
+figures_folder: str = "../runs/by-hand/figures"
+
+# %%
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from dynammo.data.files import write_csv, write_text
+from dynammo.measure import endurance
+
+work, place = Path(tempfile.mkdtemp()), Path(figures_folder)
+command = endurance.Command()
+
+
+def kept(rows, name):
+    """Write a table beside the figures, and show it."""
+    table = pd.DataFrame(rows)
+    write_csv(place / f"{name}.csv", table)
+    shown = table.astype(object).where(table.notna(), "")
+    write_text(place / f"{name}.md", shown.to_markdown(index=False) + "\n")
+    return shown
+
+
+# %% [markdown]
+# ## The run that all others must equal
+
+# %%
+reference = command.finish(work / "reference")
+print(len(reference), "files: figures, tables, weights, predictions, records")
+
+# %% [markdown]
+# ## Again, with other numbers of cores
+
+# %%
+kept(endurance.identity_rows(command, work, reference, ways), "identity")
+
+# %% [markdown]
+# ## Killed at random moments
+# After each kill the same command is given again. What was finished before must be kept.
+
+# %%
+kept(endurance.kill_rows(command, work, reference, kills, seed), "kills")
+
+# %% [markdown]
+# ## A disk that fills up
+# Each time there is more room the same command is given again. Mounting a small disk takes root's
+# rights; without them this is left out.
+
+# %%
+if os.geteuid() == 0 and disk_sizes:
+    rows = endurance.full_disk_rows(command, work, reference, tuple(disk_sizes))
+    shown = kept(rows, "full_disk")
+else:
+    shown = "left out: not root"
+shown
+
+# %% [markdown]
+# ## Through a cluster's queue
+# Where Slurm is there (`.ci/slurm` sets up one of a single machine), the run goes through it, with
+# one job killed on the way. A Slurm that keeps no accounts is asked by `squeue` how jobs are doing.
+
+# %%
+if shutil.which("sbatch"):
+    output, asked = work / "slurm", ["--executor", "slurm", "--cores", "2"]
+    asked += ["--", "--slurm-status-command", "squeue"]
+    process = command.start(output, *asked)
+    running = ["squeue", "--noheader", "--states", "running", "--format", "%i"]
+    while not (jobs := subprocess.run(running, capture_output=True, text=True).stdout.split()):
+        if process.poll() is not None:
+            raise RuntimeError(endurance.said(output).read_text())
+    subprocess.run(["scancel", "--signal", "KILL", "--full", jobs[0]], check=True)
+    process.wait()
+    shown = kept([endurance.compared("slurm", endurance.contents(output), reference)], "cluster")
+else:
+    shown = "left out: no Slurm here"
+shown
+
+# %%
+shutil.rmtree(work)
+
+# %% [markdown]
+# ## What to take home
+# A run is files that appear whole or not at all, each made by one job from files before it. That is
+# all it takes for a killed run to go on, and for another number of cores to give the same bytes.
+#
+# **Before:** [how fast is it?](16_how_fast.ipynb)
