@@ -1,39 +1,26 @@
-"""Fixtures shared by the tests: pictures that are easy to tell apart, and settings that are fast.
+"""Fixtures shared by the tests: streams that are easy to learn, and settings that are fast.
 
 Nothing here is autouse except the number of threads, which changes the last digits of float sums.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from helpers import blob_images, learn_session, serving, shares_right
 
+from dynammo import chain as chain_module
 from dynammo.backbones import make_backbone
+from dynammo.catalogue import METHODS
+from dynammo.chain import Chain
 from dynammo.data.make_stream import make_stream
+from dynammo.measure.predictions import predict
+from dynammo.methods import learners_on
+from dynammo.run.sessions import save_chain, save_learner
 from dynammo.settings import Settings
 
 torch.set_num_threads(1)
-
-BLOB_COLOURS = ((220, 40, 40), (40, 190, 60), (50, 70, 230), (230, 210, 40))
-BLOB_SIZE = 32
-
-
-def blob_images(label: int, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Noisy pictures [count, 32, 32, 3] of one class: disc, square, cross or ring, coloured."""
-    images = np.full((count, BLOB_SIZE, BLOB_SIZE, 3), 128.0)
-    y, x = np.mgrid[:BLOB_SIZE, :BLOB_SIZE]
-    for image in images:
-        centre_y, centre_x = generator.uniform(12, 20, size=2)
-        radius = generator.uniform(7, 10)
-        across, down = np.abs(x - centre_x), np.abs(y - centre_y)
-        distance = np.hypot(across, down)
-        shapes = (
-            distance < radius,
-            np.maximum(across, down) < radius,
-            (np.minimum(across, down) < 3) & (np.maximum(across, down) < radius + 3),
-            np.abs(distance - radius) < 3,
-        )
-        image[shapes[label]] = BLOB_COLOURS[label]
-    return np.clip(images + generator.normal(0, 12, images.shape), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +59,7 @@ def tiny_settings(blobs_npz):
         adapter_learning_rate=0.1,
         batch_size=16,
         head_epochs=100,
+        head_steps=0,
         head_learning_rate=1e-2,
         memory_budget=24,
         device="cpu",
@@ -88,3 +76,53 @@ def pretrained():
 def random_resnet():
     """ResNet-18 with random weights, shared because it is frozen."""
     return make_backbone("resnet18", "random", seed=0)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server on this machine, past any proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def new_chain(tiny_settings, blobs, pretrained):
+    """Makes a chain at its start, and learners of all methods that it feeds, by name."""
+
+    def make(stream=blobs, train_seed=1, **changes):
+        settings = tiny_settings.with_changes(changes)
+        chain = Chain(settings, stream, pretrained, train_seed)
+        return chain, {learner.name: learner for learner in learners_on(chain, METHODS)}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def two_sessions(new_chain, pretrained, tmp_path_factory):
+    """Two sessions of every method on a chain, with a note of everything and saved after each."""
+    before = {k: v.clone() for k, v in pretrained.state_dict().items()}
+    chain, learners = new_chain()
+    run = SimpleNamespace(chain=chain, learners=learners, backbone_before=before)
+    run.tuned, run.losses, run.accuracies, run.memories, run.folders = [], [], [], [], []
+    run.predictions = []
+    original = chain_module.tune_adapters
+
+    def noted(network, head, images, targets, *rest, **options):
+        state = {k: v.clone() for k, v in network.adapters.state_dict().items()}
+        run.tuned.append(SimpleNamespace(images=images, targets=targets, start=state, head=head))
+        return original(network, head, images, targets, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain_module, "tune_adapters", noted)
+        for session in (1, 2):
+            run.losses.append(learn_session(chain, learners))
+            run.accuracies.append({k: shares_right(v) for k, v in learners.items()})
+            run.predictions.append({k: predict(v, "test") for k, v in learners.items()})
+            run.memories.append(chain.memory)
+            folder = tmp_path_factory.mktemp(f"session{session}")
+            save_chain(chain, folder, run.losses[-1])
+            for learner in learners.values():
+                save_learner(learner, folder)
+            run.folders.append(folder)
+    return run

@@ -1,0 +1,69 @@
+"""UCIR's three terms against loops written from the paper's equations."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from helpers import (
+    IMAGES,
+    LABELS,
+    WHERE,
+    cosine_head,
+    cosine_similarities,
+    cross_entropy,
+    generator,
+    normal,
+    numbers,
+    unit,
+)
+
+from dynammo.baselines.ucir import less_forget, margin_ranking
+
+
+def test_less_forget_is_one_minus_the_mean_cosine():
+    features, teacher = normal(6, 5), normal(6, 5, seed=1)
+    cosines = [a @ b for a, b in zip(unit(features), unit(teacher), strict=True)]
+    assert less_forget(features, teacher).item() == pytest.approx(1 - np.mean(cosines), rel=1e-5)
+    assert less_forget(3 * features, features).item() == pytest.approx(0, abs=1e-6)
+
+
+def margin_loop(similarities, labels, old_classes, margin, negatives) -> float:
+    losses = []
+    for row, label in zip(np.asarray(similarities, dtype=np.float64), labels, strict=True):
+        if label < old_classes:
+            nearest = sorted(row[old_classes:], reverse=True)[:negatives]
+            losses.append(sum(max(0, margin - row[label] + new) for new in nearest))
+    return float(np.mean(losses)) if losses else 0.0
+
+
+@pytest.mark.parametrize("negatives", [1, 2, 9])
+def test_margin_ranking_keeps_old_images_from_the_nearest_new_classes(negatives):
+    """Nine negatives are more than the three new classes there are."""
+    similarities = torch.rand(8, 5, generator=generator()) * 2 - 1
+    labels = torch.tensor([0, 1, 2, 3, 4, 0, 1, 4])
+    found = margin_ranking(similarities, labels, 2, 0.5, negatives)
+    assert found.item() == pytest.approx(
+        margin_loop(similarities, labels, 2, 0.5, negatives), rel=1e-5
+    )
+
+
+def test_margin_ranking_is_nothing_without_old_images_or_beyond_the_margin():
+    similarities = normal(3, 4).requires_grad_()
+    assert margin_ranking(similarities, torch.tensor([2, 3, 2]), 2, 0.5, 2).item() == 0
+    apart = torch.tensor([[0.9, 0.0, 0.3, -0.2]])
+    assert margin_ranking(apart, torch.tensor([0]), 2, 0.5, 2).item() == 0
+    assert margin_ranking(apart, torch.tensor([1]), 2, 0.5, 2).item() == pytest.approx(1.1)
+
+
+def test_ucirs_loss_is_the_sum_of_its_three_terms(in_session_two):
+    head = cosine_head(4, 1, 8.0)
+    learner = in_session_two("ucir", head, ucir_less_forget=4.0, ucir_margin=0.6)
+    features = IMAGES.flatten(1).double() @ learner.classifier.extractor.weight.double().T
+    teacher, _ = numbers(learner.teacher, IMAGES)
+    features = features.detach().numpy()
+    similarities = cosine_similarities(features, head.weight.detach())
+    forget = 1 - np.mean([a @ b for a, b in zip(unit(features), unit(teacher), strict=True)])
+    expected = cross_entropy(8 * similarities, LABELS) + 4 * math.sqrt(3 / 1) * forget
+    expected += margin_loop(similarities, LABELS, 3, 0.6, learner.knobs.negatives)
+    assert learner.batch_loss(IMAGES, LABELS, WHERE).item() == pytest.approx(expected, rel=1e-5)

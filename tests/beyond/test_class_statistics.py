@@ -1,0 +1,76 @@
+"""Sums over all images, which follow the features when those move."""
+
+import numpy as np
+import pytest
+import torch
+
+from dynammo.beyond.dynammo_ridge import ClassStatistics, without_newest
+from dynammo.errors import InputError
+from dynammo.merging import running_mean
+
+
+def features_of(classes, per_class=30, size=5, seed=0):
+    random = np.random.default_rng(seed)
+    labels = np.repeat(classes, per_class)
+    middles = random.normal(size=(10, size))
+    x = middles[labels] + random.normal(size=(len(labels), size)) @ random.normal(size=(size, size))
+    return torch.as_tensor(x), torch.as_tensor(labels)
+
+
+def test_sums_are_those_over_all_images_however_they_were_divided():
+    x, labels = features_of([0, 1, 2])
+    first, second = labels < 2, labels == 2
+    statistics = ClassStatistics(5).with_images(x[first], labels[first])
+    statistics = statistics.with_images(x[second], labels[second])
+    gram, correlation = statistics.sums()
+    hot = np.eye(3)[labels.numpy()]
+    np.testing.assert_allclose(gram.numpy(), x.numpy().T @ x.numpy())
+    np.testing.assert_allclose(correlation.numpy(), x.numpy().T @ hot)
+    assert statistics.counts.tolist() == [30, 30, 30]
+
+
+def test_statistics_follow_an_affine_motion_of_the_features():
+    x, labels = features_of([0, 1])
+    random = np.random.default_rng(1)
+    turn = torch.as_tensor(np.eye(5) + 0.3 * random.normal(size=(5, 5)))
+    offset = torch.as_tensor(random.normal(size=5))
+    known, _ = features_of([4, 5], seed=2)  # other images, which show where features go
+    statistics = ClassStatistics(5).with_images(x, labels)
+    statistics.move(known, known @ turn + offset, stiffness=1e-12)
+    expected = ClassStatistics(5).with_images(x @ turn + offset, labels)
+    for found, wanted in zip(statistics.buffers(), expected.buffers(), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_a_stiff_map_only_shifts():
+    x, labels = features_of([0, 1])
+    known, _ = features_of([4], seed=2)
+    statistics = ClassStatistics(5).with_images(x, labels)
+    means, scatter = statistics.means.clone(), statistics.scatter.clone()
+    moved = known * 1.5 + 2
+    statistics.move(known, moved, stiffness=1e12)
+    torch.testing.assert_close(statistics.means, means + (moved - known).mean(dim=0))
+    torch.testing.assert_close(statistics.scatter, scatter)
+
+
+def test_features_that_stay_leave_the_statistics_alone():
+    x, labels = features_of([0, 1])
+    statistics = ClassStatistics(5).with_images(x, labels)
+    before = [buffer.clone() for buffer in statistics.buffers()]
+    statistics.move(x[:20], x[:20], stiffness=0.1)
+    for found, wanted in zip(statistics.buffers(), before, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_the_newest_set_can_be_taken_out_of_a_mean():
+    generator = torch.Generator().manual_seed(0)
+    sets = [{"w": torch.randn(7, generator=generator)} for _ in range(4)]
+    mean, means = None, []
+    for count, state in enumerate(sets, start=1):
+        mean = running_mean(mean, state, count)
+        means.append(mean)
+    for count in (2, 3, 4):
+        back = without_newest(means[count - 1], sets[count - 1], count)
+        torch.testing.assert_close(back["w"], means[count - 2]["w"])
+    with pytest.raises(InputError, match="no earlier one"):
+        without_newest(means[0], sets[0], 1)

@@ -1,0 +1,68 @@
+"""The ridge head's controls: what each part of it is worth."""
+
+import pytest
+import torch
+
+from dynammo.beyond.dynammo_ridge import DynaMMoRidge
+from dynammo.beyond.ridge_controls import (
+    CONTROLS,
+    RidgeDriftIgnored,
+    RidgeFrozen,
+    RidgeFrozenFeaturesAlone,
+    RidgeLast,
+    RidgeOracle,
+)
+from dynammo.chain import Chain
+
+
+@pytest.fixture(scope="module")
+def moving(tiny_settings, blobs, pretrained):
+    """Two sessions whose adapters really move, with the ridge head and its controls."""
+    chain = Chain(tiny_settings.with_changes({"adapter_epochs": 3}), blobs, pretrained, 1)
+    learners = {kind: kind(chain) for kind in (DynaMMoRidge, *CONTROLS)}
+    for _ in range(2):
+        chain.tune(progress=False)
+        chain.merge()
+        chain.choose_exemplars()
+        for learner in learners.values():
+            learner.learn_session()
+    return chain, learners
+
+
+@pytest.mark.parametrize("kind", [RidgeOracle, RidgeFrozen])
+def test_controls_are_ridge_regressions_on_every_image(moving, kind, what_the_head_reads):
+    chain, learners = moving
+    learner = learners[kind]
+    state = chain.merged_state if kind is RidgeOracle else None
+    x = torch.as_tensor(what_the_head_reads(chain, state, chain.stream.train.images))
+    gram, correlation = learner.statistics.sums()
+    torch.testing.assert_close(gram, x.T @ x, rtol=1e-5, atol=1e-6)
+    hot = torch.eye(4, dtype=torch.double)[torch.as_tensor(chain.stream.train.labels)].repeat(2, 1)
+    torch.testing.assert_close(correlation, x.T @ hot, rtol=1e-5, atol=1e-6)
+
+
+def test_the_control_without_adapters_and_stages_reads_the_network_s_own_features(moving):
+    chain, learners = moving
+    images, backbone = chain.stream.train.images, chain.backbone
+    with torch.no_grad():
+        sides = (backbone.normalise(side.copy()) for side in (images, images[:, :, ::-1]))
+        x = torch.cat([backbone(side).double() for side in sides])
+    gram, _ = learners[RidgeFrozenFeaturesAlone].statistics.sums()
+    torch.testing.assert_close(gram, x.T @ x, rtol=1e-4, atol=1e-5)
+
+
+def test_following_the_drift_brings_old_means_nearer_to_where_they_are(moving):
+    _, learners = moving
+    truth = learners[RidgeOracle].statistics.means[:2]
+
+    def off(kind):
+        return (learners[kind].statistics.means[:2] - truth).norm()
+
+    assert off(DynaMMoRidge) < 0.8 * off(RidgeDriftIgnored)
+
+
+def test_the_last_set_is_followed_from_the_one_before(moving):
+    chain, learners = moving
+    learner = learners[RidgeLast]
+    assert learner.adapter_sets()[0] is chain.adapter_states[-1]
+    assert learner.set_before() is chain.adapter_states[-2]

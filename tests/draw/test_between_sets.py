@@ -1,0 +1,91 @@
+"""What lies between adapter sets, drawn: lines, triangles, similarities, what is kept."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import NOTE
+
+from dynammo.draw.between_sets import (
+    cka_figure,
+    cosine_figure,
+    feature_map_figure,
+    kept_figure,
+    line_figure,
+    others_figure,
+    triangle_figure,
+    weight_figure,
+)
+from dynammo.errors import InputError
+from dynammo.measure import between_sets
+from dynammo.run.learn import learn_stream
+
+
+def line_table() -> pd.DataFrame:
+    shares = np.linspace(0, 1, 5)
+    accuracy = 0.6 + 0.3 * shares * (1 - shares)
+    return pd.DataFrame(
+        {
+            "share 1": 1 - shares,
+            "share 2": shares,
+            "accuracy": accuracy,
+            "loss": 1 - 0.5 * shares,
+            "session 1": accuracy - 0.1,
+            "session 2": accuracy + 0.1,
+        }
+    )
+
+
+def test_line_and_weight_figures_draw_their_numbers():
+    line = line_table()
+    figure = line_figure(line, "session 1", "session 2", NOTE)
+    drawn = [tuple(np.round(x.get_ydata(), 6)) for x in figure.axes[0].get_lines()]
+    assert tuple(np.round(100 * line.accuracy, 6)) in drawn
+    assert any("+7.5 points" in text.get_text() for text in figure.texts)
+    bars = weight_figure(line, 2, 0.25, NOTE)
+    heights = [bar.get_height() for bar in bars.axes[0].patches]
+    assert heights == pytest.approx([57.5, 77.5])
+    assert bars.axes[0].get_title(loc="left") == "w = 0.50: 67.5 % over all classes"
+
+
+def test_the_triangle_figure_names_the_best_mix():
+    points = pd.DataFrame(between_sets.triangle(3), columns=["share 1", "share 2", "share 3"])
+    points["accuracy"] = 0.5 + 0.4 * (points == 1 / 3).all(axis=1)
+    points["loss"] = 1 - points.accuracy + 0.1 * points["share 1"]
+    figure = triangle_figure(points, ["a", "b", "c"], NOTE)
+    assert any("33 %, 33 %, 33 % of a, b, c: 90.0 %" in text.get_text() for text in figure.texts)
+
+
+def test_what_is_kept_is_measured_against_what_was_learned():
+    rows = [
+        ("acl", 1, 1, 0.9), ("acl", 2, 1, 0.8), ("acl", 2, 2, 0.7),
+        ("dynammo", 1, 1, 0.9), ("dynammo", 2, 1, 0.5), ("dynammo", 2, 2, 0.6),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["method", "session", "evaluated_session", "accuracy"])
+    figure = kept_figure(table, NOTE)
+    assert any("most of session 1: 40 points" in text.get_text() for text in figure.texts)
+    with pytest.raises(InputError, match="run the method 'acl' too"):
+        kept_figure(table[table.method == "dynammo"], NOTE)
+
+
+def test_other_pictures_are_drawn_from_what_they_are_given(tmp_path, tiny_settings):
+    few = tiny_settings.with_changes({"adapter_epochs": 1, "head_epochs": 2, "methods": ["acl"]})
+    group = learn_stream(tmp_path, few, "", 0, 1, progress=False)
+    chain, scores = group.chain, between_sets.others_scores(group.learners[0])
+    figure = others_figure(scores, NOTE)
+    assert [ax.get_title(loc="left")[:6] for ax in figure.axes] == ["head 1", "head 2"]
+    initial = chain.adapters(None)
+    cosines = between_sets.change_cosines(chain.adapter_states, initial.state_dict())
+    heat = cosine_figure(cosines, initial.stage_names, NOTE).axes[0]
+    assert len(heat.get_yticklabels()) == 8  # two stages, four layers with weights
+    assert cka_figure(np.eye(3), ["a", "b", "c"], NOTE).axes
+    with pytest.raises(InputError, match="2 names need"):
+        cka_figure(np.eye(3), ["a", "b"], NOTE)
+    random = np.random.default_rng(0)
+    maps = {"frozen": random.normal(size=(20, 2)), "merged": random.normal(size=(20, 2))}
+    labels = np.repeat(range(4), 5)
+    names, session_of_class = ["a", "b", "c", "d"], [1, 1, 2, 2]
+    figure = feature_map_figure(maps, labels, names, session_of_class, NOTE)
+    assert len(figure.legends[0].get_texts()) == 4
+    for ax, places in zip(figure.axes, maps.values(), strict=True):
+        found = np.concatenate([c.get_offsets() for c in ax.collections])
+        np.testing.assert_allclose(found, places)

@@ -1,0 +1,67 @@
+"""Heat maps tell the numbers they are given, for few methods and for all of them."""
+
+import pandas as pd
+import pytest
+from helpers import NOTE, cannot_be_drawn, confusion_table
+from matplotlib.text import Text
+
+from dynammo.catalogue import METHODS
+from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
+
+
+def accuracy_table(methods=("dynammo", "acl"), sessions: int = 3) -> pd.DataFrame:
+    rows = [
+        {"method": method, "session": i, "evaluated_session": j, "accuracy": 0.9 - 0.1 * (i - j)}
+        for method in methods
+        for i in range(1, sessions + 1)
+        for j in range(1, i + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def panel(figure, title: str):
+    return next(ax for ax in figure.axes if ax.get_title(loc="left").replace("\n", " ") == title)
+
+
+def test_matrices_tell_lower_triangle():
+    figure = accuracy_matrices(accuracy_table(), NOTE)
+    texts = sorted(text.get_text() for text in panel(figure, "DynaMMo").texts)
+    assert texts == ["70", "80", "80", "90", "90", "90"]
+
+
+def test_every_method_has_its_matrix():
+    figure = accuracy_matrices(accuracy_table(METHODS, 4), NOTE)
+    titles = [ax.get_title(loc="left").replace("\n", " ") for ax in figure.axes]
+    assert titles[: len(METHODS)] == [kind.title for kind in METHODS.values()]
+    assert len(panel(figure, "last adapter").texts) == 10
+    # The names stay apart.
+    boxes = [ax._left_title.get_window_extent() for ax in figure.axes[: len(METHODS)]]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_letters_too_small_to_read_are_left_out():
+    figure = accuracy_matrices(accuracy_table(METHODS, 10), NOTE)
+    assert len(panel(figure, "ACL").texts) == 0
+    assert len(panel(figure, "ACL").collections[0].get_array().compressed()) == 55
+    few = accuracy_matrices(accuracy_table(sessions=10), NOTE)
+    assert len(panel(few, "ACL").texts) == 55
+
+
+def test_confusion_names_classes_and_parts_sessions():
+    figure = confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE)
+    cells = {t.get_position(): t.get_text() for t in figure.axes[0].texts}
+    assert cells[(0.5, 1.5)] == "25" and (0.5, 2.5) not in cells  # under 0.5 % is left empty
+    names = {text.get_text().replace("\n", " ") for text in figure.findobj(Text)}
+    assert "immature granulocyte" in names
+    assert len(figure.axes[0].get_lines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("draw", "table"),
+    [
+        (accuracy_matrices, accuracy_table()),
+        (confusion_matrices, confusion_table()),
+    ],
+)
+def test_tables_that_cannot_be_drawn(draw, table):
+    cannot_be_drawn(draw, table)

@@ -1,0 +1,463 @@
+"""What several test files use: pictures, networks, arrays, and a web server on this machine."""
+
+import contextlib
+import hashlib
+import http.server
+import io
+import itertools
+import math
+import tarfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from matplotlib.text import Text
+from torch import nn
+
+from dynammo.baselines.cosine_head import CosineHead
+from dynammo.baselines.whole_network import Classifier, WholeNetworkLearner
+from dynammo.catalogue import METHODS, title
+from dynammo.chain import Chain
+from dynammo.errors import InputError
+from dynammo.heads import UnifiedHead
+from dynammo.learner import Learner
+from dynammo.measure.predictions import accuracy_rows, predict
+from dynammo.methods import AdapterLearner, adapter_methods
+from dynammo.run.sessions import restore_chain_from, restore_learner
+from dynammo.stream import SPLITS
+
+BLOB_COLOURS = ((220, 40, 40), (40, 190, 60), (50, 70, 230), (230, 210, 40))
+BLOB_SIZE = 32
+
+
+def blob_images(label: int, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Noisy pictures [count, 32, 32, 3] of one class: disc, square, cross or ring, coloured."""
+    images = np.full((count, BLOB_SIZE, BLOB_SIZE, 3), 128.0)
+    y, x = np.mgrid[:BLOB_SIZE, :BLOB_SIZE]
+    for image in images:
+        centre_y, centre_x = generator.uniform(12, 20, size=2)
+        radius = generator.uniform(7, 10)
+        across, down = np.abs(x - centre_x), np.abs(y - centre_y)
+        distance = np.hypot(across, down)
+        shapes = (
+            distance < radius,
+            np.maximum(across, down) < radius,
+            (np.minimum(across, down) < 3) & (np.maximum(across, down) < radius + 3),
+            np.abs(distance - radius) < 3,
+        )
+        image[shapes[label]] = BLOB_COLOURS[label]
+    return np.clip(images + generator.normal(0, 12, images.shape), 0, 255).astype(np.uint8)
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def random_images(count: int, size: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def shake(network: nn.Module, seed: int) -> nn.Module:
+    """Give batch norm statistics and weights of its own, so that leaving one out would show."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for vector in (module.weight.data, module.running_var):
+                vector.copy_(0.5 + torch.rand(vector.shape, generator=generator))
+            for vector in (module.bias.data, module.running_mean):
+                vector.copy_(0.2 * torch.randn(vector.shape, generator=generator))
+    return network.eval()
+
+
+def resnet18_by_hand(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Logits from the state dict alone, in double precision."""
+    weights = {k: v.double() for k, v in weights.items()}
+
+    def norm(x, name):
+        scale = weights[f"{name}.weight"] / (weights[f"{name}.running_var"] + 1e-5).sqrt()
+        shift = weights[f"{name}.bias"] - weights[f"{name}.running_mean"] * scale
+        return x * scale[:, None, None] + shift[:, None, None]
+
+    x = F.conv2d(x.double(), weights["conv1.weight"], stride=2, padding=3)
+    x = F.max_pool2d(norm(x, "bn1").clamp(min=0), 3, stride=2, padding=1)
+    for name in [f"layer{layer}.{block}" for layer in (1, 2, 3, 4) for block in (0, 1)]:
+        stride = 2 if name in ("layer2.0", "layer3.0", "layer4.0") else 1
+        out = F.conv2d(x, weights[f"{name}.conv1.weight"], stride=stride, padding=1)
+        out = norm(out, f"{name}.bn1").clamp(min=0)
+        out = norm(F.conv2d(out, weights[f"{name}.conv2.weight"], padding=1), f"{name}.bn2")
+        if stride == 2:
+            x = F.conv2d(x, weights[f"{name}.downsample.0.weight"], stride=2)
+            x = norm(x, f"{name}.downsample.1")
+        x = (x + out).clamp(min=0)
+    return x.mean(dim=(2, 3)) @ weights["fc.weight"].T + weights["fc.bias"]
+
+
+def number_of_hooks(network: nn.Module) -> int:
+    return sum(len(m._forward_pre_hooks) + len(m._forward_hooks) for m in network.modules())
+
+
+def small_arrays(classes: int = 3, size: int = 6, per_class: int = 2) -> dict[str, np.ndarray]:
+    """Random RGB images in MedMNIST's layout, the classes taking turns."""
+    rng = np.random.default_rng(0)
+    n = classes * per_class
+    arrays = {}
+    for split in SPLITS:
+        arrays[f"{split}_images"] = rng.integers(0, 256, (n, size, size, 3), dtype=np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(n, dtype=np.uint8) % classes)[:, None]
+    return arrays
+
+
+def npz_bytes(classes: int, size: int = 28) -> bytes:
+    """A grey data set in MedMNIST's layout, two images of each class in each split."""
+    arrays = {}
+    for split in SPLITS:
+        labels = np.arange(2 * classes) % classes
+        arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
+        arrays[f"{split}_images"] = np.full((2 * classes, size, size), 7, dtype=np.uint8)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Answers from a dictionary of path to content; `flaky` fails the first time only."""
+
+    files: dict[str, bytes] = {}
+    asked: list[str] = []
+    released = threading.Event()
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        content = self.files.get(self.path.partition("?")[0])
+        if content is None or (self.path == "/flaky" and self.asked.count("/flaky") == 1):
+            self.send_error(404 if content is None else 503)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        # "cut" promises everything and breaks off half way, as a lost connection does; "stall"
+        # stays connected and sends no more.
+        half = self.path in ("/cut", "/stall")
+        self.wfile.write(content[: len(content) // 2] if half else content)
+        if self.path == "/stall":
+            self.wfile.flush()
+            self.released.wait(20)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@contextlib.contextmanager
+def serving():
+    """A web server on this machine; its class holds what it serves and what was asked."""
+    Server.files, Server.asked, Server.released = {}, [], threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        Server.url = f"http://127.0.0.1:{running.server_port}"
+        yield Server
+        Server.released.set()
+        running.shutdown()
+        thread.join()
+
+
+def cifar100_archive(path: Path, train_per_class: int = 4) -> np.ndarray:
+    """Write a small archive laid out like the real one; return the training records."""
+    rng = np.random.default_rng(0)
+    members, labels = {}, np.arange(100)
+    for part, per_class in (("train", train_per_class), ("test", 1)):
+        records = rng.integers(0, 256, (100 * per_class, 3074), dtype=np.uint8)
+        records[:, 1] = np.tile(labels, per_class)
+        members[f"{part}.bin"] = records
+    names = "".join(f"name{label}\n" for label in labels).encode()
+    contents = {name: records.tobytes() for name, records in members.items()}
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in {**contents, "fine_label_names.txt": names}.items():
+            entry = tarfile.TarInfo(f"cifar-100-binary/{name}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return members["train.bin"]
+
+
+# For figures: tables of made-up numbers, and what of a figure says which.
+
+NOTE = "made-up numbers"
+DRAWN = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
+
+
+def sessions_table(seeds: int = 3, methods=DRAWN, sessions: int = 4) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    rows = [
+        {
+            "method": method,
+            "order_seed": seed,
+            "train_seed": seed,
+            "session": t,
+            "classes_seen": 2 * t,
+            "images": 20 * t,
+            "accuracy": random.uniform(0.5, 1),
+            "macs": 31e6 * (t if method == "acl" else 1),
+            "session_inference": 0.9 if method == "dynammo" else np.nan,
+        }
+        for method in methods
+        for seed in range(seeds)
+        for t in range(1, sessions + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def summary_table() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "method": DRAWN,
+            "average_accuracy": [0.6, 0.81, 0.75, 0.7, 0.843],
+            "average_accuracy_sd": [0.01, 0.02, np.nan, 0.01, 0.02],
+            "macs": [24_000_000, 31_000_000, 31_000_000, 31_000_000, 124_000_000],
+        }
+    )
+
+
+def growth_table() -> pd.DataFrame:
+    table = pd.DataFrame(itertools.product(DRAWN, (1, 5, 20)), columns=["method", "sessions"])
+    sets = table.sessions.where(table.method == "acl", 1)
+    costs = {"macs": 3e9 * sets, "parameters_stored": 1e7 + 6e6 * sets}
+    return table.assign(**costs, memory_bytes=5e7 + 2.4e7 * sets)
+
+
+def losses_table() -> pd.DataFrame:
+    return pd.DataFrame({"session": [1, 1, 2, 2], "epoch": [1, 2, 1, 2], "loss": [1, 0.5, 2, 0.7]})
+
+
+def confusion_table(methods=("dynammo", "acl")) -> pd.DataFrame:
+    names = ["platelet", "immature granulocyte", "basophil"]
+    shares = np.array([[0.9, 0.1, 0], [0.25, 0.75, 0], [0.003, 0.197, 0.8]])
+    rows = [
+        {"method": m, "true_class": t, "predicted_class": p, "share": shares[i, j]}
+        for m in methods
+        for i, t in enumerate(names)
+        for j, p in enumerate(names)
+    ]
+    return pd.DataFrame(rows)
+
+
+def line(figure, method: str, panel: int = 0):
+    """The line drawn for a method."""
+    lines = figure.axes[panel].get_lines()
+    return next(one for one in lines if one.get_label() == title(method))
+
+
+def words(figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def cannot_be_drawn(draw, table: pd.DataFrame) -> None:
+    """Whether a figure refuses a table without rows, and one without its first column."""
+    with pytest.raises(InputError, match="no rows"):
+        draw(table.iloc[:0], note=NOTE)
+    with pytest.raises(InputError, match="lacks the column"):
+        draw(table.iloc[:, 1:], note=NOTE)
+
+
+# For bad inputs: arrays and what the command says.
+
+
+def changed(**replaced):
+    """Small arrays with some replaced; None takes one away."""
+    arrays = small_arrays() | replaced
+    return {key: array for key, array in arrays.items() if array is not None}
+
+
+class OpensAFile:
+    """Unpickling this leaves a trace."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def told(folder: Path, *arguments: str) -> str:
+    """What the command says of bad input: one line, no traceback, exit status 2."""
+    from dynammo.run import command
+
+    said = io.StringIO()
+    output = () if "--output" in arguments else ("--output", str(folder / "out"))
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        status = command.main(["--profile", "smoke", *output, *arguments])
+    assert status == 2, f"exit status {status}"
+    return said.getvalue().strip().splitlines()[-1]
+
+
+# For tests/baselines: losses written in NumPy, on a network that is simple enough for it.
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=generator(seed))
+
+
+def softmax(logits) -> np.ndarray:
+    powers = np.exp(np.asarray(logits, dtype=np.float64))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def unit(rows) -> np.ndarray:
+    rows = np.asarray(rows, dtype=np.float64)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def cross_entropy(logits, labels) -> float:
+    shares = softmax(logits)
+    return float(np.mean([-math.log(shares[i, label]) for i, label in enumerate(labels)]))
+
+
+class Flat(nn.Module):
+    """An extractor simple enough for NumPy: features [N, D] are a matrix times the pixels."""
+
+    def __init__(self, feature_size: int, seed: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(normal(feature_size, 12, seed=seed))
+
+    def forward(self, x):
+        return x.flatten(1) @ self.weight.T
+
+
+def linear_head(classes: int, seed: int, features: int = 5) -> UnifiedHead:
+    head = UnifiedHead(features)
+    head.add_classes(normal(classes, features, seed=seed) / 5, normal(classes, seed=seed + 50))
+    return head
+
+
+def numbers(classifier: Classifier, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Features and logits of a :class:`Flat` extractor with a linear head."""
+    pixels = images.flatten(1).double().numpy()
+    features = pixels @ classifier.extractor.weight.detach().double().numpy().T
+    weight = classifier.head.weight.detach().double().numpy()
+    return features, features @ weight.T + classifier.head.bias.detach().double().numpy()
+
+
+IMAGES = normal(6, 3, 2, 2, seed=9)
+LABELS = torch.tensor([0, 3, 2, 3, 1, 3])  # class 3 is session 2's
+WHERE = torch.arange(6)
+
+
+def cosine_similarities(features, weight) -> np.ndarray:
+    """PODNet's equation 8 in loops; with one proxy it is UCIR's cosine."""
+    found = np.zeros((len(features), len(weight)))
+    for i, row in enumerate(unit(features)):
+        for k, proxies in enumerate(unit(weight)):
+            cosines = proxies @ row
+            found[i, k] = (softmax(cosines) * cosines).sum()
+    return found
+
+
+def cosine_head(classes: int, proxies: int, scale: float, seed: int = 0) -> CosineHead:
+    head = CosineHead(5, proxies, scale)
+    head.add_classes(normal(classes, proxies, 5, seed=seed))
+    return head
+
+
+# For tests/baselines: which there are, and what they answer on a small network.
+
+BASELINES = [name for name in METHODS if name not in adapter_methods(METHODS)]
+FROZEN = ["nearest_class_mean", "ranpac"]
+TRAINED = [name for name in BASELINES if name not in FROZEN]
+NO_IMAGES = ["fine_tuning", "lwf", "ewc", *FROZEN]
+REPLAYING = [name for name in BASELINES if name not in [*NO_IMAGES, "joint"]]
+every_baseline = pytest.mark.parametrize("run", BASELINES, indirect=True)
+every_trained = pytest.mark.parametrize("run", TRAINED, indirect=True)
+
+FEATURES, WIDE, PROXIES = 32, 40, 3  # of the small network, of RanPAC, of a class in PODNet
+
+
+def scores(learner: Learner) -> np.ndarray:
+    """Scores of the test images of all classes seen."""
+    seen = learner.stream.indices("test", range(1, learner.session + 1))
+    found, others = learner.judge(learner.stream.test.images[seen])
+    assert others is None
+    return found.numpy()
+
+
+def accuracies(learner: Learner) -> list[float]:
+    """Test accuracy on each session's images, by a loop over images."""
+    stream = learner.stream
+    labels = stream.test.labels[stream.indices("test", range(1, learner.session + 1))]
+    found = scores(learner).argmax(axis=1)
+    rows = [
+        [int(found[i] == labels[i]) for i in range(len(labels)) if labels[i] in stream.classes(j)]
+        for j in range(1, learner.session + 1)
+    ]
+    return [float(np.mean(row)) for row in rows]
+
+
+def tensors(learner: Learner) -> dict[str, torch.Tensor]:
+    """Everything that a learner saves, out of its memory rather than its files."""
+    if isinstance(learner, WholeNetworkLearner):
+        return dict(learner.classifier.state_dict())
+    return learner.state()
+
+
+# For tests/beyond: small adapter sets, and what matters in each.
+
+LEARNED = {"conv.weight": (4, 3, 3, 3), "conv.bias": (4,), "bn1.weight": (4,), "alpha": (1,)}
+MEASURED = ("bn1.running_mean", "bn1.running_var")
+
+
+def random_state(seed: int, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    """A small set with everything an adapter's state has."""
+    random = generator(seed)
+    state = {name: torch.randn(shape, generator=random) for name, shape in LEARNED.items()}
+    state |= {name: 0.1 + torch.rand(4, generator=random) for name in MEASURED}
+    state = {name: tensor.to(dtype) for name, tensor in state.items()}
+    return state | {"bn1.num_batches_tracked": torch.tensor(10 * seed + 3)}
+
+
+def random_importance(seed: int) -> dict[str, torch.Tensor]:
+    random = generator(100 + seed)
+    return {n: torch.rand(shape, generator=random) ** 4 for n, shape in LEARNED.items()}
+
+
+STATES = [random_state(seed) for seed in (1, 2, 3)]
+INITIAL = random_state(9)
+IMPORTANCES = [random_importance(seed) for seed in (1, 2, 3)]
+
+
+# For tests of chains: whole sessions of all methods that one chain feeds.
+
+
+def learn_session(chain: Chain, learners: dict[str, AdapterLearner]) -> list[float]:
+    """One whole session; the losses of step 1."""
+    losses = chain.learn_session(progress=False)
+    for learner in learners.values():
+        learner.learn_session(progress=False)
+    return losses
+
+
+def restore(chain: Chain, learners: dict[str, AdapterLearner], folders: list[Path]) -> None:
+    """Stand as after the sessions that some folders are of."""
+    restore_chain_from(chain, folders)
+    for learner in learners.values():
+        restore_learner(learner, folders[-1], len(folders))
+
+
+def shares_right(learner: Learner, split: str = "test") -> list[float]:
+    """Accuracy on each session's images."""
+    return [row["accuracy"] for row in accuracy_rows(predict(learner, split))]

@@ -1,0 +1,103 @@
+"""A run's tables: what they are read from, what is refused and what is only warned of."""
+
+import json
+import warnings
+
+import pandas as pd
+import pytest
+
+from dynammo.data.files import write_json
+from dynammo.errors import InputError
+from dynammo.run.collect import collect
+from dynammo.run.learn import learn_stream
+from dynammo.run.sessions import session_folder
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_settings):
+    changes = {"adapter_epochs": 1, "head_epochs": 2, "methods": ("replay", "dynammo")}
+    return tiny_settings.with_changes(changes)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, settings):
+    folder = tmp_path_factory.mktemp("run")
+    for method in ("", "replay"):
+        learn_stream(folder, settings, method, 0, 1, progress=False)
+    return folder
+
+
+@pytest.fixture
+def edit(run):
+    """Change what a record says; it is as it was after the test."""
+    before = {}
+
+    def change(path, **changes):
+        before.setdefault(path, path.read_text())
+        write_json(path, json.loads(path.read_text()) | changes)
+
+    yield change
+    for path, text in before.items():
+        path.write_text(text)
+
+
+def record(run, method, session=2):
+    return session_folder(run, 0, 1, session, method) / "session.json"
+
+
+def read_quietly(run, settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return collect(run, settings)
+
+
+def with_code(path, method, code):
+    parts = json.loads(path.read_text())["parts"]
+    parts[method]["code"] = code
+    return parts
+
+
+def test_every_session_of_every_method_has_its_rows(run, settings):
+    tables = read_quietly(run, settings)
+    sessions = tables["sessions"]
+    assert list(sessions.method) == ["replay"] * 2 + ["dynammo"] * 2  # in the catalogue's order
+    assert list(sessions.session) == [1, 2] * 2 and list(sessions.classes_seen) == [2, 4] * 2
+    assert len(tables["accuracy"]) == 2 * (1 + 2)
+    assert set(tables["losses"].method) == {"replay", "adapters"}
+    assert list(tables["confusion"].groupby("method").size()) == [16, 16]
+    alone = collect(run, settings, ["dynammo"])["sessions"]
+    pd.testing.assert_frame_equal(alone, sessions[2:].reset_index(drop=True))
+
+
+@pytest.mark.parametrize(("owner", "method"), [("replay", "replay"), ("", "dynammo")])
+def test_what_other_code_learned_is_read_with_a_warning(run, settings, edit, owner, method):
+    expected = read_quietly(run, settings)
+    path = record(run, owner)
+    edit(path, parts=with_code(path, method, "of another day"))
+    with pytest.warns(UserWarning, match=f"Learned by other code of dynammo/: {method}\\.$"):
+        found = collect(run, settings)
+    for name, table in expected.items():
+        pd.testing.assert_frame_equal(found[name], table)
+
+
+def test_other_settings_or_images_and_missing_sessions_are_refused(run, settings, edit, tmp_path):
+    other = settings.with_changes({"network_learning_rate": 0.01})
+    with pytest.raises(InputError, match="replay.*another network_learning_rate.*start again"):
+        collect(run, other)
+    assert len(collect(run, other, ["dynammo"])["sessions"]) == 2  # it is none of its settings
+    with pytest.raises(InputError, match="another adapter_alpha"):
+        collect(run, settings.with_changes({"adapter_alpha": 0.5}))
+    edit(record(run, "replay"), data_checksum="0" * 64)
+    with pytest.raises(InputError, match="other images"):
+        collect(run, settings)
+    with pytest.raises(InputError, match="is missing: run ./run_all.sh"):
+        collect(tmp_path, settings)
+    with pytest.raises(InputError, match="is missing"):
+        collect(run, settings, ["ewc"])
+
+
+def test_a_method_that_the_adapters_were_not_learned_with_is_refused(run, settings):
+    more = settings.with_changes({"methods": (*settings.methods, "acl")})
+    assert len(collect(run, more, settings.methods)["sessions"]) == 4
+    with pytest.raises(InputError, match="was run without 'acl'"):
+        collect(run, more)

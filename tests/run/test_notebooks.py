@@ -1,0 +1,129 @@
+"""The notebooks as files, and the pages that go with them."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+from dynammo import catalogue
+from dynammo.catalogue import METHODS
+from dynammo.methods import adapter_methods
+from dynammo.run.execute import fitted
+from dynammo.run.jobs import parameters_of, settings_behind
+from dynammo.run.run_folder import settings_from
+from dynammo.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = [ROOT / "notebooks" / name for name in ("GLOSSARY.md", "LECTURER.md", "CARDS.md")]
+OTHERS = {"run_folder", "figures_folder", "session", "method", "order_seed", "train_seed", "more"}
+METHODS_WITH_KNOBS = tuple(f"{name}_" for name in METHODS)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@each_notebook
+def test_notebook_and_its_text_twin_are_the_same(path):
+    twin = jupytext.read(path.with_suffix(".py"))
+    cells = [(cell.cell_type, cell.source) for cell in nbformat.read(path, 4).cells]
+    assert cells == [(cell.cell_type, cell.source) for cell in twin.cells]
+
+
+@each_notebook
+def test_no_output_is_committed_and_cells_are_short(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs and cell.execution_count is None
+            if "parameters" not in cell.metadata.get("tags", []):
+                assert len(cell.source.splitlines()) <= 20, cell.source
+
+
+@each_notebook
+def test_parameters_are_settings_with_the_same_defaults(path):
+    defaults = Settings().as_dict()
+    for name in METHODS:
+        defaults |= Settings().knobs_by_name(catalogue.load(name))
+    for name, parameter in papermill.inspect_notebook(str(path)).items():
+        assert parameter["inferred_type_name"] != "None", f"{name} has no type"
+        if name not in OTHERS:
+            own_choice = path.stem[:2] == "11" and name == "methods"
+            if name in defaults and not own_choice:
+                assert eval(parameter["default"]) == defaults[name], name
+            explained_by_its_name = ("adapter_", "head_", "methods", *METHODS_WITH_KNOBS)
+            assert parameter["help"] or name.startswith(explained_by_its_name), name
+
+
+def given_to(path, parameters):
+    """The settings that a notebook finds when it is run with some parameters."""
+    known = papermill.inspect_notebook(str(path))
+    defaults = {name: eval(parameter["default"]) for name, parameter in known.items()}
+    return settings_from(defaults | fitted(path, parameters))
+
+
+def test_every_setting_that_a_session_depends_on_reaches_its_notebook():
+    path = ROOT / "notebooks/02_incremental_session.ipynb"
+    known = papermill.inspect_notebook(str(path))
+    every = Settings().with_changes({"methods": adapter_methods(METHODS)})
+    assert set(parameters_of(every)) <= set(known) or "more" in known
+    changes = {"adapter_width": 0.5, "head_epochs": 3, "dynammo_ridge_stiffness": 0.3}
+    changes |= {"train_per_class": 7, "head_milestones": [0.5], "precision": "bfloat16"}
+    wanted = parameters_of(every.with_changes(changes))
+    assert parameters_of(given_to(path, wanted)) == wanted
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if not adapter_methods([m])])
+def test_each_family_has_a_notebook_with_the_knobs_of_its_methods(method):
+    (path,) = (ROOT / "notebooks").glob(f"0*_{METHODS[method].family}.ipynb")
+    known = papermill.inspect_notebook(str(path))
+    others = set(settings_behind(Settings(), "fine_tuning"))
+    assert set(settings_behind(Settings(), method)) - others <= set(known)
+    assert {"method", "stream", "order_seed", "train_seed", "run_folder", "more"} <= set(known)
+    assert f"`{method}`" in path.read_text()
+    wanted = settings_behind(Settings().with_changes({"head_epochs": 3, "threads": 2}), method)
+    found = settings_behind(given_to(path, {"method": method, **wanted}), method)
+    assert found == wanted
+
+
+@each_notebook
+def test_every_exercise_has_a_solution_in_the_next_cell(path):
+    cells = nbformat.read(path, 4).cells
+    tagged = [i for i, cell in enumerate(cells) if "solution" in cell.metadata.get("tags", [])]
+    places = [i for i, cell in enumerate(cells) if "## Exercises" in cell.source]
+    assert tagged == [i + 1 for i in places]
+    for i in places:
+        exercises, solutions = cells[i].source, cells[i + 1].source
+        assert exercises.startswith("## Exercises\n") and solutions.startswith("## Solutions\n")
+        # Code in it would run headlessly, so a solution's code stands in fences.
+        assert cells[i + 1].cell_type == "markdown" and solutions.count("```") % 2 == 0
+        numbers = re.findall(r"^(\d+)\. ", exercises, re.MULTILINE)
+        assert numbers == [str(n) for n in range(1, len(numbers) + 1)] != []
+        assert re.findall(r"^(\d+)\. ", solutions, re.MULTILINE) == numbers
+
+
+@pytest.mark.parametrize(
+    "path", [*NOTEBOOKS, *PAGES, ROOT / "README.md"], ids=lambda path: path.stem
+)
+def test_links_lead_to_something_that_is_kept(path):
+    targets = [link.partition(")")[0] for link in path.read_text().split("](")[1:]]
+    targets = [target for target in targets if not target.startswith(("http", "#"))]
+    for target in targets:
+        assert (path.parent / target).exists(), target
+    ignored = subprocess.run(
+        ["git", "check-ignore", *targets], capture_output=True, text=True, cwd=path.parent
+    )
+    assert ignored.stdout == ""  # a file that git ignores is here, and in no clone
+
+
+@pytest.mark.parametrize("table", ["claims", "methods"])
+def test_the_readme_shows_the_tables_that_the_study_wrote(table):
+    written = (ROOT / f"figures/study/{table}.md").read_text()
+    assert written.strip() in (ROOT / "README.md").read_text()
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    terms = re.findall(r'^\* \*\*"?(.+?)"?\.\*\*', PAGES[0].read_text(), re.MULTILINE)
+    assert len(terms) >= 45
+    assert terms == sorted(terms, key=lambda term: term.lower().replace("-", " "))

@@ -1,0 +1,75 @@
+"""Profiles: they load, name things that exist, and change what they say."""
+
+import pytest
+
+from dynammo.catalogue import FAMILIES, METHODS
+from dynammo.errors import InputError
+from dynammo.learner import Setup
+from dynammo.methods import make_learner
+from dynammo.run.profiles import PROFILES, load_profile, load_runs, profile_names
+from dynammo.run.run_folder import changes_of
+from dynammo.settings import Settings
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_loads_and_names_things_that_exist(name, blobs, random_resnet):
+    for settings in (load_profile(name), *load_runs(name).values()):
+        assert isinstance(settings, Settings)
+        assert set(settings.methods) <= set(METHODS)
+        assert settings.backbone in ("resnet18", "efficientnet_lite0")
+        assert settings.weights in ("imagenet", "random")
+    for method in settings.methods:
+        make_learner(method, Setup(settings, blobs, random_resnet, train_seed=0))
+
+
+def test_a_profile_may_have_several_runs_that_change_it_further():
+    assert load_runs("demo") == {"demo": load_profile("demo")}
+    runs = load_runs("paper")
+    assert list(runs) == ["paper-cifar100", "paper-path16", "paper-skin8"]
+    assert {run.adapter_alpha for run in runs.values()} == {0.02}
+    assert [run.memory_budget for run in runs.values()] == [2000, 80, 40]
+    assert load_runs("paper/skin8") == {"paper-skin8": runs["paper-skin8"]}
+    with pytest.raises(InputError, match="Unknown run 'paper/skin7'.*paper/skin8"):
+        load_runs("paper/skin7")
+    with pytest.raises(InputError, match="Unknown run 'demo/x'.*one run only"):
+        load_runs("demo/x")
+
+
+def test_the_study_runs_every_method_with_three_orders_and_seeds():
+    for settings in load_runs("study").values():
+        assert settings.methods == tuple(METHODS)
+        assert len(settings.order_seeds) == len(settings.train_seeds) == 3
+
+
+def test_smoke_runs_every_method_and_demo_at_least_one_of_each_family():
+    assert load_profile("smoke").methods == tuple(METHODS)
+    assert {METHODS[m].family for m in load_profile("demo").methods} == set(FAMILIES)
+
+
+def test_the_profiles_are_the_toml_files_and_include_demo_and_smoke():
+    assert set(profile_names()) == {path.stem for path in PROFILES.glob("*.toml")}
+    assert {"demo", "smoke"} <= set(profile_names())
+
+
+def test_the_demo_profile_is_the_defaults_with_fewer_images_and_a_choice_of_methods():
+    changed = changes_of(load_profile("demo")).keys()
+    assert changed == {"methods", "baseline_seeds", "phantom_train"}
+
+
+def test_a_profile_changes_what_it_says(monkeypatch, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'adapter_epochs = 3\nadapter_stages = ["a", "b.0"]\nadapter_milestones = [0.5]\n'
+    )
+    monkeypatch.setattr("dynammo.run.profiles.PROFILES", tmp_path)
+    settings = load_profile("mine")
+    assert settings == Settings(
+        adapter_epochs=3, adapter_stages=("a", "b.0"), adapter_milestones=(0.5,)
+    )
+
+
+@pytest.mark.parametrize("name", ["demmo", "", "../profiles/demo", "demo.toml"])
+def test_an_unknown_profile_lists_those_that_exist(name):
+    with pytest.raises(InputError) as error:
+        load_profile(name)
+    assert f"'{name}'" in str(error.value)
+    assert ", ".join(profile_names()) in str(error.value)
