@@ -1,7 +1,6 @@
 """Light adapters in front of a frozen backbone's stages, and the network that carries them.
 
-One *adapter set* is one adapter per chosen stage. A set is a plain module, its state dict is what
-is merged, saved and loaded; the backbone itself is never modified.
+One *adapter set* is one adapter per chosen stage; its state dict is what is merged and saved.
 """
 
 from __future__ import annotations
@@ -22,13 +21,8 @@ class Adapter(nn.Module):
 
     Source: DynaMMo, section 3, and the released ``Special_Adapter_v1``. The released code does
     not pad: the map shrinks by 2 and grows back (``padding="valid"``), which fails on maps under
-    3 x 3. ``padding="same"`` keeps the size throughout and works on any map.
-
-    Args:
-        channels: c, of the map the adapter is put on.
-        hidden_channels: m, between the two convolutions.
-        alpha: initial value of the learnable weight of the residual branch.
-        padding: ``same`` or ``valid``.
+    3 x 3. ``padding="same"`` keeps the size throughout and works on any map. There are m hidden
+    channels; ``alpha`` is learned from the value given.
     """
 
     def __init__(
@@ -67,8 +61,8 @@ class AdapterSet(nn.Module):
 class AdaptedNetwork(nn.Module):
     """A frozen backbone with one adapter set in front of its stages; one forward pass.
 
-    ``adapters=None`` is the frozen backbone alone. Several adapted networks may share a backbone:
-    the adapters are hooked in for the length of a forward pass and leave no trace.
+    Without adapters it is the backbone alone. Several adapted networks may share a backbone: the
+    adapters are there for the length of a forward pass and leave no trace.
     """
 
     def __init__(self, backbone: Backbone, adapters: AdapterSet | None) -> None:
@@ -91,12 +85,10 @@ def stage_shapes(
 ) -> dict[str, tuple[int, int, int]]:
     """Shape (channels, height, width) of the map that enters each stage, for square images.
 
-    Raises:
-        InputError: a stage the backbone does not have, or one that images do not pass.
+    InputError for a stage that the backbone does not have, or that images do not pass.
     """
-    modules = dict(backbone.network.named_modules())
     for name in stage_names:
-        if name == "" or name not in modules:
+        if name not in dict(backbone.network.named_modules()) or not name:
             stages = ", ".join(n for n, _ in backbone.network.named_children())
             raise InputError(
                 f"'{backbone.name}' has no stage '{name}': adapter_stages may name {stages} or any "
@@ -124,13 +116,8 @@ def make_adapters(
 ) -> AdapterSet:
     """Build a freshly initialised adapter set that fits a backbone and an image size.
 
-    Args:
-        seed: of the initial weights; torch's global generator is left as it was.
-        alpha: initial weight of an adapter's branch.
-        width: m / c, hidden channels per channel of the map.
-
-    Raises:
-        InputError: no or unknown stages, a width under 0, maps under 3 x 3 with ``valid`` padding.
+    ``width`` is m / c. torch's global generator is left as it was. InputError for no or unknown
+    stages, a width under 0, maps under 3 x 3 with ``valid`` padding.
     """
     if not stage_names:
         raise InputError("adapter_stages is empty: name at least one stage of the backbone.")

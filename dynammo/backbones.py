@@ -1,7 +1,6 @@
 """A frozen backbone: any CNN from normalised images [N, 3, H, W] to features [N, D].
 
-Its stages are ordinary named submodules, so adapters can be put before any of them
-(:mod:`dynammo.adapters`). The networks themselves are written out in :mod:`dynammo.networks`.
+Its stages are named submodules, which adapters can be put before.
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,59 +17,16 @@ from torch import Tensor, nn
 
 from dynammo.errors import InputError
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is known of one named backbone: where it is, and how it sees images."""
-
-    network: str  # "module:class" in dynammo.networks, which is imported when it is built
-    weights: str  # "module:function" there, giving a state dict of ImageNet weights
-    stages: tuple[str, ...]  # in the order images pass them
-    adapter_stages: tuple[str, ...]  # where adapters go unless the settings say otherwise
-    feature_size: int  # D
-    mean: tuple[float, float, float]  # of RGB in 0..1, as the pretrained weights expect it
-    standard_deviation: tuple[float, float, float]
-    # Features are multiplied by this. It sets how far one step moves a head's logits, which grows
-    # with the square of the features' length, and so which learning rates are stable.
-    feature_scale: float
-
-
-RECIPES = {
-    "resnet18": Recipe(
-        network="resnet18:ResNet18",
-        weights="weights:resnet18",
-        stages=("layer1", "layer2", "layer3", "layer4"),
-        adapter_stages=("layer1", "layer2", "layer3", "layer4"),
-        feature_size=512,
-        mean=(0.485, 0.456, 0.406),
-        standard_deviation=(0.229, 0.224, 0.225),
-        feature_scale=1.0,  # the released learning rates were chosen for these
-    ),
-    "efficientnet_lite0": Recipe(
-        network="efficientnet_lite0:EfficientNetLite0",
-        weights="weights:efficientnet_lite0",
-        stages=tuple(f"stage{i}" for i in range(1, 8)),
-        # Before the four stages that halve the map, as ResNet's four layers do.
-        adapter_stages=("stage2", "stage3", "stage4", "stage6"),
-        feature_size=1280,
-        mean=(0.498, 0.498, 0.498),
-        standard_deviation=(0.502, 0.502, 0.502),
-        feature_scale=0.15,  # about 65 long without it; at that, 0.01 already overshoots
-    ),
-}
+if TYPE_CHECKING:
+    from dynammo.networks.recipes import Recipe
 
 
 class Backbone(nn.Module):
     """A frozen CNN from images to features, which never leaves evaluation mode.
 
     ``network`` maps [N, 3, H, W] to [N, feature_size]: replace a classifier's last layer by
-    ``nn.Identity()`` and any CNN will do. Weights do not receive gradients and batch norm
-    statistics never move, whatever mode the surrounding module is put in.
-
-    Args:
-        folded: the same function without batch norm (:mod:`dynammo.networks.folding`), which is
-            run instead.
-        enlarge_to: pixels a side that images are brought to before the network; 0 leaves them.
+    ``nn.Identity()`` and any CNN will do. ``folded`` is the same function without batch norm, which
+    is run instead. Images are brought to ``enlarge_to`` pixels a side; 0 leaves them.
     """
 
     def __init__(
@@ -101,7 +55,7 @@ class Backbone(nn.Module):
         self.train(False)
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stay in evaluation mode: a frozen network must not update its batch norm statistics."""
+        """Stay in evaluation mode, so that batch norm's statistics never move."""
         return super().train(False)
 
     def trainable_network(self) -> nn.Module:
@@ -126,17 +80,14 @@ class Backbone(nn.Module):
 def make_backbone(
     name: str, weights: str = "imagenet", seed: int = 0, enlarge_to: int = 0
 ) -> Backbone:
-    """Build a frozen backbone without its classifier.
+    """Build one of RECIPES without its classifier, with weights ``imagenet`` or ``random``.
 
-    Args:
-        name: ``resnet18`` or ``efficientnet_lite0``.
-        weights: ``imagenet``, or ``random`` (drawn from ``seed``).
-        seed: of the random weights; torch's global generator is left as it was.
-        enlarge_to: pixels a side that images are brought to before the network; 0 leaves them.
-
-    Raises:
-        InputError: an unknown name or kind of weights; weights that cannot be loaded.
+    torch's global generator is left as it was. InputError for an unknown name or kind of weights,
+    or for weights that cannot be had.
     """
+    from dynammo.networks.folding import fold_batch_norm  # loaded when a network is built
+    from dynammo.networks.recipes import RECIPES
+
     if name not in RECIPES:
         raise InputError(f"Unknown backbone '{name}': choose one of {', '.join(RECIPES)}.")
     if weights not in ("imagenet", "random"):
@@ -144,17 +95,12 @@ def make_backbone(
     recipe = RECIPES[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _found(recipe.network)()
+        network = recipe.network()
         if weights == "imagenet":
-            network.load_state_dict(_found(recipe.weights)())
+            network.load_state_dict(recipe.weights())
     network.fc = nn.Identity()
-    folded = _found("folding:fold_batch_norm")(network)
+    folded = fold_batch_norm(network)
     return Backbone(name, network, recipe, weights == "imagenet", folded, enlarge_to)
-
-
-def _found(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(f"dynammo.networks.{module}"), name)
 
 
 StageFunction = Callable[[Tensor], Tensor | None]

@@ -1,6 +1,6 @@
-"""Every method by name: its title, its family and its class, which is loaded when it is asked for.
+"""Every method by name: title, family, and its class, which is loaded when it is asked for.
 
-So a table or a figure can name methods without loading any. The rows are in ``catalogue.toml``.
+So a figure can name methods without loading any. The rows are in ``catalogue.toml``.
 """
 
 from __future__ import annotations
@@ -51,10 +51,7 @@ def load(name: str) -> type:
 
 
 def split_setting(name: str) -> tuple[str, str]:
-    """The method that a setting is named after, and the rest: ("lwf", "temperature").
-
-    ("", name) where there is no such method.
-    """
+    """The method that a setting is named after, if any, and the rest: ("lwf", "temperature")."""
     owners = (method for method in METHODS if name.startswith(f"{method}_"))
     method = max(owners, key=len, default="")
     return method, name[len(method) + 1 :] if method else name

@@ -1,14 +1,13 @@
-"""The tuned chain of adapters: tune once, merge many.
+"""Steps 1 to 3 for every learner on adapters: tune once, merge many.
 
-Step 1 (adapter tuning), step 2 (the mean) and step 3 (exemplars) are the same for DynaMMo, ACL and
-every way of merging, so they are done once per session and shared by all learners. That makes
-every comparison between learners a paired one.
+They are done once per session and shared, which makes every comparison of learners a paired one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,10 +32,7 @@ Reader = Callable[[AdaptedNetwork], nn.Module]
 
 @dataclass(eq=False)
 class Chain(Setup):
-    """Adapter sets theta_1..theta_t of one order and training seed, with their exemplars.
-
-    The fields here are the state after ``session`` sessions; a new chain is at 0.
-    """
+    """Adapter sets theta_1..theta_t of one order and training seed, with their exemplars."""
 
     session: int = 0
     adapter_states: tuple[StateDict, ...] = ()  # theta_1..theta_t
@@ -60,13 +56,9 @@ class Chain(Setup):
         return losses
 
     def tune(self, *, progress: bool = True) -> list[float]:
-        """Step 1: tune theta_t, from what ``adapter_start`` says, on session t's images and memory.
+        """Step 1: tune theta_t on session t's images and the memory, labelled "others".
 
-        Exemplars of old classes are labelled with the extra output "others". Moves the chain on
-        by one session (the mean and the exemplars excepted).
-
-        Returns:
-            Mean training loss of each epoch.
+        Moves the chain on by one session (mean and exemplars excepted); returns epochs' losses.
         """
         session = self.session + 1
         if known := self.recall(session):
@@ -108,11 +100,7 @@ class Chain(Setup):
         self.memory = memory.after_session(self.stream, self.session, features)
 
     def start(self) -> StateDict | None:
-        """The set that the next session's starts from; None is a fresh one.
-
-        The paper starts from the previous session's. The merged set is where all sessions' sets
-        have gone on average; fresh sets are the same for all sessions, up to tuning.
-        """
+        """The set that the next session's starts from; None is a fresh one, always the same."""
         start = self.settings.adapter_start
         if not self.adapter_states or start == "fresh":
             return None
@@ -126,10 +114,7 @@ class Chain(Setup):
         )
 
     def training_positions(self, session: int) -> np.ndarray:
-        """Positions in the training split that a session may see: its own images, the memory.
-
-        The memory is that of the classes before the session, whatever it holds by now.
-        """
+        """Positions in the training split of a session's images and of older exemplars."""
         old = self.memory.all_positions() if self.memory else np.zeros(0, dtype=np.int64)
         old = old[self.stream.train.labels[old] < self.stream.classes(session)[0]]
         return np.concatenate([self.stream.indices("train", session), old])
@@ -173,9 +158,8 @@ class Chain(Setup):
     ) -> Tensor:
         """Features [N, D] of images of a split, all mirrored with ``flip``, under :meth:`network`.
 
-        Those of the sets that several learners run (none, the merged, the newest) are kept until
-        the session ends: one pass for all of them. ACL's older sets are its own, so what is kept
-        does not grow with the sessions.
+        Those of sets that several learners run (none, the merged, the newest) are kept until the
+        session ends, one pass for all; ACL's older ones are not, so that this does not grow.
         """
         key = (split, positions.tobytes(), flip, reader)
         for kept_state, kept_key, found in self._kept:
@@ -191,9 +175,5 @@ class Chain(Setup):
         self, state: StateDict | None, positions: np.ndarray, reader: Reader | None = None
     ) -> Tensor:
         """Features [2, N, D] of training images and of their mirror images."""
-        return torch.stack(
-            [
-                self.features(state, "train", positions, flip=flip, reader=reader)
-                for flip in (False, True)
-            ]
-        )
+        find = partial(self.features, state, "train", positions, reader=reader)
+        return torch.stack([find(flip=flip) for flip in (False, True)])

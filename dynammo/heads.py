@@ -1,7 +1,6 @@
 """The two kinds of classifier head: one over all classes, or one per session with "others".
 
-Both read features of shape [N, P, D], where P is the number of passes through the backbone that
-an image took: 1 for merged adapters, t for ACL, whose head i reads pass i.
+Both read features [N, P, D] of P passes: 1 for merged adapters, t for ACL (head i, pass i).
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from torch import Tensor, nn
 from dynammo.errors import InputError
 
 
-class UnifiedHead(nn.Module):
-    """One linear layer over every class seen (DynaMMo, figure 2)."""
+class GrowingLinear(nn.Module):
+    """A linear layer that gets rows as classes arrive; old rows stay as they are."""
 
     def __init__(self, feature_size: int) -> None:
         super().__init__()
@@ -22,18 +21,19 @@ class UnifiedHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(0, feature_size))
         self.bias = nn.Parameter(torch.empty(0))
 
-    def add_session(self, auxiliary: nn.Linear) -> None:
-        """Grow by a session's classes, whose rows start from its auxiliary head without "others".
-
-        Rows of old classes stay as they are. ``auxiliary`` maps D features to |C_t| + 1 outputs.
-        """
-        self.add_classes(auxiliary.weight[:-1], auxiliary.bias[:-1])
-
     def add_classes(self, weight: Tensor, bias: Tensor) -> None:
-        """Append rows [k, D] and biases [k] of new classes."""
+        """Append rows [k, D] and biases [k]."""
         new_weight, new_bias = weight.detach(), bias.detach()
         self.weight = nn.Parameter(torch.cat([self.weight.detach().to(new_weight), new_weight]))
         self.bias = nn.Parameter(torch.cat([self.bias.detach().to(new_bias), new_bias]))
+
+
+class UnifiedHead(GrowingLinear):
+    """One linear layer over every class seen (DynaMMo, figure 2)."""
+
+    def add_session(self, auxiliary: nn.Linear) -> None:
+        """Grow by a session's classes: rows of its auxiliary head (|C_t| + 1), but "others"."""
+        self.add_classes(auxiliary.weight[:-1], auxiliary.bias[:-1])
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features [N, 1, D] or [N, D] to logits [N, K] of the K classes seen."""
@@ -46,7 +46,7 @@ class UnifiedHead(nn.Module):
         return F.cross_entropy(self(features), labels)
 
 
-class TaskHeads(nn.Module):
+class TaskHeads(GrowingLinear):
     """One linear head per session, each with an extra output "others" for what is not its own.
 
     Source: ACL (arXiv 2304.09042) and the released DynaMMo code. A prediction takes the session
@@ -57,20 +57,15 @@ class TaskHeads(nn.Module):
     """
 
     def __init__(self, feature_size: int) -> None:
-        super().__init__()
-        self.feature_size = feature_size
+        super().__init__(feature_size)
         self.outputs: list[int] = []
-        self.weight = nn.Parameter(torch.empty(0, feature_size))
-        self.bias = nn.Parameter(torch.empty(0))
         for name in ("rows", "places", "targets"):
             self.register_buffer(name, torch.empty(0, dtype=torch.int64), persistent=False)
 
     def add_session(self, auxiliary: nn.Linear) -> None:
         """Add the head of a new session, a copy of its auxiliary head (|C_t| + 1 outputs)."""
         self.outputs.append(auxiliary.out_features)
-        new_weight, new_bias = auxiliary.weight.detach(), auxiliary.bias.detach()
-        self.weight = nn.Parameter(torch.cat([self.weight.detach().to(new_weight), new_weight]))
-        self.bias = nn.Parameter(torch.cat([self.bias.detach().to(new_bias), new_bias]))
+        self.add_classes(auxiliary.weight, auxiliary.bias)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -90,11 +85,7 @@ class TaskHeads(nn.Module):
         self.targets = torch.stack(targets, dim=1).to(device)
 
     def session_logits(self, features: Tensor) -> Tensor:
-        """Logits [N, t, M] from features [N, P, D] with P = 1 or t.
-
-        M is the most outputs of a session; "others" stands last, and minus infinity where a session
-        has fewer classes.
-        """
+        """Logits [N, t, M], M the most outputs of a session; "others" last, gaps minus infinity."""
         sessions = len(self.outputs)
         if features.shape[1] not in (1, sessions):
             raise InputError(
@@ -133,11 +124,6 @@ def _others(logits: Tensor) -> Tensor:
 
 
 def session_targets(labels: Tensor, first_class: int, own_classes: int) -> Tensor:
-    """Relabel stream labels [N] for one session's head: its classes 0..k-1, all others k.
-
-    Args:
-        first_class: stream label of the session's first class.
-        own_classes: k, how many classes the session brings.
-    """
+    """Relabel stream labels [N] for one session's head: its k classes 0..k-1, all others k."""
     own = labels - first_class
     return torch.where((own >= 0) & (own < own_classes), own, own_classes)

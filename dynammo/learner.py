@@ -1,4 +1,4 @@
-"""What every way of learning a stream is given, and what it has to say, from DynaMMo to replay."""
+"""What every way of learning a stream is given, and what it has to do and to say."""
 
 from __future__ import annotations
 
@@ -41,11 +41,7 @@ class Setup:
 
 
 class Learner(Setup):
-    """One way to learn classes session by session, and to predict after each.
-
-    Subclasses are short: they say what is trained, with which loss, and what is kept. All of them
-    start from the same pretrained backbone and see the same stream.
-    """
+    """One way to learn classes session by session, and to predict after each."""
 
     name: str  # in files and settings
     trains: str  # what changes when a session is learned, in words
@@ -65,11 +61,7 @@ class Learner(Setup):
         raise NotImplementedError
 
     def network(self) -> nn.Module:
-        """What runs at test time, on normalised images [N, 3, H, W].
-
-        Gives scores [N, K] of the K classes seen, whose maximum is the prediction. Everything that
-        one prediction needs is among its parameters, so that they can be counted.
-        """
+        """What runs at test time: normalised images [N, 3, H, W] to scores [N, K]."""
         raise NotImplementedError
 
     def trained_numbers(self) -> int:
@@ -85,10 +77,7 @@ class Learner(Setup):
         return len(self.memory.all_positions()) if self.memory else 0
 
     def outline(self, sessions: int) -> None:
-        """Take the shape that learning some sessions leaves, with nothing learned.
-
-        Enough to count what the learner costs, and to load weights into.
-        """
+        """Take the shape that learning some sessions leaves, to be counted or loaded into."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Tensor]:

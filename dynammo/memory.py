@@ -13,18 +13,11 @@ from dynammo.stream import Stream
 
 
 def herd(features: np.ndarray, count: int) -> np.ndarray:
-    """Order of the ``count`` images whose running mean best follows the class mean.
+    """Positions, in order of choice, of ``count`` images whose mean best follows the class mean.
 
     Greedy: each step takes the image that brings the mean of those chosen closest to the mean of
-    all (iCaRL, arXiv 1611.07725, algorithm 4), on L2-normalised features. Any prefix of the order
-    is itself the herded choice of that length, so a memory shrinks by cutting its end off.
-
-    Args:
-        features: [N, D] of one class.
-        count: how many to choose; at most N are returned.
-
-    Returns:
-        Positions in ``features``, int64, in order of choice.
+    all (iCaRL, arXiv 1611.07725, algorithm 4), on L2-normalised features [N, D]. Any prefix of the
+    order is the herded choice of that length, so a memory shrinks by cutting its end off.
     """
     unit = features.astype(np.float64)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
@@ -45,8 +38,7 @@ def herd(features: np.ndarray, count: int) -> np.ndarray:
 class ExemplarMemory:
     """Which training images are kept: positions in the stream's training split, by class.
 
-    Positions rather than pixels, because the stream itself can always be made again. ``budget``
-    is the total number of images, whatever the number of classes.
+    ``budget`` is the total number of images, whatever the number of classes.
     """
 
     budget: int
@@ -63,14 +55,8 @@ class ExemplarMemory:
     ) -> ExemplarMemory:
         """Memory after a session: old classes cut to the new share, new classes herded.
 
-        Args:
-            classes: the session's classes.
-            positions: [N] of the session's images in the training split.
-            labels: [N], their classes.
-            features: [N, D] under the session's own adapters.
-
-        Raises:
-            InputError: a budget that leaves a class without a single image.
+        The session's images have ``positions`` [N] in the training split, ``labels`` [N] and
+        ``features`` [N, D]. InputError where the budget leaves a class without a single image.
         """
         share = self.budget // (len(self.positions) + len(classes))
         if share < 1:

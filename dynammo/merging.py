@@ -1,8 +1,6 @@
 """Step 2, merging: small algebra over state dicts, knowing nothing of data or networks.
 
-A state dict here is a mapping from names to tensors, as ``module.state_dict()`` gives it. Integer
-entries (batch norm's count of batches) are not averaged but taken from the newest set: they only
-matter to training with cumulative averages, and a mean of counts has no meaning.
+Integer entries (batch norm's count of batches) are not averaged but taken from the newest set.
 """
 
 from __future__ import annotations
@@ -17,26 +15,15 @@ StateDict = Mapping[str, Tensor]
 
 
 def uniform_mean(states: Sequence[StateDict]) -> dict[str, Tensor]:
-    """W = (1/n) sum of the n sets, parameter by parameter (DynaMMo, equation 3).
-
-    Merging n identical sets gives back exactly that set.
-    """
+    """W = (1/n) sum of the n sets, parameter by parameter (DynaMMo, equation 3)."""
     return entry_by_entry(states, lambda *sets: sum(sets) / len(sets))
 
 
 def running_mean(mean: StateDict | None, newest: StateDict, count: int) -> dict[str, Tensor]:
     """Mean of ``count`` sets from the mean of the first ``count - 1`` and the newest set.
 
-    The storage-free form of :func:`uniform_mean`: only the mean is kept, so what a learner stores
-    does not grow with the number of sessions. Equal to the uniform mean up to rounding.
-
-    Args:
-        mean: mean of the first ``count - 1`` sets; None when ``count`` is 1.
-        newest: the set to take in.
-        count: how many sets the result stands for, 1 or more.
-
-    Raises:
-        InputError: a count that does not fit, or sets of different layout.
+    Only the mean is kept, so what a learner stores does not grow with the number of sessions. It
+    is None when ``count`` is 1. InputError for a count that does not fit.
     """
     if count < 1 or (mean is None) != (count == 1):
         raise InputError(f"A running mean of {count} sets does not fit what was passed as mean.")
@@ -46,11 +33,7 @@ def running_mean(mean: StateDict | None, newest: StateDict, count: int) -> dict[
 
 
 def entry_by_entry(states: Sequence[StateDict], mix: Callable[..., Tensor]) -> dict[str, Tensor]:
-    """A new set from several: ``mix`` gets an entry of each, in double precision.
-
-    Raises:
-        InputError: an empty list, or sets that do not have the same names and shapes.
-    """
+    """A new set from several: ``mix`` gets an entry of each, in double precision."""
     check_same_layout(states)
     mixed = {}
     for name, newest in states[-1].items():

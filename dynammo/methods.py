@@ -1,7 +1,6 @@
 """Step 4 and prediction: DynaMMo, ACL and the control without merging, all on one tuned chain.
 
-They differ in two choices only: which adapter sets an image passes, and the kind of head that
-reads them. So they stay comparable.
+They differ in two choices only: which adapter sets an image passes, and which head reads them.
 """
 
 from __future__ import annotations
@@ -39,11 +38,9 @@ class InferenceNetwork(nn.Module):
 
 
 class AdapterLearner(Learner):
-    """One way to turn the chain into predictions; subclasses say which adapters run.
+    """One way to turn the chain, which does steps 1 to 3, into predictions: which adapters run?
 
-    Args:
-        chain: does steps 1 to 3. Learners that share it are compared on the same adapter sets;
-            the first that learns a session has the chain learn it.
+    Of learners that share a chain the first to learn a session has the chain learn it.
     """
 
     head_kind: type[TaskHeads] | type[UnifiedHead] = TaskHeads
@@ -82,14 +79,10 @@ class AdapterLearner(Learner):
         return losses
 
     def fit(self) -> None:
-        """Step 4: grow the head by the newest session, tune it on the balanced memory.
-
-        As in the released code, the first session keeps its auxiliary head: there is nothing yet
-        to balance it against.
-        """
+        """Step 4: grow the head by the newest session, tune it on the balanced memory."""
         chain = self.chain
         self.head.add_session(self.auxiliary_head())
-        if self.session == 1:
+        if self.session == 1:  # nothing yet to balance it against (as released)
             return
         positions = chain.memory.all_positions()
         features = [chain.both_sides(x, positions, self.reader) for x in self.adapter_sets()]
@@ -107,13 +100,9 @@ class AdapterLearner(Learner):
         return self.chain.auxiliary
 
     @torch.no_grad()
-    def features(self, images: Images) -> Tensor:
-        """Features [N, P, D] of uint8 images [N, H, W, 3]."""
-        return in_batches(self.network().features, self.backbone, images)
-
     def judge(self, images: Images) -> tuple[Tensor, Tensor | None]:
         """Scores [N, K], and the heads' "others" [N, t] where each session has a head."""
-        return self.read(self.features(images))
+        return self.read(in_batches(self.network().features, self.backbone, images))
 
     def judge_split(self, split: str, positions: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """The same for images of the stream, by their positions in a split."""
@@ -162,8 +151,7 @@ class AdapterLearner(Learner):
 class DynaMMo(AdapterLearner):
     """All adapter sets averaged into one: one pass, however many sessions.
 
-    Task heads are the default because ACL and the released code have them, so that ACL and DynaMMo
-    differ in merging alone. A unified head was as good on validation images.
+    It has task heads, as ACL and the released code do, so that the two differ in merging alone.
     """
 
     name = "dynammo"

@@ -1,16 +1,15 @@
 """Every knob of a run, with one default, its bounds and its source; an unknown knob is an error.
 
-Knobs that belong to one method stand with that method, as its ``Knobs``; here they are called by
-the method's name and theirs, such as ``lwf_temperature``.
+Knobs of one method stand with it, as its ``Knobs``; here they are called ``lwf_temperature``.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dynammo import catalogue
 from dynammo.errors import InputError
@@ -20,16 +19,6 @@ Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(gt=0)]
 CountOrNone = Annotated[int, Field(ge=0)]
 Shares = tuple[Annotated[float, Field(gt=0, le=1)], ...]  # of the epochs
-
-
-def _each_once(values: tuple) -> tuple:
-    if len(set(values)) != len(values):
-        raise ValueError("give each once")
-    return values
-
-
-Seeds = Annotated[tuple[CountOrNone, ...], Field(min_length=1), AfterValidator(_each_once)]
-Names = Annotated[tuple[str, ...], AfterValidator(_each_once)]
 
 
 class Knobs(BaseModel):
@@ -52,32 +41,11 @@ class Knobs(BaseModel):
 
 
 class Settings(Knobs):
-    """One run's configuration. Profiles are TOML files that change some of these values."""
+    """How a stream is learned. What a run is otherwise asked is added in :mod:`dynammo.run`."""
 
-    # What is learned: see dynammo.data.sources for what a stream may be called.
-    stream: str = "phantom"
-    # Classes a session brings; 0 means two, or one whole data set when several are joined by "+".
-    classes_per_session: CountOrNone = 0
-    # Shortened runs: use only the first images of each training class; 0 uses all.
-    train_per_class: CountOrNone = 0
-    # Seeds of the class order and of everything random in training; every pair is run.
-    order_seeds: Seeds = (0,)
-    train_seeds: Seeds = (1, 2, 3)
-    # Methods that are not fed by adapters take a run each, most of them several times longer: run
-    # them with only so many training seeds per class order, from the first, for the second order
-    # from the second, and so on; 0 means all.
-    baseline_seeds: CountOrNone = 0
-    # Images per class of the drawn data set, and the seed it is drawn from.
-    phantom_train: Count = 100
-    phantom_val: Count = 25
-    phantom_test: Count = 50
-    phantom_seed: int = 0
-
-    # The frozen network: "efficientnet_lite0" or "resnet18", weights "imagenet" or "random".
-    backbone: str = "efficientnet_lite0"
-    weights: str = "imagenet"
-    # Pixels a side that images are enlarged to on their way into the network (released: MedMNIST's
-    # 28 and CIFAR-100's 32 to 224); 0 takes them as they are.
+    backbone: str = "efficientnet_lite0"  # or "resnet18"
+    weights: str = "imagenet"  # or "random"
+    # Pixels a side that images are enlarged to for the network (released: 28 to 224), or 0.
     enlarge_to: CountOrNone = 0
 
     # Adapters: empty stages mean the backbone's own choice; width is hidden / map channels; alpha
@@ -87,8 +55,7 @@ class Settings(Knobs):
     adapter_width: Positive = 1.0
     adapter_alpha: float = 2.0
     adapter_padding: str = "same"
-    # What a session's set starts from: the "previous" session's (released), the "merged" set, or a
-    # "fresh" one.
+    # The set that a session's starts from: the previous one (released), the merged or a fresh one.
     adapter_start: Literal["previous", "merged", "fresh"] = "previous"
 
     # Step 1, adapter tuning. Released: 200 epochs, learning rate 0.01, momentum 0.9, weight decay
@@ -106,52 +73,28 @@ class Settings(Knobs):
     memory_budget: Count = 80
 
     # Step 4, head fine-tuning on the balanced memory (released: Adam, 100 epochs, x 0.1 after 55
-    # and 80).
+    # and 80), or longer, until it was so many steps: with few exemplars 100 epochs are 100 steps.
     head_epochs: Count = 100
+    head_steps: CountOrNone = 0
     head_learning_rate: Positive = 1e-3
     head_milestones: Shares = (0.55, 0.8)
 
-    # Methods that train the whole network, at step 1's epochs, batches, momentum, weight decay and
-    # schedule; the learning rate was chosen on validation images, for joint training.
+    # Methods that train the whole network, by step 1's recipe: the rate was chosen on validation
+    # images, for joint training.
     network_learning_rate: Positive = 0.1
-
-    # Learners to run, by name (dynammo/catalogue.toml).
-    methods: Annotated[Names, Field(min_length=1)] = (
-        "frozen_features",
-        "dynammo",
-        "dynammo_unified_head",
-        "last_adapter",
-        "acl",
-    )
-    # Notebooks that look closer at the run, and ablations (dynammo.run.ablations), by name; and
-    # with how many of its training seeds those are run that tune chains of their own; 0 means all.
-    ablations: Names = ()
-    ablation_seeds: CountOrNone = 1
-
-    # Threads a job computes with. Part of the settings because the number of threads changes the
-    # order of floating-point sums, hence the last digits of every result.
-    threads: Count = 1
-    # "auto" takes a GPU if there is one.
-    device: str = "auto"
-    # Of adapters' and networks' training: "bfloat16" is mixed precision, for a GPU (weights, their
-    # updates and the loss stay in float32). Predictions are always made in float32.
+    # Of training: "bfloat16" is mixed precision, for a GPU. Predictions are made in float32.
     precision: Literal["float32", "bfloat16"] = "float32"
 
     # Changed knobs of single methods: by method, then by knob. Set through `with_changes`.
     of_methods: dict[str, dict[str, Any]] = {}
 
-    def with_changes(self, changes: Mapping[str, Any]) -> Settings:
-        """Return a copy with some knobs changed.
-
-        Raises:
-            InputError: a knob that does not exist (the message suggests near names), a value of
-                the wrong type or out of range.
-        """
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with some knobs changed; InputError for one that there is not, or wrong values."""
         values = dict(self) | changes
         of_methods = {method: dict(own) for method, own in self.of_methods.items()}
-        for name in values.keys() - Settings.model_fields.keys():
+        for name in values.keys() - type(self).model_fields.keys():
             method, own = catalogue.split_setting(name)
-            known = [*Settings.model_fields, *(f"{method}_{k}" for k in knobs_of(method))]
+            known = [*type(self).model_fields, *(f"{method}_{k}" for k in knobs_of(method))]
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}."
@@ -164,18 +107,11 @@ class Settings(Knobs):
                 raise InputError(f"{method}_{error}") from error
             of_methods[method] = made.model_dump(exclude_defaults=True)
         values["of_methods"] = {method: own for method, own in of_methods.items() if own}
-        return Settings(**values)
+        return type(self)(**values)
 
     def knobs(self, method: type) -> Any:
         """A method's own knobs: its ``Knobs`` with the values of these settings."""
         return method.Knobs(**self.of_methods.get(method.name, {}))
-
-    def as_dict(self) -> dict[str, Any]:
-        """All knobs, those of the methods included, as plain JSON values, tuples as lists."""
-        values = self.model_dump(exclude={"of_methods"})
-        for method in dict.fromkeys((*self.methods, *self.of_methods)):
-            values |= self.knobs_by_name(catalogue.load(method))
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     def knobs_by_name(self, method: type) -> dict[str, Any]:
         """A method's own knobs under their full names, such as ``lwf_temperature``."""

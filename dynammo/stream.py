@@ -1,8 +1,4 @@
-"""A stream: images whose classes arrive session by session.
-
-How streams are made, from files, downloads or a program that draws, is the business of
-:mod:`dynammo.data`; nothing here knows of it.
-"""
+"""A stream: images whose classes arrive session by session. :mod:`dynammo.data` makes them."""
 
 from __future__ import annotations
 
@@ -17,43 +13,25 @@ SPLITS = ("train", "val", "test")
 
 
 class Selection:
-    """Some images of one array or of several in a row: uint8 [N, H, W, 3], read-only.
+    """Some of many images, read when they are indexed: uint8 [N, H, W, 3], read-only.
 
-    Indexing along N by a number, a slice or positions reads those images into a plain array, so
-    that a large set can stay in its file; ``np.asarray`` reads all of them.
-
-    Args:
-        parts: arrays (or selections) [N_i, H, W, 3] of one image size.
-        positions: int64 [N], counted through the parts; all images if not given.
+    So a large set can stay in its file. ``images`` is an array, or anything that is indexed like
+    one; ``positions`` are int64 [N].
     """
 
-    def __init__(
-        self, parts: Sequence[np.ndarray | Selection], positions: np.ndarray | None = None
-    ) -> None:
-        self.parts = tuple(parts)
-        self.ends = np.cumsum([len(part) for part in self.parts])
-        self.positions = np.arange(self.ends[-1]) if positions is None else positions
+    def __init__(self, images: Images, positions: np.ndarray) -> None:
+        self.images, self.positions = images, positions
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(N, H, W, 3)."""
-        return len(self), *self.parts[0].shape[1:]
+        return len(self), *self.images.shape[1:]
 
     def __len__(self) -> int:
         return len(self.positions)
 
     def __getitem__(self, which: int | slice | np.ndarray) -> np.ndarray:
-        wanted = self.positions[which]
-        if np.ndim(wanted) == 0:
-            return self[[which]][0]
-        if len(self.parts) == 1:
-            return self.parts[0][wanted]
-        images = np.empty((len(wanted), *self.shape[1:]), np.uint8)
-        owners = np.searchsorted(self.ends, wanted, side="right")
-        for i, part in enumerate(self.parts):
-            mine = owners == i
-            images[mine] = part[wanted[mine] - (self.ends[i] - len(part))]
-        return images
+        return self.images[self.positions[which]]
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
@@ -71,7 +49,7 @@ class Split:
 
     def select(self, positions: np.ndarray) -> Selection:
         """Images at some positions, read when they are used."""
-        return Selection([self.images], positions)
+        return Selection(self.images, positions)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,8 +60,7 @@ class Stream:
     """Three splits with labels renumbered in order of arrival, and what each session brings.
 
     Session 1 brings labels 0..k-1, session 2 the next ones, so "all classes seen so far" is always
-    a range from 0. Sessions are numbered from 1, as in the papers. The class order is a variable
-    of its own, apart from the seed of training.
+    a range from 0. Sessions are numbered from 1, as in the papers.
     """
 
     name: str  # the specification, shortened: "phantom", "pbc8_64+lc5_64"
@@ -96,6 +73,7 @@ class Stream:
     order_seed: int
     synthetic: bool
     checksum: str  # SHA-256 of the whole data sets
+    note: str = ""  # for figures: how the images were split, where that was done here
 
     @property
     def number_of_sessions(self) -> int:
@@ -131,14 +109,9 @@ class Stream:
         return self.classes(session)[-1] + 1
 
     def indices(self, split: str, sessions: int | Iterable[int]) -> np.ndarray:
-        """Where the images of some sessions lie in a split, int64, ascending.
+        """Where the images of one session or of several lie in a split, int64, ascending.
 
-        Args:
-            split: "train", "val" or "test".
-            sessions: one session number or several, such as ``range(1, t + 1)`` for all seen.
-
-        Raises:
-            InputError: no such split or session.
+        InputError for a split that is none of SPLITS, or a session that there is not.
         """
         if split not in SPLITS:
             raise InputError(f"There is no split {split!r}. Use one of {', '.join(SPLITS)}.")

@@ -21,102 +21,6 @@ from dynammo.stream import Images
 EVALUATION_BATCH = 64
 
 
-def seed_for(purpose: str, *numbers: int) -> int:
-    """One seed per purpose from the run's seeds, so that no two uses share random numbers.
-
-    ``seed_for("tuning", order_seed, train_seed, session)`` is the same on every machine.
-    """
-    words = np.random.SeedSequence([zlib.crc32(purpose.encode()), *numbers]).generate_state(1)
-    return int(words[0])
-
-
-def generator_for(purpose: str, *numbers: int) -> torch.Generator:
-    """CPU generator seeded by :func:`seed_for`."""
-    return torch.Generator().manual_seed(seed_for(purpose, *numbers))
-
-
-def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Positions 0..count-1 in random order, in batches of at least two.
-
-    A last batch of one image joins the batch before it: batch norm cannot be trained on one.
-    """
-    order = torch.randperm(count, generator=generator)
-    batches = list(order.split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
-    yield from batches
-
-
-def progress_bar(items: Collection, title: str) -> tqdm:
-    """Iterate with a progress bar; without one if the title is empty.
-
-    Plain text on standard output reads well in a notebook, its HTML copy and a terminal.
-    """
-    return tqdm(items, title, disable=not title, file=sys.stdout)
-
-
-def descend(
-    batch_loss: Callable[[Tensor], Tensor],
-    count: int,
-    optimizer: torch.optim.Optimizer,
-    epochs: int,
-    milestones: Sequence[float],
-    batch_size: int,
-    generator: torch.Generator,
-    progress: str = "",
-) -> list[float]:
-    """Train for some epochs; the learning rate drops tenfold at each milestone.
-
-    Args:
-        batch_loss: mean loss of the images at some positions (int64 [B]).
-        count: how many images there are.
-        milestones: shares of the epochs after which the learning rate drops.
-        progress: title of the progress bar; empty shows none.
-
-    Returns:
-        Mean loss of each epoch.
-    """
-    # A little less, because 0.55 * 100 is a little more than 55 in floating point.
-    drops = [max(1, math.ceil(share * epochs - 1e-9)) for share in milestones]
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops)
-    losses = []
-    bar = progress_bar(range(epochs), progress)
-    for _ in bar:
-        total = 0.0
-        for batch in shuffled_batches(count, batch_size, generator):
-            loss = batch_loss(batch)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(batch)
-        schedule.step()
-        losses.append(total / count)
-        bar.set_postfix(loss=f"{losses[-1]:.3f}")
-    return losses
-
-
-def linear_head(feature_size: int, outputs: int, seed: int, device: torch.device) -> nn.Linear:
-    """A freshly initialised linear layer; torch's global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return nn.Linear(feature_size, outputs).to(device)
-
-
-def training_precision(settings: Settings, device: torch.device) -> torch.autocast:
-    """Context of a training step's forward pass: float32, or bfloat16 where torch deems it safe.
-
-    bfloat16 has float32's range, so losses need no scaling.
-    """
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
-
-
-def flip_half(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip a random half of images [N, 3, H, W] left to right."""
-    flip = torch.rand(len(images), generator=generator) < 0.5
-    flip = flip.to(images.device)[:, None, None, None]
-    return torch.where(flip, images.flip(3), images)
-
-
 def tune_adapters(
     network: AdaptedNetwork,
     head: nn.Linear,
@@ -127,33 +31,23 @@ def tune_adapters(
     *,
     progress: bool = True,
 ) -> list[float]:
-    """Step 1 of DynaMMo: train one adapter set and its auxiliary head by cross-entropy.
+    """Step 1 of DynaMMo: train adapters and auxiliary head by cross-entropy, both in place.
 
     Source: DynaMMo section 3.1 and the released ``acl`` learner: SGD with momentum, horizontal
-    flips. Only the adapters and the head change; the backbone stays as it is.
+    flips. The backbone stays as it is.
 
     Args:
-        network: backbone and the adapter set to train; trained in place.
-        head: D features to |C_t| + 1 outputs; trained in place.
+        head: D features to |C_t| + 1 outputs.
         images: uint8 [N, H, W, 3].
         targets: int64 [N] in 0..|C_t|, where |C_t| means "others".
-
-    Returns:
-        Mean training loss of each epoch.
     """
-    device = head.weight.device
-    wanted = torch.as_tensor(targets, device=device)
-
-    def batch_loss(batch: Tensor) -> Tensor:
-        x = flip_half(network.backbone.normalise(images[batch.numpy()]), generator)
-        with training_precision(settings, device):
-            return F.cross_entropy(head(network(x)), wanted[batch.to(device)])
-
+    wanted = torch.as_tensor(targets, device=head.weight.device)
     network.adapters.requires_grad_(True)
     network.train()
     losses = step_1(
-        batch_loss,
-        len(images),
+        lambda x, batch: F.cross_entropy(head(network(x)), wanted[batch.to(wanted.device)]),
+        images,
+        network.backbone,
         [*network.adapters.parameters(), *head.parameters()],
         settings,
         generator,
@@ -165,51 +59,43 @@ def tune_adapters(
 
 
 def step_1(
-    batch_loss: Callable[[Tensor], Tensor],
-    count: int,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    images: Images,
+    backbone: Backbone,
     parameters: Sequence[nn.Parameter],
     settings: Settings,
     generator: torch.Generator,
     progress: str = "",
     learning_rate: float | None = None,
 ) -> list[float]:
-    """:func:`descend` by step 1's SGD, epochs and schedule, whatever is trained.
+    """Train on images by step 1's recipe, whatever is trained: SGD, schedule, flips.
 
-    Args:
-        learning_rate: another than ``adapter_learning_rate``.
+    ``loss`` is of normalised images [B, 3, H, W], a random half of them flipped, and of their
+    positions, int64 [B], among the uint8 images [N, H, W, 3].
     """
-    optimizer = torch.optim.SGD(
+
+    def batch_loss(batch: Tensor) -> Tensor:
+        x = flip_half(backbone.normalise(images[batch.numpy()]), generator)
+        # bfloat16 has float32's range, so losses need no scaling.
+        mixed = settings.precision == "bfloat16"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
+            return loss(x, batch)
+
+    optimizer = step_1_optimizer(parameters, settings, learning_rate)
+    schedule = settings.adapter_epochs, settings.adapter_milestones, settings.batch_size
+    return descend(batch_loss, len(images), optimizer, *schedule, generator, progress)
+
+
+def step_1_optimizer(
+    parameters: Sequence[nn.Parameter], settings: Settings, learning_rate: float | None = None
+) -> torch.optim.SGD:
+    """SGD as step 1 uses it, for other parameters at a learning rate of their own."""
+    return torch.optim.SGD(
         parameters,
         lr=learning_rate or settings.adapter_learning_rate,
         momentum=settings.adapter_momentum,
         weight_decay=settings.adapter_weight_decay,
     )
-    return descend(
-        batch_loss,
-        count,
-        optimizer,
-        settings.adapter_epochs,
-        settings.adapter_milestones,
-        settings.batch_size,
-        generator,
-        progress,
-    )
-
-
-@torch.no_grad()
-def in_batches(function: Callable[[Tensor], Tensor], backbone: Backbone, images: Images) -> Tensor:
-    """Apply a function of normalised images [B, 3, H, W] to uint8 images [N, H, W, 3]."""
-    starts = range(0, len(images), EVALUATION_BATCH)
-    batches = (backbone.normalise(images[i : i + EVALUATION_BATCH]) for i in starts)
-    return torch.cat([function(batch) for batch in batches])
-
-
-def extract_features(
-    network: nn.Module, backbone: Backbone, images: Images, *, flip: bool = False
-) -> Tensor:
-    """Features [N, D] of uint8 images [N, H, W, 3] in evaluation mode, optionally all flipped."""
-    network.eval()
-    return in_batches(lambda x: network(x.flip(3) if flip else x), backbone, images)
 
 
 def fit_head(
@@ -223,21 +109,17 @@ def fit_head(
     """Step 4 of DynaMMo: train a head with Adam on features that no longer change.
 
     Args:
-        parameters: of the head; trained in place.
         loss: from features [B, P, D] and labels [B] to a scalar.
-        features: [2, N, P, D], as :func:`both_flips` gives them.
-        labels: int64 [N].
+        features: [2, N, P, D] of images and of their mirror images: with everything before the
+            head frozen, all that training with random flips can ever see.
     """
-    descend(
-        flipped_batch_loss(loss, features, labels, generator),
-        len(labels),
-        # Fused: a step is a few small matrices, most of whose time is the calls themselves.
-        torch.optim.Adam(parameters, lr=settings.head_learning_rate, fused=True),
-        settings.head_epochs,
-        settings.head_milestones,
-        settings.batch_size,
-        generator,
-    )
+    batch_loss = flipped_batch_loss(loss, features, labels, generator)
+    # Fused: a step is a few small matrices, most of whose time is the calls themselves.
+    optimizer = torch.optim.Adam(parameters, lr=settings.head_learning_rate, fused=True)
+    steps_an_epoch = math.ceil(len(labels) / settings.batch_size)
+    epochs = max(settings.head_epochs, math.ceil(settings.head_steps / steps_an_epoch))
+    schedule = epochs, settings.head_milestones, settings.batch_size
+    descend(batch_loss, len(labels), optimizer, *schedule, generator)
 
 
 def flipped_batch_loss(
@@ -255,3 +137,95 @@ def flipped_batch_loss(
         return loss(features[flip, batch], wanted[batch])
 
     return batch_loss
+
+
+def descend(
+    batch_loss: Callable[[Tensor], Tensor],
+    count: int,
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    milestones: Sequence[float],
+    batch_size: int,
+    generator: torch.Generator,
+    progress: str = "",
+) -> list[float]:
+    """Train for some epochs; the learning rate drops tenfold at each milestone.
+
+    ``batch_loss`` is the mean loss at some positions, int64 [B], out of ``count``; ``milestones``
+    are shares of the epochs; ``progress`` is the title of a progress bar, empty for none.
+
+    Returns:
+        Mean loss of each epoch.
+    """
+    # A little less, because 0.55 * 100 is a little more than 55 in floating point.
+    drops = [max(1, math.ceil(share * epochs - 1e-9)) for share in milestones]
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops)
+    losses, bar = [], progress_bar(range(epochs), progress)
+    for _ in bar:
+        total = 0.0
+        for batch in shuffled_batches(count, batch_size, generator):
+            loss = batch_loss(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+        schedule.step()
+        losses.append(total / count)
+        bar.set_postfix(loss=f"{losses[-1]:.3f}")
+    return losses
+
+
+def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Positions 0..count-1 in random order, in batches of two or more, which batch norm needs."""
+    order = torch.randperm(count, generator=generator)
+    batches = list(order.split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    yield from batches
+
+
+def flip_half(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Flip a random half of images [N, 3, H, W] left to right."""
+    flip = torch.rand(len(images), generator=generator) < 0.5
+    flip = flip.to(images.device)[:, None, None, None]
+    return torch.where(flip, images.flip(3), images)
+
+
+def progress_bar(items: Collection, title: str) -> tqdm:
+    """Iterate with a progress bar as plain text; without one if the title is empty."""
+    return tqdm(items, title, disable=not title, file=sys.stdout)
+
+
+@torch.no_grad()
+def in_batches(function: Callable[[Tensor], Tensor], backbone: Backbone, images: Images) -> Tensor:
+    """Apply a function of normalised images [B, 3, H, W] to uint8 images [N, H, W, 3]."""
+    starts = range(0, len(images), EVALUATION_BATCH)
+    return torch.cat(
+        [function(backbone.normalise(images[i : i + EVALUATION_BATCH])) for i in starts]
+    )
+
+
+def extract_features(
+    network: nn.Module, backbone: Backbone, images: Images, *, flip: bool = False
+) -> Tensor:
+    """Features [N, D] of uint8 images [N, H, W, 3] in evaluation mode, optionally all flipped."""
+    network.eval()
+    return in_batches(lambda x: network(x.flip(3) if flip else x), backbone, images)
+
+
+def linear_head(feature_size: int, outputs: int, seed: int, device: torch.device) -> nn.Linear:
+    """A freshly initialised linear layer; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Linear(feature_size, outputs).to(device)
+
+
+def seed_for(purpose: str, *numbers: int) -> int:
+    """One seed per purpose from the run's seeds, so that no two uses share random numbers."""
+    words = np.random.SeedSequence([zlib.crc32(purpose.encode()), *numbers]).generate_state(1)
+    return int(words[0])
+
+
+def generator_for(purpose: str, *numbers: int) -> torch.Generator:
+    """CPU generator seeded by :func:`seed_for`."""
+    return torch.Generator().manual_seed(seed_for(purpose, *numbers))

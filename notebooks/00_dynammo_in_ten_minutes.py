@@ -57,11 +57,11 @@ from dynammo.measure.predictions import accuracy_rows, predict
 from dynammo.methods import learners_on, make_learner
 from dynammo.run.provenance import note
 from dynammo.run.run_folder import load_stream, prepare_torch
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 # %%
 drawn = {"phantom_train": images_per_class, "phantom_test": images_per_class // 2}
-settings = Settings().with_changes({**drawn, "adapter_epochs": epochs})
+settings = RunSettings().with_changes({**drawn, "adapter_epochs": epochs})
 device = prepare_torch(settings)
 data = load_stream(settings, order_seed)
 backbone = make_backbone(settings.backbone, settings.weights).to(device)

@@ -42,6 +42,7 @@ phantom_train: int = 100  # drawn images a class for training (stream "phantom" 
 phantom_val: int = 25  # ... for validation, which everything is chosen on
 phantom_test: int = 50  # ... for the test, which nothing is chosen on
 phantom_seed: int = 0  # draws the images
+split_seed: int = 0  # splits a folder of images that has no splits
 run_folder: str = "../runs/by-hand"  # the run's state goes here
 figures_folder: str = "../figures/by-hand"  # its pictures and their numbers go here
 
@@ -55,7 +56,8 @@ from dynammo.draw.images import class_balance, sample_sheet
 from dynammo.draw.style import save_figure
 from dynammo.measure.summary import class_counts
 from dynammo.run.provenance import data_note, provenance
-from dynammo.run.run_folder import load_stream, record_stream, settings_from
+from dynammo.run.run_folder import load_stream, record_stream
+from dynammo.run.settings import settings_from
 
 settings = settings_from(globals())
 run, figures = Path(run_folder), Path(figures_folder)

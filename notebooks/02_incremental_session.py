@@ -37,40 +37,13 @@ session: int = 1  # which session to learn; the one before must be there
 run_folder: str = "../runs/by-hand"  # where the sessions' state lies
 
 stream: str = "phantom"  # which data: see notebook 1
-classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
-train_per_class: int = 0  # keep only so many training images a class; 0: all
-phantom_train: int = 100  # drawn images a class for training (stream "phantom" only)
-phantom_val: int = 25  # ... for validation
-phantom_test: int = 50  # ... for the test
-phantom_seed: int = 0  # draws the images
 order_seed: int = 0  # draws the order in which classes arrive
 train_seed: int = 1  # draws everything random in training
-
-backbone: str = "efficientnet_lite0"  # or "resnet18", the paper's
-weights: str = "imagenet"  # or "random"
-enlarge_to: int = 0  # pixels a side that images are enlarged to for the network; 0: as they are
-adapter_stages: list = []  # stages to put adapters before; empty: the backbone's own choice
-adapter_width: float = 1.0  # hidden channels of an adapter / channels of the map
-adapter_alpha: float = 2.0  # initial weight of the adapter's branch; the paper: 0.02
-adapter_padding: str = "same"  # "valid" as in the released code, for large maps
-adapter_start: str = "previous"  # what a new set starts from; or "merged" or "fresh"
-
+adapter_alpha: float = 2.0  # initial weight of an adapter's branch; the paper: 0.02
 adapter_epochs: int = 8  # the paper: 200
-adapter_learning_rate: float = 0.1  # the paper: 0.01, for 200 epochs
-adapter_momentum: float = 0.9
-adapter_weight_decay: float = 0.0005
-adapter_milestones: list = [0.35, 0.65, 0.85]  # learning rate x 0.1 after these shares of epochs
-batch_size: int = 32  # images a step
-head_epochs: int = 100
-head_learning_rate: float = 0.001
-head_milestones: list = [0.55, 0.8]
 memory_budget: int = 80  # exemplars in all, shared by the classes seen
-dynammo_ridge_stiffness: float = 0.1  # method "dynammo_ridge" only: see notebook 12
-
 methods: list = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
-threads: int = 1  # fixed, because it changes the order of float sums
-device: str = "auto"  # a GPU if there is one
-precision: str = "float32"  # of training: "bfloat16" is mixed precision, for a GPU
+more: dict = {}  # any other setting of dynammo/settings.py, by name
 
 # %%
 # %matplotlib inline
@@ -85,8 +58,9 @@ from dynammo.measure.predictions import accuracy_rows, predict, session_row
 from dynammo.measure.stopwatch import Stopwatch
 from dynammo.run.learn import open_session
 from dynammo.run.provenance import note
-from dynammo.run.run_folder import settings_from
+from dynammo.run.settings import settings_from
 
+# %%
 settings = settings_from(globals())
 run = Path(run_folder)
 group = open_session(run, settings, order_seed, train_seed, session)

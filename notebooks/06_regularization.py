@@ -55,7 +55,7 @@ from dynammo.measure.summary import cost_by_session
 from dynammo.run.collect import collect
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import note
-from dynammo.run.run_folder import settings_from
+from dynammo.run.settings import settings_from
 
 settings = settings_from(globals()).with_changes(
     {"methods": [method], "order_seeds": [order_seed], "train_seeds": [train_seed]}

@@ -17,8 +17,8 @@
 # # 10 · Inside a merge
 #
 # **What you will see.** What lies between two adapter sets, and between three; whether sessions
-# change the weights alike; whether merged features look like those of any one set; how the heads
-# find the session of an image; and which session's knowledge the merge loses.
+# change the weights alike; how the heads find the session of an image; and which session's
+# knowledge the merge loses.
 #
 # **Expected** for the demo's first training seed: nothing falls between two sets (the middle is
 # 1 ± 3 points above the mean of the ends), and the right head is found for 84 ± 4 % of the images.
@@ -47,31 +47,14 @@ import pandas as pd
 from IPython.display import display
 
 from dynammo.catalogue import title
-from dynammo.draw.between_sets import (
-    cka_figure,
-    cosine_figure,
-    feature_map_figure,
-    kept_figure,
-    line_figure,
-    others_figure,
-    triangle_figure,
-)
+from dynammo.draw import between_sets as pictures
 from dynammo.draw.style import save_figure
-from dynammo.measure.between_sets import (
-    change_cosines,
-    cka_matrix,
-    judge_blends,
-    map_features,
-    others_scores,
-    triangle,
-    unified_head,
-)
+from dynammo.measure import between_sets
 from dynammo.run import command
 from dynammo.run.collect import collect
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import settings_of
-from dynammo.training import extract_features, progress_bar
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
@@ -102,11 +85,11 @@ def save(figure, table, name):
 # *linearly connected*: no barrier.
 
 # %%
-head = unified_head(learners)
+head = between_sets.unified_head(learners)
 points = [(1 - w, w) for w in np.linspace(0, 1, line_points)]
-line = judge_blends(chain, head, [sets[0], sets[-1]], points)
+line = between_sets.judge_blends(chain, head, [sets[0], sets[-1]], points)
 save(
-    line_figure(line, f"session {first}", f"session {last}", under),
+    pictures.line_figure(line, f"session {first}", f"session {last}", under),
     line,
     "inside_line",
 )
@@ -119,11 +102,11 @@ save(
 # %%
 chosen = sorted({1, (1 + last) // 2 + (last > 2), last}) if last > 2 else []
 if len(chosen) == 3:
-    points = triangle(triangle_steps)
+    points = between_sets.triangle(triangle_steps)
     corners = [sets[t - 1] for t in chosen]
-    area = judge_blends(chain, head, corners, points)
+    area = between_sets.judge_blends(chain, head, corners, points)
     names = [f"session {t}" for t in chosen]
-    display(save(triangle_figure(area, names, under), area, "inside_triangle"))
+    display(save(pictures.triangle_figure(area, names, under), area, "inside_triangle"))
 else:
     print("Two sessions have no triangle: look into a run with three or more.")
 
@@ -137,47 +120,8 @@ else:
 
 # %%
 initial = chain.adapters(None)
-cosines = change_cosines(sets, initial.state_dict())
-save(cosine_figure(cosines, initial.stage_names, under), cosines, "inside_cosines")
-
-# %% [markdown]
-# ## Are the features alike?
-# Two sets can differ in every weight and still see the same. CKA compares what comes out: 1 means
-# that one network's features of the test images are the other's, up to a rotation.
-
-# %%
-networks = {"frozen": None} | {f"session {t}": s for t, s in enumerate(sets, start=1)}
-networks |= {"merged": chain.merged_state}
-features = {
-    name: extract_features(chain.network(state), chain.backbone, data.test.images)
-    for name, state in progress_bar(networks.items(), "features")
-}
-alike = cka_matrix(list(features.values()))
-names = list(features)
-table = pd.DataFrame(alike, names, names).rename_axis("network").reset_index()
-save(cka_figure(alike, names, under), table, "inside_cka")
-
-# %% [markdown]
-# ## A map of the features
-# The same test images before adapters, under the last set alone, and under the merged set. Colour
-# is the class, the marker its session. What to look for: groups that are one in the first panel
-# and several in the others, and classes of **different** sessions that lie on each other. Those are
-# what a head over all classes cannot part.
-
-# %%
-shown = {"frozen": "frozen", f"session {last}": "last set alone", "merged": "merged"}
-maps = {title: map_features(features[n], train_seed) for n, title in shown.items()}
-labels = data.test.labels
-places = pd.concat(
-    pd.DataFrame({"network": title, "label": labels, "x": xy[:, 0], "y": xy[:, 1]})
-    for title, xy in maps.items()
-)
-classes = data.session_of_class
-save(
-    feature_map_figure(maps, labels, data.class_names, classes, under),
-    places,
-    "inside_feature_map",
-)
+cosines = between_sets.change_cosines(sets, initial.state_dict())
+save(pictures.cosine_figure(cosines, initial.stage_names, under), cosines, "inside_cosines")
 
 # %% [markdown]
 # ## How the session of an image is found
@@ -187,8 +131,8 @@ save(
 
 # %%
 with_heads = {learner.name: learner for learner in learners if learner.knows_others}
-scores = others_scores(with_heads["dynammo"])
-save(others_figure(scores, under), scores, "inside_others")
+scores = between_sets.others_scores(with_heads["dynammo"])
+save(pictures.others_figure(scores, under), scores, "inside_others")
 
 # %% [markdown]
 # For each method with task heads: how often is the right session found?
@@ -196,7 +140,7 @@ save(others_figure(scores, under), scores, "inside_others")
 # %%
 rows = {}
 for name, learner in with_heads.items():
-    table = scores if name == "dynammo" else others_scores(learner)
+    table = scores if name == "dynammo" else between_sets.others_scores(learner)
     own = table[table.true_session == table["head"]]
     rows[title(name)] = (100 * own.groupby("true_session").chosen.mean()).round(1)
 pd.DataFrame(rows).T.rename(columns=lambda t: f"session {t}")
@@ -209,7 +153,7 @@ pd.DataFrame(rows).T.rename(columns=lambda t: f"session {t}")
 
 # %%
 accuracy = collect(run, settings)["accuracy"]
-save(kept_figure(accuracy, note(settings, data)), accuracy, "inside_kept")
+save(pictures.kept_figure(accuracy, note(settings, data)), accuracy, "inside_kept")
 
 # %% [markdown]
 # ## Exercises
@@ -240,7 +184,5 @@ save(kept_figure(accuracy, note(settings, data)), accuracy, "inside_kept")
 # ## References
 # * J. Frankle et al., *Linear mode connectivity*, ICML 2020, arXiv 1912.05671.
 # * B. Neyshabur et al., *What is being transferred in transfer learning?*, arXiv 2008.11687.
-# * S. Kornblith et al., *Similarity of neural network representations revisited*, arXiv 1905.00414.
-# * L. van der Maaten, G. Hinton, *Visualizing data using t-SNE*, JMLR 2008.
 #
 # **Before:** [merging](09_merging.ipynb) · **Next:** [ablations](11_ablations.ipynb)

@@ -127,9 +127,7 @@ wide.sub(wide["acl"], axis=0).drop(columns="acl").groupby("variant", sort=False)
 # %%
 if tried:
     found = ablations.try_out(run, settings, tried)
-    key = ["order_seed", "train_seed", "method"]
-    by_run = 100 * found.groupby(["variant", *key], sort=False).accuracy.mean()
-    chosen = by_run.groupby(["variant", "method"], sort=False).mean().unstack().round(1)
+    chosen = (100 * found.pivot_table("accuracy", "variant", "method", sort=False)).round(1)
 else:
     chosen = "left out: `tried` is empty"
 chosen

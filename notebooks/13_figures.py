@@ -36,17 +36,16 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from IPython.display import display
 
-from dynammo.backbones import RECIPES
 from dynammo.data import files
-from dynammo.draw.accuracy import accuracy_by_family, head_comparison
+from dynammo.draw.accuracy import accuracy_by_family
 from dynammo.draw.costs import accuracy_against_macs, cost_growth
 from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
 from dynammo.draw.method import method_diagram
 from dynammo.draw.style import save_figure
 from dynammo.measure import cost
 from dynammo.measure.summary import readable, summarise, training_cost
+from dynammo.networks.recipes import RECIPES
 from dynammo.run import command
 from dynammo.run.collect import collect, write_tables
 from dynammo.run.export import export
@@ -156,17 +155,6 @@ training_cost(collected)
 growth = pd.DataFrame(cost.paper_cost_growth())
 growth_note = "ResNet-18 at 224 px, two classes a session; counted, nothing is trained"
 save(cost_growth(growth, note=growth_note), growth, "cost_growth")
-
-# %% [markdown]
-# ## One head or one per session?
-# The released code gives every session a head with an extra output "others"; the paper's figure
-# shows a single head over all classes. Both read the same merged features here. Task heads are the
-# default, because ACL has them too, so that the two differ in merging alone.
-
-# %%
-if {"dynammo", "dynammo_unified_head"} <= set(settings.methods):
-    heads = collected["sessions"].query("method in ('dynammo', 'dynammo_unified_head')")
-    display(save(head_comparison(heads, note=under), heads, "head_comparison"))
 
 # %% [markdown]
 # ## Who is taken for whom?

@@ -30,12 +30,12 @@
 # ## Parameters
 
 # %% tags=["parameters"]
-parts: list = ["inference", "export", "head", "tuning", "growth"]
+parts: list = ["inference", "export", "head", "tuning", "growth"]  # which to measure
 sessions: list = [4, 10, 20]  # T, how many adapter sets ACL keeps
 batches: list = [1, 64]  # images at a time
 budget: float = 20.0  # seconds a comparison goes on for
 many_sessions: int = 50  # of the stream that late sessions are measured on
-device: str = "cpu"  # or "cuda"
+device: str = "auto"  # a GPU if there is one
 threads: int = 0  # 0: as many as torch takes
 figures_folder: str = "../runs/by-hand/figures"
 
@@ -57,9 +57,12 @@ from dynammo.measure.predictions import session_row
 from dynammo.measure.race import machine, readable_races, with_verdict
 from dynammo.run.export import export
 from dynammo.run.learn import open_session
-from dynammo.settings import Settings
+from dynammo.run.run_folder import choose_device
+from dynammo.run.settings import RunSettings
 
+# %%
 torch.set_num_threads(threads or torch.get_num_threads())
+device = choose_device(device).type
 backbones = speed.make_backbones(list(speed.SIZES), device)
 counts = dict(zip(speed.SIZES, (320, 64), strict=True))
 images = {
@@ -103,7 +106,7 @@ for backbone in backbones if "export" in parts else ():
 # at a time, not one by one. The losses are the same.
 
 # %%
-plain = Settings()
+plain = RunSettings()
 some = images["efficientnet_lite0"][: plain.memory_budget]
 take("head", speed_of_learning.head_rows(backbones[0], some, [1, 4], plain, budget))
 for backbone, epochs in zip(backbones, (3, 1), strict=True):
@@ -124,6 +127,7 @@ for backbone, epochs in zip(backbones, (3, 1), strict=True):
 for backbone in backbones if "growth" in parts else ():
     take("growth", [storage_row(backbone, speed.SIZES[backbone.name], 1, many_sessions)])
 
+# %%
 measured = []
 with tempfile.TemporaryDirectory() as folder:
     run = Path(folder)
@@ -138,6 +142,8 @@ with tempfile.TemporaryDirectory() as folder:
         memory = max(row["peak_megabytes"] for row in stopwatch.rows)
         learning = seconds["training"] + seconds["head"]
         measured.append({"learning": learning, "test": seconds["test"], "memory": memory})
+
+# %%
 if measured:
     accuracy = session_row(answers["dynammo"])["accuracy"]
     take("growth", growth_rows(measured, settings.backbone, accuracy))

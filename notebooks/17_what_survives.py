@@ -31,7 +31,7 @@
 # %% tags=["parameters"]
 kills: int = 20  # kill -9 of the command, the graph, a notebook, its kernel, or all at once
 seed: int = 0  # draws the moments
-ways: dict = {"again, 2 cores": [], "1 core": ["--cores", "1"], "3 cores": ["--cores", "3"]}
+ways: dict = {"again, 2 cores": [], "3 cores": ["--cores", "3"]}  # name -> arguments
 disk_sizes: list = [1, 12, 60, 1000]  # MB, one after the other; only as root
 figures_folder: str = "../runs/by-hand/figures"
 
@@ -47,6 +47,7 @@ import pandas as pd
 from dynammo.data.files import write_csv, write_text
 from dynammo.measure import endurance
 
+# %%
 work, place = Path(tempfile.mkdtemp()), Path(figures_folder)
 command = endurance.Command()
 

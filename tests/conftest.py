@@ -18,7 +18,7 @@ from dynammo.data.make_stream import make_stream
 from dynammo.measure.predictions import predict
 from dynammo.methods import learners_on
 from dynammo.run.sessions import save_chain, save_learner
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 torch.set_num_threads(1)
 
@@ -47,7 +47,7 @@ def blobs(blobs_npz):
 @pytest.fixture(scope="session")
 def tiny_settings(blobs_npz):
     """Settings with which the blobs are learned in about a second."""
-    return Settings(
+    return RunSettings(
         stream=str(blobs_npz),
         classes_per_session=2,
         order_seeds=(0,),
@@ -59,7 +59,6 @@ def tiny_settings(blobs_npz):
         adapter_learning_rate=0.1,
         batch_size=16,
         head_epochs=100,
-        head_steps=0,
         head_learning_rate=1e-2,
         memory_budget=24,
         device="cpu",

@@ -161,7 +161,6 @@ def test_files_are_short_enough_to_read_at_once():
     assert {name: count for name, count in found.items() if count > 300} == {}
 
 
-@pytest.mark.xfail(reason="the root is being trimmed", strict=False)
 def test_the_paper_is_read_in_one_sitting():
     assert sum(lines((ROOT / "dynammo").glob("*.py")).values()) <= 1600
 

@@ -10,7 +10,7 @@ from dynammo.heads import session_targets
 from dynammo.learner import count_parameters
 from dynammo.merging import StateDict
 from dynammo.methods import AdapterLearner
-from dynammo.training import flipped_batch_loss, generator_for, step_1
+from dynammo.training import descend, flipped_batch_loss, generator_for, step_1_optimizer
 
 
 class FrozenFeatures(AdapterLearner):
@@ -40,16 +40,14 @@ class FrozenFeatures(AdapterLearner):
         labels = torch.as_tensor(self.stream.train.labels[positions])
         features = chain.both_sides(None, positions)[:, :, None]
         generator = generator_for("auxiliary head", *self.seeds, session)
-        step_1(
-            flipped_batch_loss(
-                lambda x, y: F.cross_entropy(head(x[:, 0]), y),
-                features,
-                session_targets(labels, classes[0], len(classes)).numpy(),
-                generator,
-            ),
-            len(positions),
-            list(head.parameters()),
-            self.settings,
+        batch_loss = flipped_batch_loss(
+            lambda x, y: F.cross_entropy(head(x[:, 0]), y),
+            features,
+            session_targets(labels, classes[0], len(classes)).numpy(),
             generator,
         )
+        settings = self.settings
+        optimizer = step_1_optimizer(list(head.parameters()), settings)
+        schedule = settings.adapter_epochs, settings.adapter_milestones, settings.batch_size
+        descend(batch_loss, len(positions), optimizer, *schedule, generator)
         return head.requires_grad_(False)

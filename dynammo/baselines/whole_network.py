@@ -23,12 +23,10 @@ from dynammo.stream import Images
 from dynammo.training import (
     extract_features,
     fit_head,
-    flip_half,
     generator_for,
     linear_head,
     seed_for,
     step_1,
-    training_precision,
 )
 
 
@@ -141,26 +139,18 @@ class WholeNetworkLearner(Learner):
 
     def fit(self, positions: np.ndarray, *, progress: bool) -> list[float]:
         """Train on the images at some positions of the training split."""
-        images = self.stream.train.select(positions)
         labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
-        generator = generator_for("whole network", *self.seeds, self.session)
-        settings = self.settings
-
-        def batch_loss(batch: Tensor) -> Tensor:
-            x = flip_half(self.backbone.normalise(images[batch.numpy()]), generator)
-            where = torch.as_tensor(positions[batch.numpy()])
-            with training_precision(settings, self.device):
-                return self.batch_loss(x, labels[batch.to(self.device)], where)
-
+        where = torch.as_tensor(positions)
         self.classifier.train()
         losses = step_1(
-            batch_loss,
-            len(positions),
+            lambda x, batch: self.batch_loss(x, labels[batch.to(self.device)], where[batch]),
+            self.stream.train.select(positions),
+            self.backbone,
             self.trained(),
-            settings,
-            generator,
+            self.settings,
+            generator_for("whole network", *self.seeds, self.session),
             f"{self.name}, session {self.session}" if progress else "",
-            settings.network_learning_rate,
+            self.settings.network_learning_rate,
         )
         self.classifier.eval()
         return losses

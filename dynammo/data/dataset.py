@@ -32,6 +32,7 @@ class DataSet:
     test: Split
     class_names: tuple[str, ...]
     synthetic: bool = False
+    note: str = ""  # for figures: how the images were split, where that was done here
 
     @property
     def image_size(self) -> int:
@@ -61,6 +62,7 @@ def from_arrays(
     arrays: Mapping[str, np.ndarray],
     class_names: Sequence[str] | None = None,
     synthetic: bool = False,
+    note: str = "",
 ) -> DataSet:
     """Check arrays in MedMNIST's layout and build the data set.
 
@@ -70,6 +72,7 @@ def from_arrays(
             ``<split>_labels`` integers [N] or [N, 1]; optionally ``class_names`` text [K].
         class_names: one name per label; taken from ``arrays`` or else "class 0", ... if not given.
         synthetic: whether the images are drawn rather than photographed.
+        note: what figures say of the set, such as how it was split.
 
     Raises:
         InputError: the arrays break the layout, or a class has no image in some split.
@@ -96,9 +99,8 @@ def from_arrays(
             "Resize all images to one size."
         )
     names = _checked_class_names(name, arrays, class_names, labels)
-    return DataSet(
-        name, *(Split(images[s], labels[s]) for s in SPLITS), class_names=names, synthetic=synthetic
-    )
+    splits = (Split(images[split], labels[split]) for split in SPLITS)
+    return DataSet(name, *splits, class_names=names, synthetic=synthetic, note=note)
 
 
 def _checked_images(name: str, split: str, images: np.ndarray) -> np.ndarray:

@@ -1,9 +1,14 @@
-"""A data set from image files sorted into folders: ``train|val|test / class name / image``."""
+"""A data set from image files sorted into folders, with splits of their own or without."""
 
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
 from dynammo.data.dataset import DataSet, from_arrays
@@ -12,10 +17,19 @@ from dynammo.stream import SPLITS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEFAULT_SIZE = 64  # pixels; the side that images are resized to unless told otherwise
+GROUPS = "groups.csv"  # beside the folders of classes: file, group
+TEST_FOLDS, VAL_FOLDS = 5, 8  # a fifth of the images tests, an eighth of the others validates
 
 
-def load_image_folder(path: str | Path, image_size: int | None = None) -> DataSet:
-    """Load ``path/{train,val,test}/<class name>/*`` image files; it is called after the folder.
+def load_image_folder(
+    path: str | Path, image_size: int | None = None, split_seed: int = 0
+) -> DataSet:
+    """Load image files from folders, one a class; the set is called after the folder.
+
+    ``path/{train,val,test}/<class>/*`` has splits of its own. Without ``val``, every split of
+    ``train`` by ``split_seed`` gives one; with ``path/<class>/*`` alone it gives all three: a fifth
+    of the images tests, a tenth validates, every class in its share. ``path/groups.csv``, with the
+    columns ``file`` and ``group`` (a patient or a slide), keeps each group within one split.
 
     Classes are numbered in the order of their names, images taken in the order of theirs. Each
     image (its first frame) is turned to RGB, cropped to a square about its centre and resized
@@ -24,34 +38,92 @@ def load_image_folder(path: str | Path, image_size: int | None = None) -> DataSe
     Args:
         path: the folder.
         image_size: side to resize to, in pixels; 64 if not given.
+        split_seed: draws the split, where the folder has none.
 
     Raises:
-        InputError: a split or class is missing, or a file cannot be read as an 8-bit image.
+        InputError: a split or class is missing, or a file cannot be read as an 8-bit image; or
+            images cannot be split so that every class has one in each split.
     """
     path = Path(path).resolve()
     size = DEFAULT_SIZE if image_size is None else image_size
     if size < 1:
         raise InputError(f"The image size is {size} px. Give 1 or more.")
-    absent = [split for split in SPLITS if not (path / split).is_dir()]
-    if absent:
+    there = [split for split in SPLITS if (path / split).is_dir()]
+    if there not in ([], ["train", "test"], list(SPLITS)):
+        absent = " or ".join(split for split in SPLITS if split not in there)
         raise InputError(
-            f"{path} has no folder {' or '.join(absent)}. Sort the images into train/<class>/, "
-            "val/<class>/ and test/<class>/; val is needed, as nothing is selected on test images."
+            f"{path} has no folder {absent}. Sort images into train/<class>/ and test/<class>/, "
+            "val/<class>/ too if you like; or into <class>/ alone, and they are split for you."
         )
-    class_names = sorted(
-        {entry.name for split in SPLITS for entry in _visible(path / split) if entry.is_dir()}
-    )
+    files = {split: _by_class(path / split) for split in there} or {"": _by_class(path)}
+    groups = _groups(path) if (path / GROUPS).exists() else {}
+    told = ""
+    if len(there) < len(SPLITS):
+        files, told = _split(path, files, groups, split_seed)
+    places = [path / split for split in there] or [path]
+    class_names = sorted({one.name for place in places for one in _visible(place) if one.is_dir()})
     arrays: dict[str, np.ndarray] = {}
     for split in SPLITS:
-        files = [file for folder in _visible(path / split) for file in _image_files(folder)]
-        labels = [class_names.index(file.parent.name) for file in files]
-        images = np.empty((len(files), size, size, 3), dtype=np.uint8)
-        progress = tqdm(files, desc=f"{path.name}/{split}", unit=" images", disable=None)
+        labels = [class_names.index(file.parent.name) for file in files[split]]
+        images = np.empty((len(labels), size, size, 3), dtype=np.uint8)
+        progress = tqdm(files[split], desc=f"{path.name}/{split}", unit=" images", disable=None)
         for position, file in enumerate(progress):
             images[position] = _read_image(file, size)
         arrays[f"{split}_images"] = images
         arrays[f"{split}_labels"] = np.array(labels, dtype=np.int64)
-    return from_arrays(path.name, arrays, class_names)
+    return from_arrays(path.name, arrays, class_names, note=told)
+
+
+def _split(
+    path: Path, files: Mapping[str, list[Path]], groups: Mapping[str, str], seed: int
+) -> tuple[dict[str, list[Path]], str]:
+    """Fill in the splits that are missing; say how, for the figures."""
+    result = dict(files)
+    if "" in files:
+        kept, result["test"] = _part(path, result.pop(""), groups, TEST_FOLDS, seed)
+        told = f"split by seed {seed}"
+    else:
+        kept, told = result["train"], f"validation images split off by seed {seed}"
+    result["train"], result["val"] = _part(path, kept, groups, VAL_FOLDS, seed)
+    if groups:
+        told += f", {len(set(groups.values()))} groups kept whole"
+    return result, told
+
+
+def _part(
+    path: Path, files: list[Path], groups: Mapping[str, str], folds: int, seed: int
+) -> tuple[list[Path], list[Path]]:
+    """Split one of so many parts off, every class in its share, no group in both."""
+    labels = [file.parent.name for file in files]
+    whose = [groups.get(file.relative_to(path).as_posix(), str(file)) for file in files]
+    counts = {name: len({w for w, own in zip(whose, labels, strict=True) if own == name})
+              for name in set(labels)}  # fmt: skip
+    few = [name for name, count in counts.items() if count < 3]
+    if few:
+        of = "groups" if groups else "images"
+        raise InputError(
+            f"{path}: class {min(few)} has {counts[min(few)]} {of}, too few to split off some to "
+            "validate and to test. Add some, or make the folders train, val and test yourself."
+        )
+    smallest = min(folds, *counts.values())
+    splitter = StratifiedGroupKFold(smallest, shuffle=True, random_state=seed)
+    kept, off = next(iter(splitter.split(files, labels, whose)))
+    return [files[i] for i in kept], [files[i] for i in off]
+
+
+def _groups(path: Path) -> dict[str, str]:
+    """Which group each file is of, by its path below the folder."""
+    with (path / GROUPS).open(newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"file", "group"} <= set(rows.fieldnames or ()):
+            raise InputError(f"{path / GROUPS} needs the columns file and group in its first line.")
+        return {row["file"]: row["group"] for row in rows}
+
+
+def _by_class(folder: Path) -> list[Path]:
+    """Return the image files of a folder of classes, class after class, sorted by name."""
+    entries = [entry for entry in _visible(folder) if entry.name != GROUPS]
+    return [file for entry in entries for file in _image_files(entry)]
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ import numpy as np
 from dynammo.data.dataset import DataSet
 from dynammo.data.sources import expand_alias, load_data_set
 from dynammo.errors import InputError
-from dynammo.stream import SPLITS, Selection, Split, Stream
+from dynammo.stream import SPLITS, Images, Split, Stream
 
 DEFAULT_CLASSES_PER_SESSION = 2
 
@@ -29,6 +29,7 @@ def make_stream(
     train_per_class: int | None = None,
     phantom_seed: int = 0,
     phantom_per_class: Mapping[str, int] | None = None,
+    split_seed: int = 0,
     cache: Path | None = None,
 ) -> Stream:
     """Load the data sets of a specification and cut them into sessions.
@@ -47,6 +48,7 @@ def make_stream(
             runs; all are kept where there are fewer. Validation and test images always all stay.
         phantom_seed: seed of the drawn images, where `spec` asks for them.
         phantom_per_class: how many images of each class to draw for each split.
+        split_seed: seed of the split of a folder that has none.
         cache: folder that keeps drawn images, so that several jobs of a run draw them once.
 
     Raises:
@@ -70,6 +72,7 @@ def make_stream(
                 member,
                 phantom_seed=phantom_seed,
                 phantom_per_class=phantom_per_class,
+                split_seed=split_seed,
                 cache=cache,
             )
             for member in members
@@ -109,6 +112,7 @@ def make_stream(
         order_seed=int(order_seed),
         synthetic=any(data_set.synthetic for data_set in sets),
         checksum=hashlib.sha256("".join(s.checksum() for s in sets).encode()).hexdigest(),
+        note="; ".join(filter(None, (data_set.note for data_set in sets))),
     )
 
 
@@ -184,8 +188,34 @@ def _joined_split(
     labels = [part.labels + offset for part, offset in zip(parts, offsets, strict=False)]
     # Shared, not copied: some sets take gigabytes.
     return Split(
-        images[0] if len(images) == 1 else Selection(images), new_label[np.concatenate(labels)]
+        images[0] if len(images) == 1 else Joined(images), new_label[np.concatenate(labels)]
     )
+
+
+class Joined:
+    """Images of several sets in a row, uint8 [N, H, W, 3]: each is read from its own when asked."""
+
+    def __init__(self, parts: list[Images]) -> None:
+        self.parts = parts
+        self.ends = np.cumsum([len(part) for part in parts])
+        self.shape = (int(self.ends[-1]), *parts[0].shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, which: int | slice | np.ndarray) -> np.ndarray:
+        wanted = np.arange(len(self))[which]
+        if np.ndim(wanted) == 0:
+            return self[[which]][0]
+        images = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        owners = np.searchsorted(self.ends, wanted, side="right")
+        for i, part in enumerate(self.parts):
+            mine = owners == i
+            images[mine] = part[wanted[mine] - (self.ends[i] - len(part))]
+        return images
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
 
 
 def _first_per_class(split: Split, how_many: int) -> Split:

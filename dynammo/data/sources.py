@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dynammo.data import cell_types, phantom
+from dynammo.data.blood import SIZE, load_blood
 from dynammo.data.dataset import DataSet, from_arrays
 from dynammo.data.download import fetch
 from dynammo.data.image_folder import load_image_folder
@@ -90,7 +91,7 @@ def absolute_spec(spec: str) -> str:
     parts = []
     for part in spec.split("+"):
         base, _ = _base_and_size(part.strip())
-        named = {"phantom", "cifar100", *ALIASES, *FOLDER_SETS, *medmnist_info()}
+        named = {"blood", "phantom", "cifar100", *ALIASES, *FOLDER_SETS, *medmnist_info()}
         path = Path(base).expanduser()
         if base and base not in named and path.exists():
             part = f"{path.resolve()}{part.strip()[len(base) :]}"
@@ -103,17 +104,19 @@ def load_data_set(
     *,
     phantom_seed: int = 0,
     phantom_per_class: Mapping[str, int] | None = None,
+    split_seed: int = 0,
     cache: Path | None = None,
 ) -> DataSet:
     """Load one data set by name or path, downloading it on first use.
 
     Args:
-        spec: "phantom" or a single-label MedMNIST 2D name such as "bloodmnist", with "@size" in
-            pixels (default 64); "cifar100"; "path16" or "skin8" in the user's data folder; a path
-            to an ``.npz`` or to a folder with train/val/test, looked for from the current folder
-            and then in the data folder. Sets made of image files take "@size" too.
+        spec: "blood"; "phantom" or a single-label MedMNIST 2D name such as "bloodmnist", with
+            "@size" in pixels (default 64); "cifar100"; "path16" or "skin8" in the user's data
+            folder; a path to an ``.npz`` or to a folder of images, looked for from the current
+            folder and then in the data folder. Sets made of image files take "@size" too.
         phantom_seed: seed of the drawn images, for "phantom" only.
         phantom_per_class: how many images of each class to draw for each split.
+        split_seed: seed of the split of a folder that has none.
         cache: folder that keeps drawn images, so that several jobs of a run draw them once.
 
     Raises:
@@ -127,15 +130,21 @@ def load_data_set(
         per_class = PHANTOM_PER_CLASS | dict(phantom_per_class or {})
         arrays = _drawn(phantom_seed, per_class, size or DEFAULT_SIZE, cache)
         return from_arrays(name, arrays, phantom.CLASS_NAMES, synthetic=True)
+    if base == "blood":
+        if size not in (None, SIZE):
+            raise InputError(f"blood has {SIZE} px images, not {size} px. Type blood alone.")
+        return load_blood()
     if base == "cifar100":
         return _load_cifar100(size)
     if base in FOLDER_SETS:
-        return _load_folder_set(base, size)
+        return _load_folder_set(base, size, split_seed)
     info = medmnist_info()
     if base in info:
         return _load_medmnist(name, base, size or DEFAULT_SIZE, info[base])
     path, path_size = _find_path(spec, base, size, info)
-    return load_image_folder(path, path_size) if path.is_dir() else load_npz(path)
+    if path.is_dir():
+        return load_image_folder(path, path_size, split_seed)
+    return load_npz(path)
 
 
 def _drawn(
@@ -238,7 +247,7 @@ def _load_cifar100(size: int | None) -> DataSet:
     return data_set
 
 
-def _load_folder_set(name: str, size: int | None) -> DataSet:
+def _load_folder_set(name: str, size: int | None, split_seed: int) -> DataSet:
     """Load one of the paper's sets, which the user gathers, from its folder."""
     folder = data_folder() / name
     if not folder.is_dir():
@@ -246,7 +255,7 @@ def _load_folder_set(name: str, size: int | None) -> DataSet:
             f"{name} has no download of its own: {FOLDER_SETS[name]}. Images of your own choice go "
             f"into {folder}/train/<class>/, .../val/<class>/ and .../test/<class>/."
         )
-    return load_image_folder(folder, size)
+    return load_image_folder(folder, size, split_seed)
 
 
 def _find_path(
@@ -273,7 +282,7 @@ def _find_path(
         for flag, entry in info.items()
         if not flag.endswith("3d") and "multi-label" not in entry["task"]
     ]
-    names = ["phantom", *single_label, *ALIASES, "cifar100", *FOLDER_SETS]
+    names = ["blood", "phantom", *single_label, *ALIASES, "cifar100", *FOLDER_SETS]
     near = difflib.get_close_matches(base, names, n=3)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     raise InputError(

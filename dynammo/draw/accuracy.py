@@ -1,7 +1,5 @@
 """Figures of results: every function takes a table and returns a Figure, with no files involved."""
 
-from dataclasses import replace
-
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -12,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 from dynammo.catalogue import METHODS
 from dynammo.draw.style import (
     DASHES,
-    HEADS,
     SEED,
     Look,
     by_family,
@@ -129,52 +126,6 @@ def accuracy_by_family(sessions: pd.DataFrame, note: str) -> Figure:
     key = {"title": "grey lines, to compare with", "loc": "upper left", "alignment": "left"}
     free.legend(named.values(), named, **key)
     label_ends(ends_of, letters=13)
-    return finished(figure)
-
-
-@styled
-def head_comparison(sessions: pd.DataFrame, note: str) -> Figure:
-    """DynaMMo's task heads against a unified head by session, and the difference seed by seed."""
-    columns = ["method", *SEED, "session", "classes_seen", "accuracy", "session_inference"]
-    table = checked(sessions, columns, "sessions")
-    table = table[table["method"].isin(HEADS)]
-    if table["method"].nunique() < 2:
-        raise InputError(f"The heads are compared on the methods {' and '.join(HEADS)}: run both.")
-    right = table[table["session_inference"].notna()].groupby("session")["session_inference"].mean()
-    if len(right):
-        note = f"Grey: share of images whose session the task heads find · {note}"
-    figure, axes = canvas(_marks_note(table, note), 10.4, 4.2, 1, 2)
-    ends = []
-    for (method, title), shift in zip(HEADS.items(), (-0.03, 0.03), strict=True):
-        own, kind = table[table["method"] == method], replace(look(method), title=title)
-        ends.append((*_mean_and_seeds(axes[0, 0], own, shift, kind), kind))
-    if len(right):
-        kind = Look("session found", (0.5,) * 3, ".", ":")
-        axes[0, 0].plot(right.index, 100 * right, **{**kind.line, "lw": 1})
-        ends.append((right.index[-1], 100 * right.iloc[-1], kind))
-    axes[0, 0].set(ylim=(0, 101), ylabel="accuracy (%)", title="DynaMMo's two heads")
-    wide = 100 * table.pivot_table("accuracy", [*SEED, "session"], "method")
-    task, unified = (wide[method] for method in HEADS)
-    difference = (task - unified).rename("difference").reset_index()
-    ax = axes[0, 1]
-    for _, own in difference.groupby(SEED):
-        ax.plot(own["session"], own["difference"], color="0.7", lw=0.9, marker=".", zorder=1)
-    by_session = difference.groupby("session")["difference"].agg(["mean", "std"])
-    options = {**look("dynammo").line, "ls": "", "marker": "D", "zorder": 3}
-    ax.errorbar(by_session.index, by_session["mean"], by_session["std"], elinewidth=1.4, **options)
-    ax.axhline(0, color="0.3", lw=0.9)
-    spans = [difference["difference"].abs(), by_session["mean"].abs() + by_session["std"]]
-    reach = max(5, 1.35 * pd.concat(spans).max())
-    ax.set(ylim=(-reach, reach), ylabel="difference (points)")
-    ax.set_title("Task heads minus unified head, same seed")
-    for title, y, va in zip(HEADS.values(), (0.98, 0.02), ("top", "bottom"), strict=True):
-        options = {"transform": ax.transAxes, "va": va, "color": "0.45", "fontsize": 8.5}
-        box = {"facecolor": "white", "linewidth": 0, "pad": 1}
-        ax.text(0.01, y, f"{title} better", bbox=box, **options)
-    for ax in axes.flat:
-        _session_axis(ax, table)
-        ax.grid(axis="y")
-    label_ends({axes[0, 0]: ends})
     return finished(figure)
 
 

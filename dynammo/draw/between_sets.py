@@ -21,7 +21,6 @@ from dynammo.draw.style import (
     look,
     methods_in,
     outer,
-    short_name,
     styled,
 )
 from dynammo.errors import InputError
@@ -175,68 +174,6 @@ def cosine_figure(cosines: pd.DataFrame, stages: Sequence[str], note: str) -> Fi
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     figure.colorbar(mesh, ax=ax, label="cosine", shrink=0.7)
-    return finished(figure)
-
-
-@styled
-def cka_figure(similarities: np.ndarray, names: Sequence[str], note: str) -> Figure:
-    """How alike the features of several networks are (linear CKA), as a heat map."""
-    if similarities.shape != (len(names), len(names)):
-        raise InputError(f"{len(names)} names need as many rows and columns of similarities.")
-    figure, axes = canvas(note, 5.4, 4.6)
-    ax = axes[0, 0]
-    # From 0, so that a cell's colour does not depend on which networks are compared.
-    mesh = ax.pcolormesh(similarities, cmap="viridis", vmin=0, vmax=1, edgecolors="white", lw=1)
-    for (row, column), value in np.ndenumerate(similarities):
-        colour = "white" if value < 0.6 else "black"
-        place = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}
-        ax.text(column + 0.5, row + 0.5, f"{value:.2f}", **place)
-    ticks = np.arange(len(names)) + 0.5
-    ax.set_xticks(ticks, [name.replace(" ", "\n") for name in names])
-    ax.set_yticks(ticks, names)
-    ax.set(aspect="equal", ylim=(len(names), 0), title="How alike are the features? (linear CKA)")
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    figure.colorbar(mesh, ax=ax, label="similarity", shrink=0.8)
-    return finished(figure)
-
-
-@styled
-def feature_map_figure(
-    maps: Mapping[str, np.ndarray],
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    session_of_class: Sequence[int],
-    note: str,
-) -> Figure:
-    """Two-dimensional maps of the same images' features under several networks, a panel each.
-
-    Colour and marker together name the class; classes of one session share the marker.
-
-    Args:
-        maps: title and places [N, 2] of each panel.
-        labels: [N].
-        class_names: of all classes, by label.
-        session_of_class: the session of each class, from 1.
-        note: what data the figure is of.
-    """
-    rows, columns = grid_of(len(maps), 3)
-    note = f"t-SNE: only what is near is told; axes have no unit · {note}"
-    height = 0.6 + max(3 * rows, 0.17 * len(class_names))  # for the names
-    figure, axes = canvas(note, 3.1 * columns + 2, height, rows, columns)
-    for ax, (title, places) in zip(axes.flat, maps.items(), strict=False):
-        for label, name in enumerate(class_names):
-            own = labels == label
-            if own.any():
-                kind = session_look(int(session_of_class[label]))
-                colour = PALETTE[label % len(PALETTE)]
-                options = {"s": 13, "color": colour, "marker": kind.marker, "alpha": 0.75, "lw": 0}
-                ax.scatter(*places[own].T, **options, label=f"{kind.title}: {short_name(name)}")
-        ax.set(title=title, xticks=[], yticks=[])
-        ax.spines[:].set_visible(True)
-    outer(axes, len(maps))
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", fontsize=8, markerscale=1.6)
     return finished(figure)
 
 

@@ -79,7 +79,6 @@ LOOKS = {
 }
 SPARE_COLOURS = (2, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15)  # for methods without a look of their own
 SPARE_MARKERS = "H8o"
-HEADS = {"dynammo": "task heads", "dynammo_unified_head": "unified head"}
 SEED = ["order_seed", "train_seed"]
 NOT_FROM_ZERO = "The accuracy axis does not start at 0"  # where differences are small
 

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from torch import Tensor
 
 from dynammo.beyond.ways_of_merging import is_learned
@@ -138,32 +136,6 @@ def change_cosines(states: Sequence[StateDict], initial: StateDict) -> pd.DataFr
                 pair = {"one": i + 1, "other": j + 1, "cosine": cosine}
                 rows.append({"entry": name, "size": first.numel(), **pair})
     return pd.DataFrame(rows)
-
-
-def linear_cka(one: Tensor, other: Tensor) -> float:
-    """Similarity in 0..1 of two networks' features [N, D] and [N, E] of the same images.
-
-    Source: Kornblith et al. 2019 (arXiv 1905.00414), linear centred kernel alignment: 1 for
-    features that differ by a rotation and a common factor only.
-    """
-    a, b = (x.double() - x.double().mean(dim=0) for x in (one, other))
-    together = (b.T @ a).square().sum()
-    return float(together / ((a.T @ a).norm() * (b.T @ b).norm()))
-
-
-def cka_matrix(features: Sequence[Tensor]) -> np.ndarray:
-    """:func:`linear_cka` of every pair of feature tables, [S, S]."""
-    return np.array([[linear_cka(one, other) for other in features] for one in features])
-
-
-def map_features(features: Tensor, seed: int) -> np.ndarray:
-    """Two-dimensional map [N, 2] of features [N, D] that keeps near images near (t-SNE).
-
-    Distances between far groups, and the sizes of groups, mean nothing in such a map.
-    """
-    few = PCA(min(50, *features.shape), random_state=seed).fit_transform(features.cpu().numpy())
-    perplexity = min(30, (len(few) - 1) / 3)
-    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
 
 
 @torch.no_grad()

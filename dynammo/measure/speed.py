@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from dynammo.backbones import RECIPES, Backbone, make_backbone
+from dynammo.backbones import Backbone, make_backbone
 from dynammo.learner import Learner
 from dynammo.measure.cost import count_macs, outline_learner
 from dynammo.measure.race import race
+from dynammo.networks.recipes import RECIPES
 from dynammo.settings import Settings
 
 SIZES = {"efficientnet_lite0": 64, "resnet18": 224}

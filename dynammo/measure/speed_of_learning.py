@@ -30,6 +30,7 @@ from dynammo.training import (
     fit_head,
     flip_half,
     linear_head,
+    step_1_optimizer,
     tune_adapters,
 )
 
@@ -112,7 +113,7 @@ def limit_row(backbone: Backbone, size: int, batch_size: int, budget: float) -> 
     network.adapters.requires_grad_(True)
     device = backbone.mean.device
     parameters = [*network.adapters.parameters(), *head.parameters()]
-    optimizer = torch.optim.SGD(parameters, lr=Settings().adapter_learning_rate, momentum=0.9)
+    optimizer = step_1_optimizer(parameters, Settings())
     images = torch.rand(batch_size, 3, size, size, device=device)
     images = images.to(memory_format=torch.channels_last)
     wanted = torch.zeros(batch_size, dtype=torch.long, device=device)

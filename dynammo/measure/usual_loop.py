@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from dynammo.adapters import AdaptedNetwork
 from dynammo.backbones import Backbone
 from dynammo.settings import Settings
-from dynammo.training import shuffled_batches
+from dynammo.training import shuffled_batches, step_1_optimizer
 
 
 class OneByOne(Dataset):
@@ -69,12 +69,7 @@ def straightforward_tuning(
         num_workers=workers,
     )
     network.adapters.requires_grad_(True)
-    optimizer = torch.optim.SGD(
-        [*network.adapters.parameters(), *head.parameters()],
-        lr=settings.adapter_learning_rate,
-        momentum=settings.adapter_momentum,
-        weight_decay=settings.adapter_weight_decay,
-    )
+    optimizer = step_1_optimizer([*network.adapters.parameters(), *head.parameters()], settings)
     epochs = settings.adapter_epochs
     drops = [max(1, math.ceil(share * epochs - 1e-9)) for share in settings.adapter_milestones]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops)

@@ -12,16 +12,14 @@ class SamePaddedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, C, H, W] to [N, C', ceil(H / stride), ceil(W / stride)]."""
-        padding = []
-        for size, kernel, stride in zip(
-            x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True
-        ):
+        padding, steps = [], zip(self.kernel_size[::-1], self.stride[::-1], strict=True)
+        for size, (kernel, stride) in zip(x.shape[:1:-1], steps, strict=True):
             needed = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
             padding += [needed // 2, needed - needed // 2]
-        if padding[0] == padding[1] and padding[2] == padding[3]:
-            symmetric = (padding[2], padding[0])
-            return F.conv2d(x, self.weight, self.bias, self.stride, symmetric, 1, self.groups)
-        return F.conv2d(F.pad(x, padding), self.weight, self.bias, self.stride, 0, 1, self.groups)
+        inside = (padding[2], padding[0])
+        if padding[::2] != padding[1::2]:  # not the same on both sides
+            x, inside = F.pad(x, padding), (0, 0)
+        return F.conv2d(x, self.weight, self.bias, self.stride, inside, 1, self.groups)
 
 
 def _conv_bn(channels_in: int, channels_out: int, kernel: int, stride: int, groups: int) -> list:
@@ -44,12 +42,8 @@ class InvertedBottleneck(nn.Module):
         super().__init__()
         hidden = channels_in * expand
         widen = [*_conv_bn(channels_in, hidden, 1, 1, 1), ReLU6()] if expand > 1 else []
-        self.layers = nn.Sequential(
-            *widen,
-            *_conv_bn(hidden, hidden, kernel, stride, hidden),
-            ReLU6(),
-            *_conv_bn(hidden, channels_out, 1, 1, 1),
-        )
+        deep = [*_conv_bn(hidden, hidden, kernel, stride, hidden), ReLU6()]
+        self.layers = nn.Sequential(*widen, *deep, *_conv_bn(hidden, channels_out, 1, 1, 1))
         self.residual = stride == 1 and channels_in == channels_out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,10 +53,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, ReLU6 for swish.
-
-    Source: Tan and Le 2019 (arXiv 1905.11946), table 1, and Google's "lite" release.
-    """
+    """EfficientNet-B0 (arXiv 1905.11946, table 1) without squeeze-and-excitation, with ReLU6."""
 
     # One row a stage: repeats, kernel, stride, expansion, channels out.
     STAGES = (
@@ -80,15 +71,10 @@ class EfficientNetLite0(nn.Module):
         self.stem = nn.Sequential(*_conv_bn(3, 32, 3, 2, 1), ReLU6())
         channels = 32
         for i, (repeats, kernel, stride, expand, channels_out) in enumerate(self.STAGES, start=1):
-            blocks = []
-            for repeat in range(repeats):
-                blocks.append(
-                    InvertedBottleneck(
-                        channels, channels_out, kernel, stride if repeat == 0 else 1, expand
-                    )
-                )
-                channels = channels_out
+            shapes = [(channels, stride), *[(channels_out, 1)] * (repeats - 1)]
+            blocks = [InvertedBottleneck(c, channels_out, kernel, s, expand) for c, s in shapes]
             setattr(self, f"stage{i}", nn.Sequential(*blocks))
+            channels = channels_out
         self.top = nn.Sequential(*_conv_bn(channels, 1280, 1, 1, 1), ReLU6())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(1280, number_of_classes)

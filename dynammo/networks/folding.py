@@ -1,10 +1,4 @@
-"""Batch norm of a network that no longer learns, folded into the convolutions before it.
-
-In evaluation mode batch norm is a fixed scale and shift per channel, so the convolution before it
-can do both: the same function, with fewer and shorter steps.
-"""
-
-from __future__ import annotations
+"""Batch norm in evaluation mode, a fixed scale and shift, folded into the convolution before it."""
 
 import copy
 
@@ -21,14 +15,7 @@ class _Tracer(fx.Tracer):
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """A copy of a network in evaluation mode, equal up to rounding, with batch norm folded away.
-
-    Module names stay, so that stages can still be found: a folded batch norm is an identity. One
-    is folded where its input is a convolution's output that nothing else reads.
-
-    Args:
-        network: one that :mod:`torch.fx` can trace: no decisions that depend on the images.
-    """
+    """A copy, equal up to rounding, where each batch norm right after a convolution is identity."""
     folded = copy.deepcopy(network).eval()
     nodes = [node for node in _Tracer().trace(folded).nodes if node.op == "call_module"]
     targets = [node.target for node in nodes]

@@ -1,14 +1,10 @@
-"""ResNet-18 (He et al. 2016, arXiv 1512.03385): the paper's backbone.
-
-Written out because torchvision's wheel does not import next to a CPU build of torch; the tests
-compare it with an independent implementation.
-"""
+"""ResNet-18 (arXiv 1512.03385), written out: torchvision does not import next to a CPU torch."""
 
 from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """ResNet's two-convolution residual block (He et al. 2016, figure 5 left)."""
+    """Two convolutions and a shortcut (figure 5, left)."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -19,10 +15,8 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.downsample = None
         if stride != 1 or channels_in != channels_out:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
-                nn.BatchNorm2d(channels_out),
-            )
+            smaller = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+            self.downsample = nn.Sequential(smaller, nn.BatchNorm2d(channels_out))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, channels_in, H, W] to [N, channels_out, H / stride, W / stride]."""

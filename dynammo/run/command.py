@@ -23,8 +23,8 @@ from dynammo.run.graph import NOTEBOOKS, only_one, run_graph
 from dynammo.run.jobs import jobs, parameters_of
 from dynammo.run.options import ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
-from dynammo.run.run_folder import DATA_SETTINGS, open_setup
-from dynammo.settings import Settings
+from dynammo.run.run_folder import open_setup
+from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, is_setting
 
 HERE = {"python": sys.executable}  # what jobs are run with
 
@@ -68,7 +68,7 @@ def _compare_runs(options: argparse.Namespace) -> int:
     return status
 
 
-def _start_run(name: str, settings: Settings, options: argparse.Namespace) -> int:
+def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) -> int:
     output = options.output.resolve()
     run, figures = output / "runs" / name, output / "figures" / name
     with only_one(run) as lock:
@@ -132,7 +132,7 @@ def _start_run(name: str, settings: Settings, options: argparse.Namespace) -> in
     return 0
 
 
-def _notebooks_of_ablations(settings: Settings, classes: int) -> dict[str, str]:
+def _notebooks_of_ablations(settings: RunSettings, classes: int) -> dict[str, str]:
     """For each of the settings' ablations the notebook called so, or nothing for one of many."""
     notebooks = {path.stem.partition("_")[2]: path.stem for path in NOTEBOOKS.glob("*.ipynb")}
     known = dict.fromkeys(ablations(settings, classes), "") | notebooks
@@ -142,15 +142,16 @@ def _notebooks_of_ablations(settings: Settings, classes: int) -> dict[str, str]:
     return {name: known[name] for name in settings.ablations}
 
 
-def _say_what_changes(name: str, settings: Settings, figures: Path) -> None:
+def _say_what_changes(name: str, settings: RunSettings, figures: Path) -> None:
     """Say so where the figures that are there were made with other settings."""
     origin = figures / "provenance.json"
     if not origin.exists():
         return
     before = json.loads(origin.read_text()).get("settings", {})
-    now = settings.as_dict()
+    known = {key: value for key, value in before.items() if is_setting(key)}
+    then, now = (changes_of(one) for one in (RunSettings().with_changes(known), settings))
     # The run's name says which stream it is; where its file lies may differ.
-    changed = [key for key in now if key != "stream" and before.get(key, now[key]) != now[key]]
+    changed = [k for k in then | now if k != "stream" and then.get(k) != now.get(k)]
     if changed:
         print(
             f"note: {figures} was made with other settings ({', '.join(changed)}) and will be "

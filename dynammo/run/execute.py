@@ -17,8 +17,7 @@ from typing import Any
 from dynammo.data.files import unwritable
 from dynammo.errors import InputError
 from dynammo.run.processes import end_with_the_command
-from dynammo.run.run_folder import changes_of, is_setting
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings, changes_of, is_setting
 
 KERNEL = "python3"
 
@@ -44,7 +43,7 @@ def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in parameters.items() if name not in known}
     if "more" in known:
         settings = {name: value for name, value in rest.items() if is_setting(name)}
-        changed = changes_of(Settings().with_changes(settings))
+        changed = changes_of(RunSettings().with_changes(settings))
         given["more"] = changed | dict(parameters.get("more", {}))
         rest = {name: value for name, value in rest.items() if name not in settings}
     if rest:

@@ -7,7 +7,7 @@ from typing import Any
 
 from dynammo.learner import Learner
 from dynammo.methods import AdapterLearner, adapter_methods, kind_of
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 # What adapters are made of and start from; all else of step 1 is every method's.
 ADAPTERS_ALONE = (
@@ -27,7 +27,7 @@ WHICH_JOBS = (
 )
 
 
-def jobs(settings: Settings, methods: Sequence[str]) -> list[tuple[int, int, str]]:
+def jobs(settings: RunSettings, methods: Sequence[str]) -> list[tuple[int, int, str]]:
     """What some methods need to be learned: order seed, training seed, and whose job it is.
 
     That is the name of a method of its own, or nothing for the adapters, which feed several.
@@ -47,7 +47,7 @@ def jobs(settings: Settings, methods: Sequence[str]) -> list[tuple[int, int, str
     return found
 
 
-def settings_behind(settings: Settings, method: str | type[Learner] = "") -> dict[str, Any]:
+def settings_behind(settings: RunSettings, method: str | type[Learner] = "") -> dict[str, Any]:
     """The settings that a session depends on: of a method, or without one of the adapters.
 
     A method's own knobs, named after it, concern no other.
@@ -63,7 +63,7 @@ def settings_behind(settings: Settings, method: str | type[Learner] = "") -> dic
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
-def parameters_of(settings: Settings, method: str = "") -> dict[str, Any]:
+def parameters_of(settings: RunSettings, method: str = "") -> dict[str, Any]:
     """What a job's notebook is given, seeds and folders apart."""
     fed = [] if method else adapter_methods(settings.methods)
     values = settings_behind(settings, method)
@@ -72,6 +72,6 @@ def parameters_of(settings: Settings, method: str = "") -> dict[str, Any]:
     return values if method else values | {"methods": fed}
 
 
-def pairs(settings: Settings) -> Iterable[tuple[int, int]]:
+def pairs(settings: RunSettings) -> Iterable[tuple[int, int]]:
     """Order and training seed of every tuned chain of some settings."""
     return [(order, seed) for order in settings.order_seeds for seed in settings.train_seeds]

@@ -31,7 +31,7 @@ from dynammo.run.sessions import (
     tuned_before,
     write_record,
 )
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 
 @dataclass
@@ -123,7 +123,7 @@ class Group:
 
 def open_group(
     run: Path,
-    settings: Settings,
+    settings: RunSettings,
     method: str | type[Learner],
     order_seed: int,
     train_seed: int,
@@ -146,7 +146,7 @@ def open_group(
 
 
 def open_session(
-    run: Path, settings: Settings, order_seed: int, train_seed: int, session: int
+    run: Path, settings: RunSettings, order_seed: int, train_seed: int, session: int
 ) -> Group:
     """The adapters and the methods they feed as they stood before ``session``.
 
@@ -168,7 +168,7 @@ def open_session(
     return group
 
 
-def last_session(run: Path, settings: Settings, order_seed: int, train_seed: int) -> Group:
+def last_session(run: Path, settings: RunSettings, order_seed: int, train_seed: int) -> Group:
     """The adapters and the methods they feed after the last session, to look into them.
 
     Raises:
@@ -184,7 +184,7 @@ def last_session(run: Path, settings: Settings, order_seed: int, train_seed: int
 
 def learn_stream(
     run: Path,
-    settings: Settings,
+    settings: RunSettings,
     method: str | type[Learner],
     order_seed: int,
     train_seed: int,

@@ -14,7 +14,7 @@ from dynammo.data.sources import absolute_spec
 from dynammo.errors import InputError
 from dynammo.run.profiles import load_profile, load_runs, profile_names
 from dynammo.run.run_folder import run_name
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         default=[],
         metavar="NAME=VALUE",
         help="change one setting, e.g. --set adapter_epochs=20 --set 'train_seeds=[1,2]'; "
-        "dynammo/settings.py lists them",
+        "dynammo/settings.py and dynammo/run/settings.py list them",
     )
     parser.add_argument(
         "--output",
@@ -92,7 +92,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def resolve(options: argparse.Namespace) -> dict[str, Settings]:
+def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     """Settings of each run that the command line asks for, by the run's name.
 
     Raises:

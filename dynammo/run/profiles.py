@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dynammo.errors import InputError
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -17,16 +17,16 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
-def load_profile(name: str) -> Settings:
-    """Settings of a profile: the defaults of :class:`Settings` with the profile's changes.
+def load_profile(name: str) -> RunSettings:
+    """Settings of a profile: the defaults of :class:`RunSettings` with the profile's changes.
 
     Raises:
         InputError: no profile of that name.
     """
-    return Settings().with_changes(_read_profile(name)[0])
+    return RunSettings().with_changes(_read_profile(name)[0])
 
 
-def load_runs(name: str) -> dict[str, Settings]:
+def load_runs(name: str) -> dict[str, RunSettings]:
     """The runs of a profile: settings by the run's name, which adds to the profile's.
 
     Most profiles are one run, called as they are. One with tables ``[runs.<run>]`` has several,
@@ -42,7 +42,7 @@ def load_runs(name: str) -> dict[str, Settings]:
         raise InputError(f"Unknown run '{name}': profile {profile} has {parts}.")
     found = {f"{profile}-{run}": common | own for run, own in runs.items() if wanted in (run, "")}
     found = found or {profile: common}
-    return {run: Settings().with_changes(changes) for run, changes in found.items()}
+    return {run: RunSettings().with_changes(changes) for run, changes in found.items()}
 
 
 def _read_profile(name: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import dynammo
 from dynammo.learner import Learner
 from dynammo.methods import kind_of
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 from dynammo.stream import Stream
 
 PACKAGE = Path(dynammo.__file__).resolve().parent
@@ -134,10 +134,11 @@ def provenance(stream: Stream) -> dict[str, str]:
 def data_note(stream: Stream) -> str:
     """The line under a picture of data: its name, its size, and whether it is real."""
     kind = "synthetic images, not clinical data" if stream.synthetic else "real images"
-    return f"{stream.name}, {stream.image_size} px, {kind}"
+    parts = [stream.name, f"{stream.image_size} px", kind, *filter(None, [stream.note])]
+    return ", ".join(parts)
 
 
-def note(settings: Settings, stream: Stream) -> str:
+def note(settings: RunSettings, stream: Stream) -> str:
     """The lines under every result that say how far its numbers can be trusted."""
     chains = len(settings.train_seeds) * len(settings.order_seeds)
     runs = _counted(chains, "run")

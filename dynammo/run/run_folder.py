@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from dynammo import catalogue
 from dynammo.backbones import make_backbone
 from dynammo.data.files import write_json
 from dynammo.data.make_stream import make_stream
 from dynammo.errors import InputError
 from dynammo.learner import Setup
-from dynammo.settings import Settings, knobs_of
+from dynammo.run.settings import RunSettings
 from dynammo.stream import Stream
-
-# The settings that say what the stream is.
-DATA_SETTINGS = (
-    "stream",
-    "classes_per_session",
-    "train_per_class",
-    "phantom_train",
-    "phantom_val",
-    "phantom_test",
-    "phantom_seed",
-)
 
 
 def run_name(profile: str, stream: str, classes_per_session: int) -> str:
@@ -44,31 +30,7 @@ def run_name(profile: str, stream: str, classes_per_session: int) -> str:
     return re.sub(r"[^\w.+@-]", "_", name)
 
 
-def is_setting(name: str) -> bool:
-    """Whether there is a setting of that name, of all methods or of one."""
-    method, own = catalogue.split_setting(name)
-    return name in Settings.model_fields or own in knobs_of(method)
-
-
-def settings_from(variables: Mapping[str, Any]) -> Settings:
-    """Settings from a notebook's variables: ``settings_from(globals())``.
-
-    Names that are no settings are left alone, so all of a notebook's variables can be passed. A
-    variable ``more`` may hold further settings by name.
-    """
-    known = {name: value for name, value in variables.items() if is_setting(name)}
-    return Settings().with_changes(known).with_changes(variables.get("more", {}))
-
-
-def changes_of(settings: Settings) -> dict[str, Any]:
-    """What some settings change from the defaults, by name, as plain JSON values."""
-    values = settings.model_dump(exclude_defaults=True)
-    for method, knobs in values.pop("of_methods", {}).items():
-        values |= {f"{method}_{name}": value for name, value in knobs.items()}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def prepare_torch(settings: Settings) -> torch.device:
+def prepare_torch(settings: RunSettings) -> torch.device:
     """Fix the number of threads and choose the device; call once at the start of a notebook."""
     torch.set_num_threads(settings.threads)
     return choose_device(settings.device)
@@ -84,13 +46,14 @@ def choose_device(name: str) -> torch.device:
         raise InputError(f"Device '{name}' cannot be used here: try 'cpu' or 'auto'.") from error
 
 
-def load_stream(settings: Settings, order_seed: int, run: Path | None = None) -> Stream:
+def load_stream(settings: RunSettings, order_seed: int, run: Path | None = None) -> Stream:
     """The stream of some settings under a class order; drawn images are kept in the run folder."""
     return make_stream(
         settings.stream,
         settings.classes_per_session or None,
         order_seed,
         train_per_class=settings.train_per_class or None,
+        split_seed=settings.split_seed,
         phantom_seed=settings.phantom_seed,
         phantom_per_class={
             "train": settings.phantom_train,
@@ -101,7 +64,7 @@ def load_stream(settings: Settings, order_seed: int, run: Path | None = None) ->
     )
 
 
-def open_setup(run: Path, settings: Settings, order_seed: int, train_seed: int) -> Setup:
+def open_setup(run: Path, settings: RunSettings, order_seed: int, train_seed: int) -> Setup:
     """The stream and the backbone of some settings, on the device they name.
 
     Raises:
@@ -123,7 +86,7 @@ def open_setup(run: Path, settings: Settings, order_seed: int, train_seed: int) 
     return Setup(settings, stream, backbone.to(device), train_seed)
 
 
-def settings_of(run: Path, seeds: int = 0) -> Settings:
+def settings_of(run: Path, seeds: int = 0) -> RunSettings:
     """Resolved settings of a run, as ``run_all.sh`` wrote them.
 
     Args:
@@ -135,11 +98,11 @@ def settings_of(run: Path, seeds: int = 0) -> Settings:
     path = run / "settings.json"
     if not path.exists():
         raise InputError(f"There is no run in {run}: make one with ./run_all.sh, or name another.")
-    settings = Settings().with_changes(json.loads(path.read_text()))
+    settings = RunSettings().with_changes(json.loads(path.read_text()))
     return settings.with_changes({"train_seeds": settings.train_seeds[: seeds or None]})
 
 
-def record_stream(run: Path, settings: Settings, stream: Stream) -> None:
+def record_stream(run: Path, settings: RunSettings, stream: Stream) -> None:
     """Write ``data/stream.json``: the classes in order of arrival, and the images' checksum."""
     write_json(
         run / "data" / "stream.json",

@@ -31,7 +31,7 @@ from dynammo.memory import ExemplarMemory
 from dynammo.methods import AdapterLearner
 from dynammo.run.jobs import settings_behind
 from dynammo.run.provenance import code_behind
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 from dynammo.training import linear_head
 
 AGAIN = "start again from session 1, in another run folder or with ./run_all.sh --fresh."
@@ -44,13 +44,13 @@ def session_folder(
     return run / f"order{order_seed}-seed{train_seed}" / method / f"session{session}"
 
 
-def part_record(settings: Settings, method: str | type[Learner] = "") -> dict[str, Any]:
+def part_record(settings: RunSettings, method: str | type[Learner] = "") -> dict[str, Any]:
     """What a method's result depends on, or without one that of the tuned adapters."""
     return {"settings": settings_behind(settings, method), "code": code_behind(method)}
 
 
 def changed(
-    record: Mapping[str, Any], settings: Settings, method: str | type[Learner], checksum: str
+    record: Mapping[str, Any], settings: RunSettings, method: str | type[Learner], checksum: str
 ) -> str:
     """In words, why a session's record does not hold for a method any more; nothing if it does."""
     name = method if isinstance(method, str) else method.name

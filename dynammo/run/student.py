@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
 
 from dynammo.data.files import exit_status, write_json, write_text
 from dynammo.errors import InputError
+from dynammo.run.options import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-TAG = "solution"
 GLOSSARY = "GLOSSARY.md"
 LECTURERS_PAGE = "LECTURER.md"  # has answers, so it stays behind and links to it become plain text
 RECORD = ".made.json"  # checksum of each file as it was made, so that a student's changes show
@@ -30,11 +30,13 @@ RECORD = ".made.json"  # checksum of each file as it was made, so that a student
 def student_version(path: Path) -> nbformat.NotebookNode:
     """A notebook without solutions and outputs, and no longer paired with a text file."""
     notebook = nbformat.read(path, 4)
-    notebook.cells = [cell for cell in notebook.cells if TAG not in cell.metadata.get("tags", [])]
+    for preprocessor in (
+        TagRemovePreprocessor(remove_cell_tags={"solution"}, enabled=True),
+        ClearOutputPreprocessor(enabled=True),
+    ):
+        notebook, _ = preprocessor(notebook, {})
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        else:
+        if cell.cell_type == "markdown":
             cell.source = re.sub(rf"\[([^]]+)\]\({LECTURERS_PAGE}\)", r"\1", cell.source)
     notebook.metadata["jupytext"] = {"formats": "ipynb"}
     return notebook
@@ -44,10 +46,8 @@ def checksum(name: str, text: str) -> str:
     """SHA-256 of what a student can change in a file: of a notebook, the cells without outputs."""
     if name.endswith(".ipynb"):
         try:
-            cells = [
-                [cell["cell_type"], "".join(cell["source"])] for cell in json.loads(text)["cells"]
-            ]
-            text = json.dumps(cells)
+            cells = json.loads(text)["cells"]
+            text = json.dumps([[cell["cell_type"], "".join(cell["source"])] for cell in cells])
         except (ValueError, KeyError, TypeError):
             pass  # not a notebook any more, so not as it was made
     return hashlib.sha256(text.encode()).hexdigest()
@@ -100,13 +100,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="./run_all.sh --student", description="Copy the notebooks without their solutions."
     )
+    told, default = "where to (default: student/ in this project)", ROOT / "student"
     parser.add_argument(
-        "folder",
-        nargs="?",
-        type=Path,
-        default=ROOT / "student",
-        metavar="FOLDER",
-        help="where to (default: student/ in this project)",
+        "folder", nargs="?", type=Path, default=default, metavar="FOLDER", help=told
     )
     folder = parser.parse_args(arguments).folder
     notebooks = make_student_version(folder)

@@ -81,7 +81,6 @@ def settings(tiny_settings):
         {
             "network_learning_rate": 0.02,
             "head_epochs": 20,
-            "head_steps": 0,
             "lwf_weight": 3.0,
             "podnet_proxies": PROXIES,
             "podnet_spatial": 1.0,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from dynammo.backbones import make_backbone
 from dynammo.baselines.lwf import LwF
 from dynammo.errors import InputError
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,12 @@ from dynammo.settings import Settings
         ("adapter_epoch", "did you mean 'adapter_epochs'?"),
         ("memory_buget", "did you mean 'memory_budget'?"),
         ("train_seed", "did you mean 'train_seeds'?"),
-        ("zzzzzzzz", "there are stream, "),
+        ("zzzzzzzz", "there are backbone, "),
     ],
 )
 def test_an_unknown_setting_suggests_a_near_one(wrong, suggestion):
     with pytest.raises(InputError) as error:
-        Settings().with_changes({"adapter_epochs": 2, wrong: 1})
+        RunSettings().with_changes({"adapter_epochs": 2, wrong: 1})
     assert f"Unknown setting '{wrong}'" in str(error.value)
     assert suggestion in str(error.value)
 
@@ -51,7 +51,7 @@ def test_an_unknown_setting_suggests_a_near_one(wrong, suggestion):
 )
 def test_a_value_of_the_wrong_type_is_one_clear_error(name, value, kind):
     with pytest.raises(InputError) as error:
-        Settings().with_changes({name: value})
+        RunSettings().with_changes({name: value})
     assert str(error.value) == f"{name} is {value!r}: it must be {kind}."
 
 
@@ -86,7 +86,7 @@ def test_a_value_of_the_wrong_type_is_one_clear_error(name, value, kind):
 )
 def test_a_value_out_of_range_is_one_clear_error(name, value, words):
     with pytest.raises(InputError) as error:
-        Settings().with_changes({name: value})
+        RunSettings().with_changes({name: value})
     message = str(error.value)
     assert message.startswith(f"{name} is {value}")
     assert words in message
@@ -97,53 +97,53 @@ def test_a_value_out_of_range_is_one_clear_error(name, value, words):
 def test_a_number_that_is_none_is_one_clear_error(name, value):
     changed = [0.5, value] if name == "adapter_milestones" else value
     with pytest.raises(InputError) as error:
-        Settings().with_changes({name: changed})
+        RunSettings().with_changes({name: changed})
     assert str(error.value) == f"{name} is {changed}: it must be a finite number."
 
 
 @pytest.mark.parametrize("name", ["order_seeds", "train_seeds"])
 def test_a_seed_below_nought_is_one_clear_error(name):
     with pytest.raises(InputError, match=rf"{name} is \[3, -1\]: .*greater than or equal to 0"):
-        Settings().with_changes({name: [3, -1]})
+        RunSettings().with_changes({name: [3, -1]})
 
 
 def test_checks_also_hold_when_settings_are_built_directly():
     with pytest.raises(InputError, match="batch_size is 1"):
-        Settings(batch_size=1)
+        RunSettings(batch_size=1)
     with pytest.raises(InputError, match="train_seeds is 1: .*a valid tuple"):
-        Settings(train_seeds=1)
+        RunSettings(train_seeds=1)
     with pytest.raises(InputError, match="adapter_epoch is 3: .*not permitted"):
-        Settings(adapter_epoch=3)
+        RunSettings(adapter_epoch=3)
     seeds = [1]
-    settings = Settings(train_seeds=seeds)
+    settings = RunSettings(train_seeds=seeds)
     seeds.append(2)
     assert settings.train_seeds == (1,)  # a tuple, so that settings cannot be changed later
 
 
 def test_changes_leave_the_settings_they_start_from_alone():
-    settings = Settings()
+    settings = RunSettings()
     changed = settings.with_changes({"adapter_epochs": 3, "train_seeds": [5]})
-    assert changed == Settings(adapter_epochs=3, train_seeds=(5,))
-    assert settings == Settings()
+    assert changed == RunSettings(adapter_epochs=3, train_seeds=(5,))
+    assert settings == RunSettings()
     assert settings.with_changes({}) == settings
     with pytest.raises(ValidationError, match="frozen"):
         settings.adapter_epochs = 2
 
 
 def test_a_whole_number_will_do_where_a_fraction_is_meant():
-    assert Settings().with_changes({"adapter_width": 1}).adapter_width == 1
+    assert RunSettings().with_changes({"adapter_width": 1}).adapter_width == 1
 
 
 def test_settings_survive_json():
-    settings = Settings(adapter_stages=("layer1.0",), train_seeds=(4, 2), adapter_width=0.125)
+    settings = RunSettings(adapter_stages=("layer1.0",), train_seeds=(4, 2), adapter_width=0.125)
     text = json.dumps(settings.as_dict())
-    assert Settings().with_changes(json.loads(text)) == settings
-    assert set(settings.as_dict()) == Settings.model_fields.keys() - {"of_methods"}
+    assert RunSettings().with_changes(json.loads(text)) == settings
+    assert set(settings.as_dict()) == RunSettings.model_fields.keys() - {"of_methods"}
     assert not any(isinstance(v, tuple) for v in settings.as_dict().values())
 
 
 def test_a_wrong_backbone_or_weights_in_the_settings_is_one_clear_error():
-    settings = Settings().with_changes({"backbone": "vgg16", "weights": "places"})
+    settings = RunSettings().with_changes({"backbone": "vgg16", "weights": "places"})
     with pytest.raises(InputError, match="Unknown backbone 'vgg16'"):
         make_backbone(settings.backbone, settings.weights)
     with pytest.raises(InputError, match="Unknown weights 'places'"):
@@ -153,13 +153,13 @@ def test_a_wrong_backbone_or_weights_in_the_settings_is_one_clear_error():
 @pytest.mark.parametrize("name", ["adapter_start", "precision"])
 def test_a_word_that_is_no_choice_lists_those_there_are(name):
     with pytest.raises(
-        InputError, match=f"{name} is 'other': it must be .*'{getattr(Settings(), name)}'"
+        InputError, match=f"{name} is 'other': it must be .*'{getattr(RunSettings(), name)}'"
     ):
-        Settings(**{name: "other"})
+        RunSettings(**{name: "other"})
 
 
 def test_knobs_of_a_method_are_settings_under_its_name():
-    settings = Settings().with_changes({"lwf_temperature": 4.0, "der_plus_plus_alpha": 0.25})
+    settings = RunSettings().with_changes({"lwf_temperature": 4.0, "der_plus_plus_alpha": 0.25})
     assert settings.knobs(LwF) == LwF.Knobs(temperature=4.0)
     assert settings.knobs_by_name(LwF) == {
         "lwf_temperature": 4.0,
@@ -172,7 +172,7 @@ def test_knobs_of_a_method_are_settings_under_its_name():
 
 
 def test_a_knob_at_its_default_is_as_if_it_had_not_been_named():
-    settings = Settings()
+    settings = RunSettings()
     default = settings.knobs(LwF).temperature
     assert settings.with_changes({"lwf_temperature": default}) == settings
     changed = settings.with_changes({"lwf_temperature": default + 1})
@@ -182,9 +182,9 @@ def test_a_knob_at_its_default_is_as_if_it_had_not_been_named():
 
 def test_changed_knobs_of_methods_survive_json():
     changes = {"methods": ["lwf", "acl"], "lwf_weight": 2.5, "der_plus_plus_alpha": 0.25}
-    settings = Settings().with_changes(changes)
+    settings = RunSettings().with_changes(changes)
     values = json.loads(json.dumps(settings.as_dict()))
-    assert Settings().with_changes(values) == settings
+    assert RunSettings().with_changes(values) == settings
     # Of the methods that are run, knobs at their defaults are told as well.
     assert values["lwf_temperature"] == LwF.Knobs().temperature
     assert values["der_plus_plus_alpha"] == 0.25 and "wa_temperature" not in values
@@ -202,4 +202,4 @@ def test_changed_knobs_of_methods_survive_json():
 )
 def test_a_wrong_knob_of_a_method_is_one_clear_error(changes, words):
     with pytest.raises(InputError, match=words):
-        Settings().with_changes(changes)
+        RunSettings().with_changes(changes)

@@ -40,8 +40,8 @@ def test_image_folder(folder):
     assert load_image_folder(folder).image_size == 64
 
 
-def remove_val(folder):
-    (folder / "val").rename(folder / "valid")
+def remove_test(folder):
+    (folder / "test").rename(folder / "tests")
 
 
 def empty_class(folder):
@@ -66,7 +66,7 @@ def sixteen_bits(folder):
 @pytest.mark.parametrize(
     ("spoil", "wrong", "to_do"),
     [
-        (remove_val, "has no folder val", "Sort the images"),
+        (remove_test, "has no folder test", "Sort images"),
         (empty_class, "no test images of class 0 (mole)", "Add images"),
         (extra_class, "no train images of class 2 (wart)", "leave the class out"),
         (lambda folder: (folder / "train/mole/notes.txt").touch(), "notes.txt is not", "Keep only"),
@@ -83,3 +83,65 @@ def test_bad_folders_are_refused_with_advice(spoil, wrong, to_do, folder):
         load_image_folder(folder, 16)
     assert wrong in str(refusal.value)
     assert to_do in str(refusal.value)
+
+
+@pytest.fixture
+def unsplit(tmp_path):
+    """Two classes without splits: 20 and 10 images, of ten patients with three images each."""
+    rng = np.random.default_rng(1)
+    for name, count in (("mole", 20), ("naevus", 10)):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for i in range(count):
+            image = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+            image.save(tmp_path / "own" / name / f"{i:02}.png")
+    return tmp_path / "own"
+
+
+def pixels(split) -> set[bytes]:
+    return {image.tobytes() for image in split.images}
+
+
+def test_a_folder_without_splits_is_split_by_a_seed_every_class_in_its_share(unsplit):
+    one, same = (load_image_folder(unsplit, 8) for _ in range(2))
+    other = load_image_folder(unsplit, 8, split_seed=1)
+    counts = {split: np.bincount(getattr(one, split).labels).tolist() for split in SPLITS}
+    assert counts == {"train": [14, 7], "val": [2, 1], "test": [4, 2]}
+    assert one.checksum() == same.checksum() != other.checksum()
+    assert one.note == "split by seed 0" and other.note == "split by seed 1"
+    parts = [pixels(getattr(one, split)) for split in SPLITS]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 30
+
+
+def test_groups_stay_within_one_split(unsplit):
+    files = sorted(file.relative_to(unsplit).as_posix() for file in unsplit.rglob("*.png"))
+    patients = {name: f"patient{i % 10}" for i, name in enumerate(files)}
+    rows = [f"{name},{patient}" for name, patient in patients.items()]
+    (unsplit / "groups.csv").write_text("\n".join(["file,group", *rows]))
+    data_set = load_image_folder(unsplit, 8)
+    whose = {np.asarray(Image.open(unsplit / n)).tobytes(): p for n, p in patients.items()}
+    seen = [{whose[image] for image in pixels(getattr(data_set, split))} for split in SPLITS]
+    assert sum(map(len, seen)) == len(set.union(*seen)) == 10
+    assert data_set.note == "split by seed 0, 10 groups kept whole"
+    (unsplit / "groups.csv").write_text("image,patient\n")
+    with pytest.raises(InputError, match="needs the columns file and group"):
+        load_image_folder(unsplit, 8)
+
+
+def test_validation_images_are_split_off_training_where_only_they_are_missing(unsplit):
+    for split in ("train", "test"):
+        (unsplit / split).mkdir()
+    for name in ("mole", "naevus"):
+        (unsplit / name).rename(unsplit / "train" / name)
+        (unsplit / "test" / name).mkdir()
+        file = next((unsplit / "train" / name).iterdir())
+        file.rename(unsplit / "test" / name / file.name)
+    data_set = load_image_folder(unsplit, 8)
+    assert [len(data_set.train), len(data_set.val), len(data_set.test)] == [24, 4, 2]
+    assert data_set.note == "validation images split off by seed 0"
+
+
+def test_too_few_images_to_split_are_refused(unsplit):
+    for file in sorted((unsplit / "naevus").iterdir())[2:]:
+        file.unlink()
+    with pytest.raises(InputError, match="class naevus has 2 images, too few to split"):
+        load_image_folder(unsplit, 8)

@@ -148,9 +148,9 @@ def test_part_of_cifar100_does_not_pass_for_the_whole(home, server, monkeypatch)
 @pytest.mark.parametrize(
     ("spec", "wrong", "to_do"),
     [
-        ("bloodmist", "no data set 'bloodmist'", "Did you mean bloodmnist?"),
+        ("bloodmist", "no data set 'bloodmist'", "Did you mean bloodmnist"),
         ("bloodmnist@big", "no data set", "with @size where sizes exist"),
-        ("", "no data set", "Use one of phantom, "),
+        ("", "no data set", "Use one of blood, phantom, "),
         ("bloodmnist@32", "does not come in 32 px", "bloodmnist@28, bloodmnist@64"),
         ("chestmnist", "several labels", "single-label"),
         ("organmnist3d@64", "volumes", "2D set"),

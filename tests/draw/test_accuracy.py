@@ -6,7 +6,7 @@ import pytest
 from helpers import DRAWN, NOTE, cannot_be_drawn, line, losses_table, sessions_table, words
 
 from dynammo.catalogue import FAMILIES, METHODS
-from dynammo.draw.accuracy import accuracy_by_family, head_comparison, training_losses
+from dynammo.draw.accuracy import accuracy_by_family, training_losses
 from dynammo.errors import InputError
 
 
@@ -53,18 +53,6 @@ def test_few_runs(seeds):
     figure = accuracy_by_family(table, NOTE)
     figure.draw_without_rendering()
     assert ("One run" in words(figure)) == (seeds == 1)
-    head_comparison(table, NOTE).draw_without_rendering()
-
-
-def test_heads_are_compared_seed_by_seed():
-    table = sessions_table()
-    figure = head_comparison(table, NOTE)
-    wide = table.pivot_table("accuracy", ["order_seed", "session"], "method")
-    wanted = 100 * (wide["dynammo"] - wide["dynammo_unified_head"]).loc[1]
-    drawn = [one.get_ydata() for one in figure.axes[1].get_lines()]
-    assert any(len(y) == 4 and np.allclose(y, wanted) for y in drawn)
-    with pytest.raises(InputError, match="dynammo_unified_head"):
-        head_comparison(table.query("method == 'dynammo'"), NOTE)
 
 
 def test_losses_are_the_tables():
@@ -86,7 +74,6 @@ def test_losses_are_of_one_method():
     ("draw", "table"),
     [
         (accuracy_by_family, sessions_table()),
-        (head_comparison, sessions_table()),
         (training_losses, losses_table()),
     ],
 )

@@ -6,9 +6,7 @@ import pytest
 from helpers import NOTE
 
 from dynammo.draw.between_sets import (
-    cka_figure,
     cosine_figure,
-    feature_map_figure,
     kept_figure,
     line_figure,
     others_figure,
@@ -77,15 +75,3 @@ def test_other_pictures_are_drawn_from_what_they_are_given(tmp_path, tiny_settin
     cosines = between_sets.change_cosines(chain.adapter_states, initial.state_dict())
     heat = cosine_figure(cosines, initial.stage_names, NOTE).axes[0]
     assert len(heat.get_yticklabels()) == 8  # two stages, four layers with weights
-    assert cka_figure(np.eye(3), ["a", "b", "c"], NOTE).axes
-    with pytest.raises(InputError, match="2 names need"):
-        cka_figure(np.eye(3), ["a", "b"], NOTE)
-    random = np.random.default_rng(0)
-    maps = {"frozen": random.normal(size=(20, 2)), "merged": random.normal(size=(20, 2))}
-    labels = np.repeat(range(4), 5)
-    names, session_of_class = ["a", "b", "c", "d"], [1, 1, 2, 2]
-    figure = feature_map_figure(maps, labels, names, session_of_class, NOTE)
-    assert len(figure.legends[0].get_texts()) == 4
-    for ax, places in zip(figure.axes, maps.values(), strict=True):
-        found = np.concatenate([c.get_offsets() for c in ax.collections])
-        np.testing.assert_allclose(found, places)

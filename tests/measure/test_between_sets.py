@@ -63,37 +63,6 @@ def test_cosines_are_of_each_sessions_own_change():
     assert len(table) == 3
 
 
-def test_cka_is_one_for_rotations_and_follows_its_formula():
-    random = np.random.default_rng(0)
-    x = random.normal(size=(40, 6))
-    rotation, _ = np.linalg.qr(random.normal(size=(6, 6)))
-    as_tensor = torch.as_tensor
-    assert between_sets.linear_cka(as_tensor(x), as_tensor(3 * x @ rotation + 5)) == pytest.approx(
-        1
-    )
-    y = np.hstack([x[:, :2], random.normal(size=(40, 3))])
-    centred = np.eye(40) - 1 / 40  # the definition, on kernels
-    k, m = centred @ x @ x.T @ centred, centred @ y @ y.T @ centred
-    expected = (k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum())
-    assert between_sets.linear_cka(as_tensor(x), as_tensor(y)) == pytest.approx(expected)
-    assert 0.1 < expected < 0.9
-    matrix = between_sets.cka_matrix([as_tensor(x), as_tensor(y)])
-    np.testing.assert_allclose(matrix, [[1, expected], [expected, 1]])
-
-
-def test_a_map_keeps_groups_together_and_repeats():
-    random = np.random.default_rng(0)
-    centres = 20 * np.eye(3, 10)
-    labels = np.repeat(range(3), 15)
-    features = torch.as_tensor(centres[labels] + random.normal(size=(45, 10)))
-    places = between_sets.map_features(features, seed=1)
-    assert places.shape == (45, 2)
-    np.testing.assert_array_equal(places, between_sets.map_features(features, seed=1))
-    middles = np.array([places[labels == k].mean(axis=0) for k in range(3)])
-    distances = np.linalg.norm(places[:, None] - middles, axis=2)
-    assert (distances.argmin(axis=1) == labels).all()
-
-
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory, tiny_settings):
     methods = ("acl", "dynammo", "dynammo_unified_head", "last_adapter")

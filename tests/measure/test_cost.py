@@ -17,14 +17,14 @@ from dynammo.learner import count_parameters
 from dynammo.measure import cost
 from dynammo.measure.cost import cost_growth, count_cost, count_macs, outline_learner
 from dynammo.methods import ACL, DynaMMo, adapter_methods
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
-RESNET = Settings(
+RESNET = RunSettings(
     backbone="resnet18", weights="random", adapter_stages=("layer2", "layer4"), adapter_width=0.5
 )
 # Without its classifier; folding leaves one number of batch norm's two for each of 4800 channels.
 FROZEN_RESNET = 11_689_512 - 513 * 1000 - 4800
-LITE = Settings(weights="random", adapter_stages=("stage3", "stage6"), adapter_width=0.25)
+LITE = RunSettings(weights="random", adapter_stages=("stage3", "stage6"), adapter_width=0.25)
 ALL_METHODS = tuple(catalogue.load(name) for name in adapter_methods(METHODS))
 ONE_PASS = tuple(kind for kind in ALL_METHODS if kind is not ACL)
 
@@ -165,7 +165,7 @@ def test_what_methods_store_by_formula(growth):
     }
     for method, stored in expected.items():
         assert growth[method, 3]["parameters_stored"] == stored, method
-    images = Settings().memory_budget * 64 * 64 * 3
+    images = RunSettings().memory_budget * 64 * 64 * 3
     assert growth["fine_tuning", 3]["memory_bytes"] == 4 * whole
     assert growth["replay", 3]["memory_bytes"] == 4 * whole + images
 

@@ -18,7 +18,7 @@ from dynammo.errors import InputError
 from dynammo.run.execute import execute
 from dynammo.run.learn import open_session
 from dynammo.run.sessions import session_folder
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -46,7 +46,7 @@ def weights(name: str) -> Callable[[Path], str]:
     return case
 
 
-TINY = Settings(
+TINY = RunSettings(
     stream="phantom@32",
     phantom_train=4,
     phantom_val=1,

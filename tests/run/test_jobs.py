@@ -1,9 +1,9 @@
 """Which jobs a run has, and which settings each depends on."""
 
 from dynammo.run.jobs import jobs, parameters_of, settings_behind
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings
 
-SETTINGS = Settings()
+SETTINGS = RunSettings()
 
 
 def test_a_session_depends_on_its_own_methods_knobs_only():

@@ -14,8 +14,7 @@ from dynammo.catalogue import METHODS
 from dynammo.methods import adapter_methods
 from dynammo.run.execute import fitted
 from dynammo.run.jobs import parameters_of, settings_behind
-from dynammo.run.run_folder import settings_from
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings, settings_from
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -43,9 +42,9 @@ def test_no_output_is_committed_and_cells_are_short(path):
 
 @each_notebook
 def test_parameters_are_settings_with_the_same_defaults(path):
-    defaults = Settings().as_dict()
+    defaults = RunSettings().as_dict()
     for name in METHODS:
-        defaults |= Settings().knobs_by_name(catalogue.load(name))
+        defaults |= RunSettings().knobs_by_name(catalogue.load(name))
     for name, parameter in papermill.inspect_notebook(str(path)).items():
         assert parameter["inferred_type_name"] != "None", f"{name} has no type"
         if name not in OTHERS:
@@ -66,7 +65,7 @@ def given_to(path, parameters):
 def test_every_setting_that_a_session_depends_on_reaches_its_notebook():
     path = ROOT / "notebooks/02_incremental_session.ipynb"
     known = papermill.inspect_notebook(str(path))
-    every = Settings().with_changes({"methods": adapter_methods(METHODS)})
+    every = RunSettings().with_changes({"methods": adapter_methods(METHODS)})
     assert set(parameters_of(every)) <= set(known) or "more" in known
     changes = {"adapter_width": 0.5, "head_epochs": 3, "dynammo_ridge_stiffness": 0.3}
     changes |= {"train_per_class": 7, "head_milestones": [0.5], "precision": "bfloat16"}
@@ -78,11 +77,11 @@ def test_every_setting_that_a_session_depends_on_reaches_its_notebook():
 def test_each_family_has_a_notebook_with_the_knobs_of_its_methods(method):
     (path,) = (ROOT / "notebooks").glob(f"0*_{METHODS[method].family}.ipynb")
     known = papermill.inspect_notebook(str(path))
-    others = set(settings_behind(Settings(), "fine_tuning"))
-    assert set(settings_behind(Settings(), method)) - others <= set(known)
+    others = set(settings_behind(RunSettings(), "fine_tuning"))
+    assert set(settings_behind(RunSettings(), method)) - others <= set(known)
     assert {"method", "stream", "order_seed", "train_seed", "run_folder", "more"} <= set(known)
     assert f"`{method}`" in path.read_text()
-    wanted = settings_behind(Settings().with_changes({"head_epochs": 3, "threads": 2}), method)
+    wanted = settings_behind(RunSettings().with_changes({"head_epochs": 3, "threads": 2}), method)
     found = settings_behind(given_to(path, {"method": method, **wanted}), method)
     assert found == wanted
 

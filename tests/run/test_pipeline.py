@@ -24,7 +24,6 @@ FIGURES = [
     "class_balance",
     "confusion",
     "cost_growth",
-    "head_comparison",
     "method",
     "sample_sheet",
 ]

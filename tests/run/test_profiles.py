@@ -7,14 +7,13 @@ from dynammo.errors import InputError
 from dynammo.learner import Setup
 from dynammo.methods import make_learner
 from dynammo.run.profiles import PROFILES, load_profile, load_runs, profile_names
-from dynammo.run.run_folder import changes_of
-from dynammo.settings import Settings
+from dynammo.run.settings import RunSettings, changes_of
 
 
 @pytest.mark.parametrize("name", profile_names())
 def test_every_profile_loads_and_names_things_that_exist(name, blobs, random_resnet):
     for settings in (load_profile(name), *load_runs(name).values()):
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, RunSettings)
         assert set(settings.methods) <= set(METHODS)
         assert settings.backbone in ("resnet18", "efficientnet_lite0")
         assert settings.weights in ("imagenet", "random")
@@ -62,7 +61,7 @@ def test_a_profile_changes_what_it_says(monkeypatch, tmp_path):
     )
     monkeypatch.setattr("dynammo.run.profiles.PROFILES", tmp_path)
     settings = load_profile("mine")
-    assert settings == Settings(
+    assert settings == RunSettings(
         adapter_epochs=3, adapter_stages=("a", "b.0"), adapter_milestones=(0.5,)
     )
 

@@ -6,14 +6,8 @@ import pytest
 import torch
 
 from dynammo.errors import InputError
-from dynammo.run.run_folder import (
-    DATA_SETTINGS,
-    changes_of,
-    choose_device,
-    is_setting,
-    settings_from,
-)
-from dynammo.settings import Settings
+from dynammo.run.run_folder import choose_device
+from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, is_setting, settings_from
 
 
 @pytest.mark.parametrize("name", ["cuda:97", "abacus", ""])
@@ -37,13 +31,13 @@ def test_settings_from_a_notebooks_variables_ignore_what_is_no_setting():
         "methods": ["acl"],
         "session": 2,
     }
-    assert settings_from(variables) == Settings(adapter_epochs=3, methods=("acl",))
+    assert settings_from(variables) == RunSettings(adapter_epochs=3, methods=("acl",))
     with pytest.raises(InputError, match="adapter_epochs is 'many': it must be a valid integer"):
         settings_from({"adapter_epochs": "many"})
 
 
 def test_the_settings_that_make_the_data_are_settings():
-    assert set(DATA_SETTINGS) <= Settings.model_fields.keys()
+    assert set(DATA_SETTINGS) <= RunSettings.model_fields.keys()
 
 
 def test_a_notebooks_variables_may_be_knobs_of_methods_and_more_in_a_dictionary():
@@ -58,7 +52,7 @@ def test_a_notebooks_variables_may_be_knobs_of_methods_and_more_in_a_dictionary(
 
 def test_what_settings_change_gives_them_back():
     changes = {"train_seeds": [4], "adapter_epochs": 3, "lwf_weight": 2.5}
-    settings = Settings().with_changes(changes)
+    settings = RunSettings().with_changes(changes)
     assert changes_of(settings) == changes
-    assert Settings().with_changes(json.loads(json.dumps(changes_of(settings)))) == settings
-    assert changes_of(Settings()) == {}
+    assert RunSettings().with_changes(json.loads(json.dumps(changes_of(settings)))) == settings
+    assert changes_of(RunSettings()) == {}

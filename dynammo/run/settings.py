@@ -1,0 +1,103 @@
+"""The settings of a run: how it learns, and what is learned, with which methods and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from dynammo import catalogue
+from dynammo.settings import Count, CountOrNone, Settings, knobs_of
+
+# The settings that say what the stream is.
+DATA_SETTINGS = (
+    "stream",
+    "classes_per_session",
+    "train_per_class",
+    "split_seed",
+    "phantom_train",
+    "phantom_val",
+    "phantom_test",
+    "phantom_seed",
+)
+
+
+def _each_once(values: tuple) -> tuple:
+    if len(set(values)) != len(values):
+        raise ValueError("give each once")
+    return values
+
+
+Seeds = Annotated[tuple[CountOrNone, ...], Field(min_length=1), AfterValidator(_each_once)]
+Names = Annotated[tuple[str, ...], AfterValidator(_each_once)]
+
+
+class RunSettings(Settings):
+    """One run's configuration. Profiles are TOML files that change some of these values."""
+
+    # What is learned: see dynammo.data.sources for what a stream may be called.
+    stream: str = "phantom"
+    # Classes a session brings; 0 means two, or one whole data set when several are joined by "+".
+    classes_per_session: CountOrNone = 0
+    # Shortened runs: use only the first images of each training class; 0 uses all.
+    train_per_class: CountOrNone = 0
+    split_seed: CountOrNone = 0  # splits a folder of images that has no splits
+    # Seeds of the class order and of everything random in training; every pair is run.
+    order_seeds: Seeds = (0,)
+    train_seeds: Seeds = (1, 2, 3)
+    # Methods that are not fed by adapters take longer: run them with only so many training seeds
+    # per class order, from the first, for the second order from the second, ...; 0 means all.
+    baseline_seeds: CountOrNone = 0
+    phantom_train: Count = 100  # images a class of the drawn data set
+    phantom_val: Count = 25
+    phantom_test: Count = 50
+    phantom_seed: int = 0  # draws them
+
+    # Learners to run, by name (dynammo/catalogue.toml).
+    methods: Annotated[Names, Field(min_length=1)] = (
+        "frozen_features",
+        "dynammo",
+        "dynammo_unified_head",
+        "last_adapter",
+        "acl",
+    )
+    # Notebooks that look closer at the run, and ablations (dynammo.run.ablations), by name; and
+    # with how many of its training seeds those are run that tune chains of their own; 0 means all.
+    ablations: Names = ()
+    ablation_seeds: CountOrNone = 1
+
+    # Threads a job computes with: their number changes the order of sums, hence every last digit.
+    threads: Count = 1
+    device: str = "auto"  # a GPU if there is one
+
+    def as_dict(self) -> dict[str, Any]:
+        """All knobs, those of the methods included, as plain JSON values, tuples as lists."""
+        values = self.model_dump(exclude={"of_methods"})
+        for method in dict.fromkeys((*self.methods, *self.of_methods)):
+            values |= self.knobs_by_name(catalogue.load(method))
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def is_setting(name: str) -> bool:
+    """Whether there is a setting of that name, of all methods or of one."""
+    method, own = catalogue.split_setting(name)
+    return name in RunSettings.model_fields or own in knobs_of(method)
+
+
+def settings_from(variables: Mapping[str, Any]) -> RunSettings:
+    """Settings from a notebook's variables: ``settings_from(globals())``.
+
+    Names that are no settings are left alone, so all of a notebook's variables can be passed. A
+    variable ``more`` may hold further settings by name.
+    """
+    known = {name: value for name, value in variables.items() if is_setting(name)}
+    return RunSettings().with_changes(known).with_changes(variables.get("more", {}))
+
+
+def changes_of(settings: RunSettings) -> dict[str, Any]:
+    """What some settings change from the defaults, by name, as plain JSON values."""
+    values = settings.model_dump(exclude_defaults=True)
+    for method, knobs in values.pop("of_methods", {}).items():
+        values |= {f"{method}_{name}": value for name, value in knobs.items()}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
