@@ -4,29 +4,19 @@ import contextlib
 import hashlib
 import http.server
 import io
-import itertools
-import math
 import tarfile
 import threading
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pytest
 import torch
 import torch.nn.functional as F
-from matplotlib.text import Text
 from torch import nn
 
-from dynammo.baselines.cosine_head import CosineHead
-from dynammo.baselines.whole_network import Classifier, WholeNetworkLearner
-from dynammo.catalogue import METHODS, title
 from dynammo.chain import Chain
-from dynammo.errors import InputError
-from dynammo.heads import UnifiedHead
 from dynammo.learner import Learner
 from dynammo.measure.predictions import accuracy_rows, predict
-from dynammo.methods import AdapterLearner, adapter_methods
+from dynammo.methods import AdapterLearner
 from dynammo.run.sessions import restore_chain_from, restore_learner
 from dynammo.stream import SPLITS
 
@@ -51,6 +41,10 @@ def blob_images(label: int, count: int, generator: np.random.Generator) -> np.nd
         )
         image[shapes[label]] = BLOB_COLOURS[label]
     return np.clip(images + generator.normal(0, 12, images.shape), 0, 255).astype(np.uint8)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def same(a: dict, b: dict) -> bool:
@@ -193,85 +187,6 @@ def cifar100_archive(path: Path, train_per_class: int = 4) -> np.ndarray:
     return members["train.bin"]
 
 
-# For figures: tables of made-up numbers, and what of a figure says which.
-
-NOTE = "made-up numbers"
-DRAWN = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
-
-
-def sessions_table(seeds: int = 3, methods=DRAWN, sessions: int = 4) -> pd.DataFrame:
-    random = np.random.default_rng(0)
-    rows = [
-        {
-            "method": method,
-            "order_seed": seed,
-            "train_seed": seed,
-            "session": t,
-            "classes_seen": 2 * t,
-            "images": 20 * t,
-            "accuracy": random.uniform(0.5, 1),
-            "macs": 31e6 * (t if method == "acl" else 1),
-            "session_inference": 0.9 if method == "dynammo" else np.nan,
-        }
-        for method in methods
-        for seed in range(seeds)
-        for t in range(1, sessions + 1)
-    ]
-    return pd.DataFrame(rows)
-
-
-def summary_table() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "method": DRAWN,
-            "average_accuracy": [0.6, 0.81, 0.75, 0.7, 0.843],
-            "average_accuracy_sd": [0.01, 0.02, np.nan, 0.01, 0.02],
-            "macs": [24_000_000, 31_000_000, 31_000_000, 31_000_000, 124_000_000],
-        }
-    )
-
-
-def growth_table() -> pd.DataFrame:
-    table = pd.DataFrame(itertools.product(DRAWN, (1, 5, 20)), columns=["method", "sessions"])
-    sets = table.sessions.where(table.method == "acl", 1)
-    costs = {"macs": 3e9 * sets, "parameters_stored": 1e7 + 6e6 * sets}
-    return table.assign(**costs, memory_bytes=5e7 + 2.4e7 * sets)
-
-
-def losses_table() -> pd.DataFrame:
-    return pd.DataFrame({"session": [1, 1, 2, 2], "epoch": [1, 2, 1, 2], "loss": [1, 0.5, 2, 0.7]})
-
-
-def confusion_table(methods=("dynammo", "acl")) -> pd.DataFrame:
-    names = ["platelet", "immature granulocyte", "basophil"]
-    shares = np.array([[0.9, 0.1, 0], [0.25, 0.75, 0], [0.003, 0.197, 0.8]])
-    rows = [
-        {"method": m, "true_class": t, "predicted_class": p, "share": shares[i, j]}
-        for m in methods
-        for i, t in enumerate(names)
-        for j, p in enumerate(names)
-    ]
-    return pd.DataFrame(rows)
-
-
-def line(figure, method: str, panel: int = 0):
-    """The line drawn for a method."""
-    lines = figure.axes[panel].get_lines()
-    return next(one for one in lines if one.get_label() == title(method))
-
-
-def words(figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(Text))
-
-
-def cannot_be_drawn(draw, table: pd.DataFrame) -> None:
-    """Whether a figure refuses a table without rows, and one without its first column."""
-    with pytest.raises(InputError, match="no rows"):
-        draw(table.iloc[:0], note=NOTE)
-    with pytest.raises(InputError, match="lacks the column"):
-        draw(table.iloc[:, 1:], note=NOTE)
-
-
 # For bad inputs: arrays and what the command says.
 
 
@@ -301,118 +216,6 @@ def told(folder: Path, *arguments: str) -> str:
         status = command.main(["--profile", "smoke", *output, *arguments])
     assert status == 2, f"exit status {status}"
     return said.getvalue().strip().splitlines()[-1]
-
-
-# For tests/baselines: losses written in NumPy, on a network that is simple enough for it.
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=generator(seed))
-
-
-def softmax(logits) -> np.ndarray:
-    powers = np.exp(np.asarray(logits, dtype=np.float64))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def unit(rows) -> np.ndarray:
-    rows = np.asarray(rows, dtype=np.float64)
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
-def cross_entropy(logits, labels) -> float:
-    shares = softmax(logits)
-    return float(np.mean([-math.log(shares[i, label]) for i, label in enumerate(labels)]))
-
-
-class Flat(nn.Module):
-    """An extractor simple enough for NumPy: features [N, D] are a matrix times the pixels."""
-
-    def __init__(self, feature_size: int, seed: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(normal(feature_size, 12, seed=seed))
-
-    def forward(self, x):
-        return x.flatten(1) @ self.weight.T
-
-
-def linear_head(classes: int, seed: int, features: int = 5) -> UnifiedHead:
-    head = UnifiedHead(features)
-    head.add_classes(normal(classes, features, seed=seed) / 5, normal(classes, seed=seed + 50))
-    return head
-
-
-def numbers(classifier: Classifier, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Features and logits of a :class:`Flat` extractor with a linear head."""
-    pixels = images.flatten(1).double().numpy()
-    features = pixels @ classifier.extractor.weight.detach().double().numpy().T
-    weight = classifier.head.weight.detach().double().numpy()
-    return features, features @ weight.T + classifier.head.bias.detach().double().numpy()
-
-
-IMAGES = normal(6, 3, 2, 2, seed=9)
-LABELS = torch.tensor([0, 3, 2, 3, 1, 3])  # class 3 is session 2's
-WHERE = torch.arange(6)
-
-
-def cosine_similarities(features, weight) -> np.ndarray:
-    """PODNet's equation 8 in loops; with one proxy it is UCIR's cosine."""
-    found = np.zeros((len(features), len(weight)))
-    for i, row in enumerate(unit(features)):
-        for k, proxies in enumerate(unit(weight)):
-            cosines = proxies @ row
-            found[i, k] = (softmax(cosines) * cosines).sum()
-    return found
-
-
-def cosine_head(classes: int, proxies: int, scale: float, seed: int = 0) -> CosineHead:
-    head = CosineHead(5, proxies, scale)
-    head.add_classes(normal(classes, proxies, 5, seed=seed))
-    return head
-
-
-# For tests/baselines: which there are, and what they answer on a small network.
-
-BASELINES = [name for name in METHODS if name not in adapter_methods(METHODS)]
-FROZEN = ["nearest_class_mean", "ranpac"]
-TRAINED = [name for name in BASELINES if name not in FROZEN]
-NO_IMAGES = ["fine_tuning", "lwf", "ewc", *FROZEN]
-REPLAYING = [name for name in BASELINES if name not in [*NO_IMAGES, "joint"]]
-every_baseline = pytest.mark.parametrize("run", BASELINES, indirect=True)
-every_trained = pytest.mark.parametrize("run", TRAINED, indirect=True)
-
-FEATURES, WIDE, PROXIES = 32, 40, 3  # of the small network, of RanPAC, of a class in PODNet
-
-
-def scores(learner: Learner) -> np.ndarray:
-    """Scores of the test images of all classes seen."""
-    seen = learner.stream.indices("test", range(1, learner.session + 1))
-    found, others = learner.judge(learner.stream.test.images[seen])
-    assert others is None
-    return found.numpy()
-
-
-def accuracies(learner: Learner) -> list[float]:
-    """Test accuracy on each session's images, by a loop over images."""
-    stream = learner.stream
-    labels = stream.test.labels[stream.indices("test", range(1, learner.session + 1))]
-    found = scores(learner).argmax(axis=1)
-    rows = [
-        [int(found[i] == labels[i]) for i in range(len(labels)) if labels[i] in stream.classes(j)]
-        for j in range(1, learner.session + 1)
-    ]
-    return [float(np.mean(row)) for row in rows]
-
-
-def tensors(learner: Learner) -> dict[str, torch.Tensor]:
-    """Everything that a learner saves, out of its memory rather than its files."""
-    if isinstance(learner, WholeNetworkLearner):
-        return dict(learner.classifier.state_dict())
-    return learner.state()
 
 
 # For tests/beyond: small adapter sets, and what matters in each.

@@ -8,7 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import BASELINES, FEATURES, PROXIES, WIDE, Flat, accuracies, linear_head, scores
+from helpers_for_baselines import (
+    BASELINES,
+    FEATURES,
+    PROXIES,
+    WIDE,
+    Flat,
+    accuracies,
+    linear_head,
+    scores,
+)
 from torch import nn
 
 from dynammo.backbones import Backbone

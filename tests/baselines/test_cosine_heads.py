@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import cosine_head, cosine_similarities, normal, unit
+from helpers_for_baselines import cosine_head, cosine_similarities, normal, unit
 from safetensors.torch import load_file
 
 from dynammo.baselines.cosine_head import imprint

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import (
+from helpers_for_baselines import (
     FEATURES,
     FROZEN,
     NO_IMAGES,

@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers import IMAGES, LABELS, WHERE, Flat, cross_entropy, linear_head, normal, same
+from helpers import same
+from helpers_for_baselines import IMAGES, LABELS, WHERE, Flat, cross_entropy, linear_head, normal
 from safetensors.torch import load_file
 from torch import nn
 

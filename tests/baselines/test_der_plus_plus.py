@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import WHERE, cross_entropy, linear_head, normal
+from helpers_for_baselines import WHERE, cross_entropy, linear_head, normal
 from torch import nn
 
 from dynammo.baselines.der_plus_plus import logit_distance

@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import IMAGES, LABELS, WHERE, cross_entropy, normal, numbers, softmax, unit
+from helpers_for_baselines import (
+    IMAGES,
+    LABELS,
+    WHERE,
+    cross_entropy,
+    normal,
+    numbers,
+    softmax,
+    unit,
+)
 
 from dynammo.baselines.distillation import distillation_loss
 from dynammo.baselines.wa import align

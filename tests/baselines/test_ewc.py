@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers import IMAGES, WHERE, cross_entropy, linear_head, normal, numbers, same
+from helpers import same
+from helpers_for_baselines import IMAGES, WHERE, cross_entropy, linear_head, normal, numbers
 from safetensors.torch import load_file
 
 

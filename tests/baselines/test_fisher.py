@@ -2,7 +2,8 @@
 
 import numpy as np
 import torch
-from helpers import generator, normal, softmax
+from helpers import generator
+from helpers_for_baselines import normal, softmax
 from torch import nn
 
 from dynammo.baselines.fisher import fisher_diagonal

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import FROZEN, normal, scores
+from helpers_for_baselines import FROZEN, normal, scores
 
 from dynammo.baselines.ranpac import RidgeHead
 from dynammo.data.make_stream import make_stream

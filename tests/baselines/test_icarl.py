@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import IMAGES, LABELS, WHERE, normal, numbers, unit
+from helpers_for_baselines import IMAGES, LABELS, WHERE, normal, numbers, unit
 
 from dynammo.baselines.icarl import NearestMean
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch.nn.functional as F
-from helpers import BASELINES, accuracies, same, scores, tensors
+from helpers import same
+from helpers_for_baselines import BASELINES, accuracies, scores, tensors
 
 from dynammo.baselines.lwf import LwF
 from dynammo.baselines.replay import Replay

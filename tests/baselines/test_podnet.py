@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import LABELS, WHERE, cosine_head, cosine_similarities, generator, normal, unit
+from helpers import generator
+from helpers_for_baselines import LABELS, WHERE, cosine_head, cosine_similarities, normal, unit
 
 from dynammo.baselines.cosine_head import CosineHead
 from dynammo.baselines.podnet import nca_loss, pod_spatial

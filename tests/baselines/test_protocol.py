@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers import (
+from helpers import same
+from helpers_for_baselines import (
     BASELINES,
     FROZEN,
     REPLAYING,
@@ -11,7 +12,6 @@ from helpers import (
     accuracies,
     every_baseline,
     every_trained,
-    same,
     scores,
     tensors,
 )

@@ -5,7 +5,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import BASELINES, REPLAYING, same, tensors
+from helpers import same
+from helpers_for_baselines import BASELINES, REPLAYING, tensors
 
 
 @pytest.mark.parametrize("run", REPLAYING, indirect=True)

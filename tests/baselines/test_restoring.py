@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from helpers import BASELINES, TRAINED, every_baseline, same, scores, tensors
+from helpers import same
+from helpers_for_baselines import BASELINES, TRAINED, every_baseline, scores, tensors
 
 from dynammo.run.sessions import restore_learner
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import normal
+from helpers_for_baselines import normal
 from sklearn.linear_model import Ridge
 
 from dynammo.baselines.ridge import PENALTIES, best_penalty, ridge_weights

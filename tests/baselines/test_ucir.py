@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import (
+from helpers import generator
+from helpers_for_baselines import (
     IMAGES,
     LABELS,
     WHERE,
     cosine_head,
     cosine_similarities,
     cross_entropy,
-    generator,
     normal,
     numbers,
     unit,

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import DRAWN, NOTE, cannot_be_drawn, line, losses_table, sessions_table, words
+from helpers_for_draw import DRAWN, NOTE, cannot_be_drawn, line, losses_table, sessions_table, words
 
 from dynammo.catalogue import FAMILIES, METHODS
 from dynammo.draw.accuracy import accuracy_by_family, training_losses

@@ -1,7 +1,7 @@
 """All streams side by side: accuracy against cost, and the paper's claims as they were judged."""
 
 import numpy as np
-from helpers import sessions_table, summary_table, words
+from helpers_for_draw import sessions_table, summary_table, words
 
 from dynammo.draw.all_streams import accuracy_against_macs_by_stream, claims_figure
 from dynammo.draw.style import look

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import NOTE
+from helpers_for_draw import NOTE
 
 from dynammo.draw.between_sets import (
     cosine_figure,

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import (
+from helpers_for_draw import (
     DRAWN,
     NOTE,
     cannot_be_drawn,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from helpers import NOTE, cannot_be_drawn, confusion_table
+from helpers_for_draw import NOTE, cannot_be_drawn, confusion_table
 from matplotlib.text import Text
 
 from dynammo.catalogue import METHODS

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import NOTE, words
+from helpers_for_draw import NOTE, words
 
 from dynammo.draw.images import class_balance, sample_sheet
 

@@ -1,7 +1,7 @@
 """The diagram of the method shows the numbers of the run."""
 
 import pytest
-from helpers import NOTE, words
+from helpers_for_draw import NOTE, words
 
 from dynammo.draw.method import method_diagram, shown_sessions
 from dynammo.errors import InputError

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import (
+from helpers_for_draw import (
     NOTE,
     confusion_table,
     growth_table,
