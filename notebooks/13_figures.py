@@ -35,7 +35,6 @@ figures_folder: str = "../figures/by-hand"  # where pictures and numbers go
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from dynammo.data import files
 from dynammo.draw.accuracy import accuracy_by_family
@@ -177,6 +176,8 @@ save(
 # scores out.
 
 # %%
+import torch
+
 if "dynammo" in settings.methods:
     seeds = settings.order_seeds[0], settings.train_seeds[0]
     group = last_session(run, settings, *seeds)

@@ -113,7 +113,7 @@ table
 # %% [markdown]
 # ## Accuracy against cost
 # The paper's argument, one panel a stream. The arrow goes from ACL, which keeps every adapter set,
-# to DynaMMo, which keeps their mean: how much longer it is across than down is the claim.
+# to DynaMMo, which keeps their mean, and tells both differences.
 
 # %%
 note = "; ".join(sorted({f"{x['settings']['backbone']}" for x in origins.values()}))

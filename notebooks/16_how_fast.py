@@ -36,7 +36,7 @@ batches: list = [1, 64]  # images at a time
 budget: float = 20.0  # seconds a comparison goes on for
 many_sessions: int = 50  # of the stream that late sessions are measured on
 device: str = "auto"  # a GPU if there is one
-threads: int = 0  # 0: as many as torch takes
+cores: int = 0  # to compute with; 0: as many as torch takes
 figures_folder: str = "../runs/by-hand/figures"
 
 # %%
@@ -61,7 +61,7 @@ from dynammo.run.run_folder import choose_device
 from dynammo.run.settings import RunSettings
 
 # %%
-torch.set_num_threads(threads or torch.get_num_threads())
+torch.set_num_threads(cores or torch.get_num_threads())
 device = choose_device(device).type
 backbones = speed.make_backbones(list(speed.SIZES), device)
 counts = dict(zip(speed.SIZES, (320, 64), strict=True))

@@ -11,7 +11,7 @@ class CosineHead(nn.Module):
 
     Source: UCIR (Hou et al. 2019), equation 4, for one proxy a class; PODNet (arXiv 2004.13513),
     equation 8, for several: a class's similarity is the mean of its proxies', weighted by their
-    softmax. Lengths cannot favour new classes here, since neither features nor weights have any.
+    softmax. Lengths cannot favour new classes, since neither features nor weights have any.
     """
 
     def __init__(
@@ -37,21 +37,17 @@ class CosineHead(nn.Module):
 
 
 def imprint(features: Tensor, labels: Tensor, proxies: int, seed: int) -> Tensor:
-    """First proxies [k, P, D] of classes, from features [N, D] with labels [N].
+    """First proxies [k, P, D] of classes, from features [N, D] with labels [N], as released.
 
-    Source: UCIR's and PODNet's released code ("imprinted weights"): the mean of a class's features
-    of length 1, or the centres of k-means for several proxies.
+    That is the mean of a class's features of length 1, or their k-means centres for P > 1.
     """
     unit = F.normalize(features, dim=1)
     weights = []
     for label in labels.unique():
         own = unit[labels == label]
-        if proxies == 1:
-            weights.append(own.mean(dim=0, keepdim=True))
-            continue
-        clusters = KMeans(min(proxies, len(own)), n_init=1, random_state=seed).fit(
-            own.cpu().numpy()
-        )
-        centres = torch.as_tensor(clusters.cluster_centers_).to(own)
+        centres = own.mean(dim=0, keepdim=True)
+        if proxies > 1:
+            clusters = KMeans(min(proxies, len(own)), n_init=1, random_state=seed)
+            centres = torch.as_tensor(clusters.fit(own.cpu().numpy()).cluster_centers_).to(own)
         weights.append(centres[torch.arange(proxies) % len(centres)])
     return torch.stack(weights)

@@ -18,14 +18,12 @@ class ExpandedExtractor(nn.Module):
     def __init__(self, extractors: list[Extractor]) -> None:
         super().__init__()
         self.extractors = nn.ModuleList(extractors)
-        for old in self.extractors[:-1]:
-            old.requires_grad_(False)
+        self.extractors[:-1].requires_grad_(False)
 
     def train(self, mode: bool = True) -> ExpandedExtractor:
         """Leave frozen extractors in evaluation mode, so that their statistics do not move."""
         super().train(mode)
-        for old in self.extractors[:-1]:
-            old.eval()
+        self.extractors[:-1].eval()
         return self
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,41 +45,34 @@ def expand(head: UnifiedHead, fresh: nn.Linear) -> UnifiedHead:
     return grown
 
 
-class DERKnobs(Knobs):
-    """Settings of DER alone."""
-
-    # Weight of the auxiliary loss, and temperature of the balanced head, as released.
-    auxiliary: Weight = 1.0
-    temperature: Positive = 5.0
-
-
 class DER(WholeNetworkLearner):
     """Freeze what was learned, add a whole extractor, classify on all features together.
 
     Source: Yan et al. 2021 (arXiv 2103.16788): equation 5 (auxiliary loss: new classes, and one
-    output for all old ones) with weight ``auxiliary``, then the head tuned on the balanced
-    memory with temperature ``temperature`` (from the weights it has; the paper draws them
-    anew). Channel pruning is left out, as in most comparisons. A new extractor starts from the one
-    before.
+    output for all old ones), then the head tuned on the balanced memory (from the weights it has;
+    the paper draws them anew). Channel pruning is left out, as in most comparisons. A new extractor
+    starts from the one before.
     """
 
     name = "der"
-    Knobs = DERKnobs
     trains = "a new network for each session, and the head"
+
+    class Knobs(Knobs):
+        """Weight of the auxiliary loss, and temperature of the balanced head, as released."""
+
+        auxiliary: Weight = 1.0
+        temperature: Positive = 5.0
 
     def grow_head(self) -> None:
         """Add an extractor and the head's new rows and columns."""
-        if self.session == 1:
-            extractors = [Extractor(self.backbone)]
-        else:
-            extractors = [*self.classifier.extractor.extractors, Extractor(self.backbone)]
+        extractors = [Extractor(self.backbone)]
+        if self.session > 1:
+            extractors = [*self.classifier.extractor.extractors, *extractors]
             extractors[-1].load_state_dict(extractors[-2].state_dict())
         self.classifier.extractor = ExpandedExtractor(extractors)
-        size = self.backbone.feature_size
-        classes = self.old_classes + self.new_classes
+        size, classes = self.backbone.feature_size, self.old_classes + self.new_classes
         fresh = linear_head(size * self.session, classes, self.seed, self.device)
-        old = self.classifier.head if self.session > 1 else UnifiedHead(size)
-        self.classifier.head = expand(old, fresh)
+        self.classifier.head = expand(self.classifier.head, fresh)
         # Only training needs the auxiliary head, so it is no part of the classifier.
         self.auxiliary = linear_head(size, self.new_classes + 1, self.seed, self.device)
 
@@ -92,14 +83,12 @@ class DER(WholeNetworkLearner):
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """Cross-entropy on all features, plus the auxiliary one on the new extractor's."""
-        with torch.no_grad():
-            old = [extractor(images) for extractor in self.classifier.extractor.extractors[:-1]]
-        new = self.classifier.extractor.extractors[-1](images)
-        loss = F.cross_entropy(self.classifier.head(torch.cat([*old, new], dim=1)), labels)
+        features = [extractor(images) for extractor in self.classifier.extractor.extractors]
+        loss = F.cross_entropy(self.classifier.head(torch.cat(features, dim=1)), labels)
         if self.session == 1:
             return loss
         targets = session_targets(labels, self.old_classes, self.new_classes)
-        extra = F.cross_entropy(self.auxiliary(new), targets)
+        extra = F.cross_entropy(self.auxiliary(features[-1]), targets)
         return loss + self.knobs.auxiliary * extra
 
     def finish_session(self) -> None:

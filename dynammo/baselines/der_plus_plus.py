@@ -16,17 +16,8 @@ def logit_distance(logits: Tensor, stored: Tensor) -> Tensor:
 
     An image was stored when fewer classes were known; the others, NaN in ``stored``, do not count.
     """
-    logits = logits[:, : stored.shape[1]]
     known = ~stored.isnan()
-    return (logits - stored)[known].square().mean()
-
-
-class DERPlusPlusKnobs(Knobs):
-    """Settings of DERPlusPlus alone."""
-
-    # Equation 6, from the paper's table for its small memories.
-    alpha: Weight = 0.2
-    beta: Weight = 0.5
+    return (logits[:, : stored.shape[1]] - stored)[known].square().mean()
 
 
 class DERPlusPlus(WholeNetworkLearner):
@@ -39,12 +30,16 @@ class DERPlusPlus(WholeNetworkLearner):
     """
 
     name = "der_plus_plus"
-    Knobs = DERPlusPlusKnobs
+
+    class Knobs(Knobs):
+        """Equation 6, from the paper's table for its small memories."""
+
+        alpha: Weight = 0.2
+        beta: Weight = 0.5
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.logits: dict[int, Tensor] = {}  # of each exemplar, by position
-        self.draws: torch.Generator | None = None
+        self.logits: dict[int, Tensor] = {}  # of each exemplar, by position, in their order
 
     def training_positions(self) -> np.ndarray:
         """The session's own images; exemplars are drawn anew for every batch."""
@@ -53,37 +48,31 @@ class DERPlusPlus(WholeNetworkLearner):
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """Equation 6: cross-entropy, alpha x logit distance, beta x cross-entropy on the memory."""
-        memory = torch.as_tensor(self.memory.all_positions())
+        memory = self.memory.all_positions()
         if not len(memory):
             return F.cross_entropy(self.classifier(images), labels)
         half = max(1, self.settings.batch_size // 2)
-        drawn = memory[torch.randint(len(memory), (2 * half,), generator=self.draws)]
-        replayed = self.backbone.normalise(self.stream.train.images[drawn.numpy()])
-        replayed = flip_half(replayed, self.draws)
-        logits = self.classifier(torch.cat([images, replayed]))
+        drawn = memory[torch.randint(len(memory), (2 * half,), generator=self.draws).numpy()]
+        replayed = self.backbone.normalise(self.stream.train.images[drawn])
+        logits = self.classifier(torch.cat([images, flip_half(replayed, self.draws)]))
         new, first, second = logits.split([len(images), half, half])
-        stored = torch.stack([self.logits[int(i)] for i in drawn[:half]])
-        known = torch.as_tensor(self.stream.train.labels[drawn[half:].numpy()], device=self.device)
+        stored = torch.stack([self.logits[i] for i in drawn[:half].tolist()])
+        known = torch.as_tensor(self.stream.train.labels[drawn[half:]], device=self.device)
         return (
             F.cross_entropy(new, labels)
             + self.knobs.alpha * logit_distance(first, stored)
             + self.knobs.beta * F.cross_entropy(second, known)
         )
 
-    @torch.no_grad()
     def finish_session(self) -> None:
         """Store the logits of the session's exemplars; forget those of dropped images."""
-        chosen = [self.memory.positions[label] for label in self.stream.classes(self.session)]
-        new = np.concatenate(chosen)
+        classes = self.stream.classes(self.session)
+        new = np.concatenate([self.memory.positions[label] for label in classes])
         logits, _ = self.judge(self.stream.train.select(new))
-        self.logits |= {int(i): row for i, row in zip(new, logits, strict=True)}
-        kept, size = self.memory.all_positions(), logits.shape[1]
-        self.logits = {
-            int(i): F.pad(
-                self.logits[int(i)], (0, size - len(self.logits[int(i)])), value=float("nan")
-            )
-            for i in kept
-        }
+        found = self.logits | dict(zip(new.tolist(), logits, strict=True))
+        kept = {i: found[i] for i in self.memory.all_positions().tolist()}
+        size, unknown = logits.shape[1], float("nan")
+        self.logits = {i: F.pad(x, (0, size - len(x)), value=unknown) for i, x in kept.items()}
 
     def stored_numbers(self) -> int:
         """The network, and the logits in the memory."""
@@ -92,9 +81,9 @@ class DERPlusPlus(WholeNetworkLearner):
 
     def extra_state(self) -> dict[str, Tensor]:
         """The logits [M, K], in the order of the memory's positions."""
-        return {"logits": torch.stack([self.logits[int(i)] for i in self.memory.all_positions()])}
+        return {"logits": torch.stack(list(self.logits.values()))}
 
     def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up the logits; the memory is restored already."""
-        positions = self.memory.all_positions()
-        self.logits = {int(i): row for i, row in zip(positions, tensors["logits"], strict=True)}
+        positions = self.memory.all_positions().tolist()
+        self.logits = dict(zip(positions, tensors["logits"], strict=True))

@@ -10,13 +10,6 @@ from dynammo.learner import Setup
 from dynammo.settings import Count, Knobs, Weight
 
 
-class EWCKnobs(Knobs):
-    """Settings of EWC alone."""
-
-    strength: Weight = 1000.0  # lambda of equation 3 (PyCIL's; the paper searches it)
-    fisher_images: Count = 100  # from how many of a session's images the information is estimated
-
-
 class EWC(WholeNetworkLearner):
     """Pull each weight back to where it was, the harder the more old predictions depend on it.
 
@@ -28,8 +21,13 @@ class EWC(WholeNetworkLearner):
     """
 
     name = "ewc"
-    Knobs = EWCKnobs
     remembers = False
+
+    class Knobs(Knobs):
+        """Lambda of equation 3, and how many of a session's images give its information."""
+
+        strength: Weight = 1000.0  # PyCIL's; the paper searches it
+        fisher_images: Count = 100
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -42,12 +40,12 @@ class EWC(WholeNetworkLearner):
         The head has grown since: its old rows are held, its new ones are free.
         """
         hardest = 1 / self.settings.network_learning_rate
+        named = dict(self.classifier.named_parameters())
         total = torch.zeros((), device=self.device)
-        for name, p in self.classifier.named_parameters():
-            if name in self.anchor:
-                pull = (self.knobs.strength * self.fisher[name]).clamp(max=hardest)
-                moved = p[: len(self.anchor[name])] - self.anchor[name]
-                total = total + (pull * moved.square()).sum() / 2
+        for name, anchor in self.anchor.items():
+            pull = (self.knobs.strength * self.fisher[name]).clamp(max=hardest)
+            moved = named[name][: len(anchor)] - anchor
+            total = total + (pull * moved.square()).sum() / 2
         return total
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
@@ -75,7 +73,6 @@ class EWC(WholeNetworkLearner):
 
     def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
         """Take up the Fisher information, anchored at the network just loaded."""
-        # In the memory layout of the weights, as computed: it decides the order of sums.
-        named = dict(self.classifier.named_parameters())
-        self.fisher = {k: torch.empty_like(named[k].detach()).copy_(v) for k, v in tensors.items()}
         self.anchor = {k: p.detach().clone() for k, p in self.classifier.named_parameters()}
+        # In the memory layout of the weights, as computed: it decides the order of sums.
+        self.fisher = {k: torch.empty_like(self.anchor[k]).copy_(v) for k, v in tensors.items()}

@@ -13,15 +13,10 @@ def fisher_diagonal(
 ) -> dict[str, Tensor]:
     """Diagonal of the Fisher information of a classifier's outputs from ``first`` on.
 
-    The mean over images of the squared gradient of log p(y | x), with y drawn from the model's own
-    prediction, one image at a time: squaring the mean gradient of a batch would be another, much
-    smaller number (Martens, arXiv 1412.1193, on the "empirical" Fisher).
-
-    Args:
-        images: normalised [N, 3, H, W].
-
-    Returns:
-        A tensor for each parameter that requires a gradient, shaped like it.
+    The mean over normalised images [N, 3, H, W] of the squared gradient of log p(y | x), with y
+    drawn from the model's own prediction, one image at a time: squaring the mean gradient of a
+    batch would be another, much smaller number (Martens, arXiv 1412.1193, on the "empirical"
+    Fisher). For each parameter that requires a gradient, a tensor shaped like it.
     """
     named = {name: p for name, p in classifier.named_parameters() if p.requires_grad}
     fisher = {name: torch.zeros_like(p) for name, p in named.items()}

@@ -33,20 +33,17 @@ class FrozenFeatures(AdapterLearner):
 
     def auxiliary_head(self) -> nn.Linear:
         """A head trained as in step 1, on the same images and schedule, on frozen features."""
-        chain, session = self.chain, self.session
+        session, settings = self.session, self.settings
         classes = self.stream.classes(session)
-        head = chain.fresh_auxiliary_head(session)
-        positions = chain.training_positions(session)
+        head = self.chain.fresh_auxiliary_head(session)
+        positions = self.chain.training_positions(session)
         labels = torch.as_tensor(self.stream.train.labels[positions])
-        features = chain.both_sides(None, positions)[:, :, None]
+        targets = session_targets(labels, classes[0], len(classes)).numpy()
+        features = self.chain.both_sides(None, positions)
         generator = generator_for("auxiliary head", *self.seeds, session)
         batch_loss = flipped_batch_loss(
-            lambda x, y: F.cross_entropy(head(x[:, 0]), y),
-            features,
-            session_targets(labels, classes[0], len(classes)).numpy(),
-            generator,
+            lambda x, y: F.cross_entropy(head(x), y), features, targets, generator
         )
-        settings = self.settings
         optimizer = step_1_optimizer(list(head.parameters()), settings)
         schedule = settings.adapter_epochs, settings.adapter_milestones, settings.batch_size
         descend(batch_loss, len(positions), optimizer, *schedule, generator)

@@ -10,8 +10,7 @@ from dynammo.baselines.whole_network import Classifier, WholeNetworkLearner
 class NearestMean(nn.Module):
     """Scores by closeness to class means [K, D]; features and means are brought to length 1.
 
-    The cosine is as good as the distance: the nearest of several points at distance 1 from the
-    origin is the one with the largest cosine.
+    The nearest of several points at distance 1 from the origin has the largest cosine.
     """
 
     def __init__(self, means: Tensor) -> None:
@@ -38,22 +37,14 @@ class ICaRL(WholeNetworkLearner):
         logits = self.classifier(images)
         targets = F.one_hot(labels, logits.shape[1]).to(logits)
         if self.teacher is not None:
-            with torch.no_grad():
-                targets[:, : self.old_classes] = torch.sigmoid(self.teacher(images))
+            targets[:, : self.old_classes] = torch.sigmoid(self.teacher(images))
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(images)
 
-    def exemplar_means(self) -> Tensor:
-        """Mean [K, D] of each class's exemplars, each of length 1 (equation 2)."""
-        images = self.stream.train.images
-        chosen = [self.memory.positions[label] for label in sorted(self.memory.positions)]
-        return torch.stack(
-            [F.normalize(self.features(images[own]), dim=1).mean(dim=0) for own in chosen]
-        )
-
     def network(self) -> nn.Module:
-        """The extractor and the exemplars' means, which follow from the exemplars."""
-        if not self.memory.positions:  # an outline, which has learned nothing
-            means = self.classifier.head.weight.new_zeros(self.classifier.head.weight.shape)
-        else:
-            means = self.exemplar_means()
+        """The extractor and the mean of each class's exemplars, each of length 1 (equation 2)."""
+        images, chosen = self.stream.train.images, sorted(self.memory.positions.items())
+        features = [F.normalize(self.features(images[own]), dim=1) for _, own in chosen]
+        means = torch.zeros_like(self.classifier.head.weight)  # of an outline
+        if features:
+            means = torch.stack([own.mean(dim=0) for own in features])
         return Classifier(self.classifier.extractor, NearestMean(means))

@@ -8,8 +8,7 @@ from dynammo.baselines.whole_network import Classifier, Extractor, WholeNetworkL
 class Joint(WholeNetworkLearner):
     """Train anew, from the pretrained weights, on all images of all sessions seen.
 
-    Not incremental at all: every image is kept. What it reaches is what the same network and
-    epochs can do when nothing has to be remembered.
+    Not incremental at all: what the same network can do when nothing has to be remembered.
     """
 
     name = "joint"

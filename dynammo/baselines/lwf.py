@@ -1,20 +1,11 @@
 """LwF: learning without forgetting, distillation without a memory."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dynammo.baselines.distillation import distillation_loss
 from dynammo.baselines.whole_network import WholeNetworkLearner
 from dynammo.settings import Knobs, Positive, Weight
-
-
-class LwFKnobs(Knobs):
-    """Settings of LwF alone."""
-
-    # As in the paper (section 3).
-    temperature: Positive = 2.0
-    weight: Weight = 1.0
 
 
 class LwF(WholeNetworkLearner):
@@ -25,9 +16,14 @@ class LwF(WholeNetworkLearner):
     """
 
     name = "lwf"
-    Knobs = LwFKnobs
     has_teacher = True
     remembers = False
+
+    class Knobs(Knobs):
+        """As in the paper (section 3)."""
+
+        temperature: Positive = 2.0
+        weight: Weight = 1.0
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """Equation 1 for new classes, equation 2 for old ones."""
@@ -35,7 +31,5 @@ class LwF(WholeNetworkLearner):
         loss = F.cross_entropy(logits[:, old:], labels - old)
         if self.teacher is None:
             return loss
-        with torch.no_grad():
-            teacher = self.teacher(images)
-        kept = distillation_loss(logits[:, :old], teacher, self.knobs.temperature)
+        kept = distillation_loss(logits[:, :old], self.teacher(images), self.knobs.temperature)
         return loss + self.knobs.weight * kept

@@ -14,7 +14,7 @@ class FrozenFeatureLearner(Learner):
     """Methods that compute a head from frozen features in one pass over each session's images.
 
     Nothing is trained by gradient and no image is kept; what a session leaves is a sum over its
-    images, so the sums do not depend on how the classes were divided into sessions.
+    images, so it does not matter how the classes were divided into sessions.
     """
 
     remembers = False
@@ -23,10 +23,9 @@ class FrozenFeatureLearner(Learner):
         """Take in the next session's images; there are no losses."""
         self.session += 1
         positions = self.stream.indices("train", self.session)
-        with torch.no_grad():
-            features = in_batches(self.backbone, self.backbone, self.stream.train.select(positions))
-            labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
-            self.take_in(features, labels)
+        features = in_batches(self.backbone, self.backbone, self.stream.train.select(positions))
+        labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
+        self.take_in(features, labels)
         return []
 
     def take_in(self, features: Tensor, labels: Tensor) -> None:
@@ -53,8 +52,7 @@ class FrozenFeatureLearner(Learner):
 class NearestClassMean(FrozenFeatureLearner):
     """Predict the class whose mean feature is nearest in direction.
 
-    Source: Mensink et al. 2013 (nearest class mean); Janson et al. 2022 (arXiv 2210.04428), who
-    show how far it gets on a frozen pretrained network.
+    Source: Mensink et al. 2013; Janson et al. 2022 (arXiv 2210.04428) on frozen networks.
     """
 
     name = "nearest_class_mean"

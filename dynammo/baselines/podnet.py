@@ -21,16 +21,11 @@ def pod_spatial(maps: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     distance is Euclidean, averaged over images and layers.
     """
     distances = []
-    for new, old in zip(maps, teacher, strict=True):
-        pooled = [
-            F.normalize(
-                torch.cat([x.square().sum(dim=3).flatten(1), x.square().sum(dim=2).flatten(1)], 1),
-                dim=1,
-            )
-            for x in (new, old)
-        ]
+    for pair in zip(maps, teacher, strict=True):
+        sums = [[x.square().sum(dim=side).flatten(1) for side in (3, 2)] for x in pair]
+        new, old = (F.normalize(torch.cat(both, dim=1), dim=1) for both in sums)
         # The small constant keeps the gradient finite where the two networks agree exactly.
-        distances.append(((pooled[0] - pooled[1]).square().sum(dim=1) + 1e-12).sqrt().mean())
+        distances.append(((new - old).square().sum(dim=1) + 1e-12).sqrt().mean())
     return torch.stack(distances).mean()
 
 
@@ -41,45 +36,32 @@ def nca_loss(similarities: Tensor, labels: Tensor, scale: Tensor, margin: float)
     return F.relu(-scale * own + others.logsumexp(dim=1)).mean()
 
 
-class PODNetKnobs(Knobs):
-    """Settings of PODNet alone."""
-
-    # lambda_c, lambda_f, the margin and the proxies of a class, as in the paper for CIFAR-100.
-    spatial: Weight = 3.0
-    flat: Weight = 1.0
-    margin: Weight = 0.6
-    proxies: Count = 10
-    # Scale of the cosines, fixed: learned as in the paper, it falls below 0 in short sessions.
-    scale: Positive = 10.0
-
-
 class PODNet(UCIR):
     """Replay under a head with several proxies a class, all stages' maps held near the old ones.
 
     Source: Douillard et al. 2020 (arXiv 2004.13513): equations 4 to 9, weights times the square
     root of all over new classes, then the head alone tuned on the balanced memory (here by
-    DynaMMo's step 4). The flat term is 1 minus the cosine, half the squared distance of unit
-    vectors. The scale of the cosines is fixed, see :meth:`make_head`.
+    DynaMMo's step 4). The flat term is 1 minus the cosine, half the squared distance. The paper
+    learns the scale of the cosines, here it is fixed: under the NCA loss it falls for as long as
+    the right class leads by less than the margin, in short sessions below 0.
     """
 
     name = "podnet"
-    Knobs = PODNetKnobs
     holds_old_classes = False
 
-    @property
-    def proxies(self) -> int:
-        """How many vectors stand for a class."""
-        return self.knobs.proxies
+    class Knobs(Knobs):
+        """lambda_c, lambda_f, margin and proxies of a class as in the paper for CIFAR-100."""
+
+        spatial: Weight = 3.0
+        flat: Weight = 1.0
+        margin: Weight = 0.6
+        proxies: Count = 10
+        scale: Positive = 10.0  # of the cosines
 
     def make_head(self) -> nn.Module:
-        """A cosine head whose scale stays what it is.
-
-        The paper learns it. Under the NCA loss it falls for as long as the right class leads by
-        less than the margin, and in sessions of few steps it falls below 0, which turns the
-        classifier around.
-        """
-        size, scale = self.backbone.feature_size, self.knobs.scale
-        return CosineHead(size, self.proxies, scale, learn_scale=False).to(self.device)
+        """A cosine head whose scale stays what it is, for no classes yet."""
+        size, proxies, scale = self.backbone.feature_size, self.knobs.proxies, self.knobs.scale
+        return CosineHead(size, proxies, scale, learn_scale=False).to(self.device)
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """The classification loss, and both distillations from session 2 on."""
@@ -89,8 +71,7 @@ class PODNet(UCIR):
         loss = nca_loss(similarities, labels, head.scale, knobs.margin)
         if self.teacher is None:
             return loss
-        with torch.no_grad():
-            old_features, old_maps = self.features_and_maps(self.teacher.extractor, images)
+        old_features, old_maps = self.features_and_maps(self.teacher.extractor, images)
         kept = knobs.spatial * pod_spatial(maps, old_maps)
         kept = kept + knobs.flat * less_forget(features, old_features)
         return loss + math.sqrt((self.old_classes + self.new_classes) / self.new_classes) * kept
@@ -103,12 +84,8 @@ class PODNet(UCIR):
 
     def finish_session(self) -> None:
         """Tune the head on the balanced memory, from session 2 on."""
-        if self.session == 1:
-            return
-        head: CosineHead = self.classifier.head
-        margin = self.knobs.margin
-
-        def loss(features: Tensor, labels: Tensor) -> Tensor:
-            return nca_loss(head.similarities(features[:, 0]), labels, head.scale, margin)
-
-        self.fit_balanced_head(loss)
+        if self.session > 1:
+            head, margin = self.classifier.head, self.knobs.margin
+            self.fit_balanced_head(
+                lambda x, y: nca_loss(head.similarities(x[:, 0]), y, head.scale, margin)
+            )

@@ -24,24 +24,21 @@ class RidgeHead(nn.Module):
         return F.relu(features @ self.projection) @ self.weight
 
 
-class RanPACKnobs(Knobs):
-    """Settings of RanPAC alone."""
-
-    features: Count = 2000  # M, the random features (the paper: 10000 from 768 features)
-
-
 class RanPAC(FrozenFeatureLearner):
     """Ridge regression to one-hot labels from second-order statistics of projected features.
 
     Source: McDonnell et al. 2023 (arXiv 2307.02251), algorithm 1 without its optional first-session
     tuning: G = sum of h h', C = sum of h y', h = relu(f P). The penalty is the power of ten that
-    predicts a held-out fifth of the newest session's training images best, as in the paper, which
-    takes M = 10,000; ``features`` says how many here.
+    predicts a held-out fifth of the newest session's training images best, as in the paper.
     """
 
     name = "ranpac"
-    Knobs = RanPACKnobs
     trains = "nothing: a ridge regression, solved"
+
+    class Knobs(Knobs):
+        """M, the random features (the paper: 10,000 from 768 features)."""
+
+        features: Count = 2000
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
@@ -69,9 +66,9 @@ class RanPAC(FrozenFeatureLearner):
 
     def head(self) -> nn.Module:
         """The ridge solution for the statistics so far."""
-        if self.gram.is_meta:  # an outline, only counted
-            return RidgeHead(self.projection, self.correlation)
-        weight = ridge_weights(self.gram, self.correlation, self.penalty)
+        weight = self.correlation
+        if not weight.is_meta:  # not an outline that is only counted
+            weight = ridge_weights(self.gram, self.correlation, self.penalty).float()
         return RidgeHead(self.projection, weight)
 
     def state(self) -> dict[str, Tensor]:

@@ -9,10 +9,10 @@ from dynammo.training import generator_for
 PENALTIES = tuple(10.0**power for power in range(-8, 9))
 
 
-def ridge_weights(gram: Tensor, correlation: Tensor, penalty: float) -> Tensor:
+def ridge_weights(gram: Tensor, correlation: Tensor, penalty: float | Tensor) -> Tensor:
     """W = (G + penalty I)^-1 C, [M, K], in double precision."""
     matrix = gram.double() + penalty * torch.eye(len(gram), dtype=torch.double, device=gram.device)
-    return torch.linalg.solve(matrix, correlation.double()).float()
+    return torch.linalg.solve(matrix, correlation.double())
 
 
 def held_out(count: int, setup: Setup, session: int) -> tuple[Tensor, Tensor]:
@@ -25,19 +25,15 @@ def held_out(count: int, setup: Setup, session: int) -> tuple[Tensor, Tensor]:
 def best_penalty(gram: Tensor, correlation: Tensor, hidden: Tensor, targets: Tensor) -> float:
     """The penalty of PENALTIES with the least squared error on [N, M] and targets [N, K].
 
-    Each is solved for anew by Cholesky's decomposition, which is quick. One eigendecomposition
-    would serve all of them, but does not always converge where most eigenvalues are 0, which is so
-    as long as there are fewer images than features.
+    Each is solved for anew by Cholesky's decomposition. One eigendecomposition would serve all of
+    them, but does not always converge with fewer images than features: most eigenvalues are 0.
     """
     gram, correlation, hidden = gram.double(), correlation.double(), hidden.double()
     eye = torch.eye(len(gram), dtype=torch.double, device=gram.device)
     errors = []
     for penalty in PENALTIES:
         factor, failed = torch.linalg.cholesky_ex(gram + penalty * eye)
-        # Too small to make up for rounding in the sums; a larger one follows.
-        if failed:
-            errors.append(float("inf"))
-            continue
-        weight = torch.cholesky_solve(correlation, factor)
-        errors.append((hidden @ weight - targets).square().mean().item())
+        missed = hidden @ torch.cholesky_solve(correlation, factor) - targets
+        # A penalty too small to make up for rounding in the sums fails; a larger one follows.
+        errors.append(float("inf") if failed else missed.square().mean().item())
     return PENALTIES[errors.index(min(errors))]

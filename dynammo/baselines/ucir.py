@@ -21,10 +21,8 @@ def margin_ranking(
 ) -> Tensor:
     """Keep exemplars nearer to their class than to the nearest new classes (equation 8).
 
-    Args:
-        similarities: [N, K].
-        labels: [N]; only images of old classes count, the loss is 0 without any.
-        negatives: how many of the nearest new classes are pushed away.
+    From similarities [N, K] and labels [N], of which only those of old classes count: the loss is 0
+    without any. ``negatives`` is how many of the nearest new classes are pushed away.
     """
     old = labels < old_classes
     if not old.any():
@@ -33,17 +31,6 @@ def margin_ranking(
     new = similarities[old, old_classes:]
     nearest = new.topk(min(negatives, new.shape[1]), dim=1).values
     return F.relu(margin - own + nearest).sum(dim=1).mean()
-
-
-class UCIRKnobs(Knobs):
-    """Settings of UCIR alone."""
-
-    # lambda_base, the margin and K, the nearest new classes, as in the paper for CIFAR-100.
-    less_forget: Weight = 5.0
-    margin: Weight = 0.5
-    negatives: Count = 2
-    # Initial scale of the cosines. It is learned (released: from 1, for 160 epochs).
-    scale: Positive = 10.0
 
 
 class UCIR(WholeNetworkLearner):
@@ -56,49 +43,47 @@ class UCIR(WholeNetworkLearner):
     """
 
     name = "ucir"
-    Knobs = UCIRKnobs
     has_teacher = True
-    proxies = 1
     holds_old_classes = True  # their weights in the head do not change
+
+    class Knobs(Knobs):
+        """lambda_base, margin and K, the nearest new classes, as in the paper for CIFAR-100."""
+
+        less_forget: Weight = 5.0
+        margin: Weight = 0.5
+        negatives: Count = 2
+        scale: Positive = 10.0  # of the cosines, at first; it is learned (released: from 1)
 
     def make_head(self) -> nn.Module:
         """A cosine head for no classes yet."""
-        return CosineHead(self.backbone.feature_size, self.proxies, self.knobs.scale).to(
-            self.device
-        )
+        return CosineHead(self.backbone.feature_size, 1, self.knobs.scale).to(self.device)
 
     def grow_head(self) -> None:
         """Imprint the new classes from the features the network has of them already."""
+        head, features = self.classifier.head, self.session_features()
         positions = self.stream.indices("train", self.session)
-        features = self.features(self.stream.train.select(positions))
         labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
-        self.classifier.head.add_classes(imprint(features, labels, self.proxies, self.seed))
-        if self.holds_old_classes:
-            self.classifier.head.weight.register_hook(self._hold)
-
-    def _hold(self, gradient: Tensor) -> Tensor:
-        # Weight decay still shortens the old rows, but only directions count under cosines.
-        held = gradient.clone()
-        held[: self.old_classes] = 0
-        return held
+        head.add_classes(imprint(features, labels, head.weight.shape[1], self.seed))
+        if self.holds_old_classes:  # weight decay still shortens them, but only directions count
+            old = self.old_classes
+            head.weight.register_hook(lambda gradient: F.pad(gradient[old:], (0, 0, 0, 0, old, 0)))
 
     def outline(self, sessions: int) -> None:
         """A cosine head with empty rows for all classes seen."""
         self.session, self.classifier.head = sessions, self.make_head()
-        shape = (self.stream.classes_seen(sessions), self.proxies, self.backbone.feature_size)
-        self.classifier.head.add_classes(torch.zeros(shape, device=self.device))
+        _, *proxies = self.classifier.head.weight.shape
+        classes = self.stream.classes_seen(sessions)
+        self.classifier.head.add_classes(torch.zeros(classes, *proxies, device=self.device))
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """Equation 9."""
-        features = self.classifier.extractor(images)
+        features, old = self.classifier.extractor(images), self.old_classes
         head, knobs = self.classifier.head, self.knobs
         similarities = head.similarities(features)
         loss = F.cross_entropy(head.scale * similarities, labels)
         if self.teacher is None:
             return loss
-        with torch.no_grad():
-            teacher = self.teacher.extractor(images)
-        old = self.old_classes
         weight = knobs.less_forget * math.sqrt(old / self.new_classes)
+        kept = less_forget(features, self.teacher.extractor(images))
         apart = margin_ranking(similarities, labels, old, knobs.margin, knobs.negatives)
-        return loss + weight * less_forget(features, teacher) + apart
+        return loss + weight * kept + apart

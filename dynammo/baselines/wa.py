@@ -10,19 +10,10 @@ from dynammo.settings import Knobs, Positive
 
 
 def align(weight: Tensor, old_classes: int) -> Tensor:
-    """Scale the new classes' rows of [K, D] so that their mean length is that of the old ones.
-
-    Source: Zhao et al. 2020 (arXiv 1911.07053), equations 6 to 8.
-    """
+    """Scale the new classes' rows of [K, D] to the old ones' mean length (equations 6 to 8)."""
     lengths = weight.norm(dim=1)
     gamma = lengths[:old_classes].mean() / lengths[old_classes:].mean()
     return torch.cat([weight[:old_classes], gamma * weight[old_classes:]])
-
-
-class WAKnobs(Knobs):
-    """Settings of WA alone."""
-
-    temperature: Positive = 2.0  # as in the paper (section 5)
 
 
 class WA(WholeNetworkLearner):
@@ -34,20 +25,21 @@ class WA(WholeNetworkLearner):
     """
 
     name = "wa"
-    Knobs = WAKnobs
     has_teacher = True
+
+    class Knobs(Knobs):
+        """As in the paper (section 5)."""
+
+        temperature: Positive = 2.0
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """(1 - share) x cross-entropy + share x distillation, share = old / all classes."""
-        logits = self.classifier(images)
+        logits, old = self.classifier(images), self.old_classes
         loss = F.cross_entropy(logits, labels)
         if self.teacher is None:
             return loss
-        with torch.no_grad():
-            teacher = self.teacher(images)
-        old = self.old_classes
         share = old / (old + self.new_classes)
-        kept = distillation_loss(logits[:, :old], teacher, self.knobs.temperature)
+        kept = distillation_loss(logits[:, :old], self.teacher(images), self.knobs.temperature)
         return (1 - share) * loss + share * kept
 
     def finish_session(self) -> None:

@@ -1,33 +1,24 @@
 """The protocol of the methods that train the whole network, which differ in loss and memory.
 
-Session after session, all weights and a head that grows are trained by SGD on the session's images
-and, where a method keeps them, the exemplars. Epochs, batches, schedule, momentum, weight decay,
-flips and the exemplar budget are those of DynaMMo's step 1.
+All weights and a growing head are trained by SGD on each session's images and, where a method keeps
+them, the exemplars. Epochs, batches, schedule, flips and all else are those of DynaMMo's step 1.
 """
-
-from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dynammo import training
 from dynammo.backbones import Backbone
 from dynammo.heads import UnifiedHead
 from dynammo.learner import Learner, Setup, count_parameters
 from dynammo.memory import ExemplarMemory
 from dynammo.stream import Images
-from dynammo.training import (
-    extract_features,
-    fit_head,
-    generator_for,
-    linear_head,
-    seed_for,
-    step_1,
-)
 
 
 class Extractor(nn.Module):
@@ -72,9 +63,9 @@ class WholeNetworkLearner(Learner):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.classifier = Classifier(Extractor(self.backbone), self.make_head())
-        self.classifier.eval()
-        self.teacher: Classifier | None = None  # the network as the session before left it
+        self.classifier = Classifier(Extractor(self.backbone), self.make_head()).eval()
+        # The network as the session before left it: frozen, so no gradient flows through it.
+        self.teacher: Classifier | None = None
         self.memory = ExemplarMemory(self.settings.memory_budget)
 
     # What a method may change.
@@ -85,14 +76,12 @@ class WholeNetworkLearner(Learner):
 
     def grow_head(self) -> None:
         """Give the head outputs for the newest session's classes, with fresh weights."""
-        new = linear_head(self.backbone.feature_size, self.new_classes, self.seed, self.device)
+        size = self.backbone.feature_size
+        new = training.linear_head(size, self.new_classes, self.seed, self.device)
         self.classifier.head.add_classes(new.weight, new.bias)
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
-        """Loss of normalised, flipped images [B, 3, H, W] with labels [B].
-
-        ``positions`` [B] are theirs in the training split.
-        """
+        """Loss of normalised images [B, 3, H, W] and labels [B] at positions [B] of the split."""
         return F.cross_entropy(self.classifier(images), labels)
 
     def finish_session(self) -> None:
@@ -103,6 +92,13 @@ class WholeNetworkLearner(Learner):
         new = self.stream.indices("train", self.session)
         return np.concatenate([new, self.memory.all_positions()])
 
+    def extra_state(self) -> dict[str, Tensor]:
+        """Tensors to save besides the network's; none here."""
+        return {}
+
+    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what :meth:`extra_state` gave."""
+
     # What is the same for all of them.
 
     def trained(self) -> list[nn.Parameter]:
@@ -112,7 +108,7 @@ class WholeNetworkLearner(Learner):
     @property
     def old_classes(self) -> int:
         """How many classes earlier sessions brought."""
-        return self.stream.classes_seen(self.session - 1) if self.session > 1 else 0
+        return self.stream.classes(self.session)[0]
 
     @property
     def new_classes(self) -> int:
@@ -122,7 +118,7 @@ class WholeNetworkLearner(Learner):
     @property
     def seed(self) -> int:
         """Of the newest session's fresh weights."""
-        return seed_for("whole network", *self.seeds, self.session)
+        return training.seed_for("whole network", *self.seeds, self.session)
 
     def learn_session(self, *, progress: bool = True) -> list[float]:
         """Train on the next session, then choose its exemplars."""
@@ -132,7 +128,8 @@ class WholeNetworkLearner(Learner):
         self.grow_head()
         losses = self.fit(self.training_positions(), progress=progress)
         if self.remembers:
-            self.choose_exemplars()
+            features = self.session_features()
+            self.memory = self.memory.after_session(self.stream, self.session, features)
         self.finish_session()
         self.teacher = None
         return losses
@@ -142,13 +139,13 @@ class WholeNetworkLearner(Learner):
         labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
         where = torch.as_tensor(positions)
         self.classifier.train()
-        losses = step_1(
+        losses = training.step_1(
             lambda x, batch: self.batch_loss(x, labels[batch.to(self.device)], where[batch]),
             self.stream.train.select(positions),
             self.backbone,
             self.trained(),
             self.settings,
-            generator_for("whole network", *self.seeds, self.session),
+            training.generator_for("whole network", *self.seeds, self.session),
             f"{self.name}, session {self.session}" if progress else "",
             self.settings.network_learning_rate,
         )
@@ -157,13 +154,25 @@ class WholeNetworkLearner(Learner):
 
     def features(self, images: Images) -> Tensor:
         """Features [N, D] of uint8 images [N, H, W, 3]."""
-        return extract_features(self.classifier.extractor, self.backbone, images)
+        return training.extract_features(self.classifier.extractor, self.backbone, images)
 
-    def choose_exemplars(self) -> None:
-        """Herd the newest session's exemplars on the network's own features."""
+    def session_features(self) -> Tensor:
+        """Features [N, D] of the newest session's images, by the network as it is."""
         positions = self.stream.indices("train", self.session)
-        features = self.features(self.stream.train.select(positions))
-        self.memory = self.memory.after_session(self.stream, self.session, features)
+        return self.features(self.stream.train.select(positions))
+
+    def fit_balanced_head(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Step 4 on the memory, the head alone: ``loss`` of features [B, 1, D] and labels [B]."""
+        positions = self.memory.all_positions()
+        images = self.stream.train.select(positions)
+        training.fit_head(
+            [p for p in self.classifier.head.parameters() if p.requires_grad],
+            loss,
+            both_flips([self.classifier.extractor], self.backbone, images),
+            self.stream.train.labels[positions],
+            self.settings,
+            training.generator_for("head", *self.seeds, self.session),
+        )
 
     def network(self) -> nn.Module:
         """Extractor and head: one pass."""
@@ -183,17 +192,10 @@ class WholeNetworkLearner(Learner):
         for self.session in range(1, sessions + 1):
             self.grow_head()
 
-    def extra_state(self) -> dict[str, Tensor]:
-        """Tensors to save besides the network's; none here."""
-        return {}
-
-    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what :meth:`extra_state` gave."""
-
     def state(self) -> dict[str, Tensor]:
         """The network, and what else the method keeps."""
-        state = {f"network.{k}": v for k, v in self.classifier.state_dict().items()}
-        return state | {f"extra.{k}": v for k, v in self.extra_state().items()}
+        extra = {f"extra.{k}": v for k, v in self.extra_state().items()}
+        return self.classifier.state_dict(prefix="network.") | extra
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up what :meth:`state` gave; the memory is there already."""
@@ -204,33 +206,9 @@ class WholeNetworkLearner(Learner):
         self.classifier.load_state_dict(parts["network"])
         self.load_extra_state(parts["extra"])
 
-    def fit_balanced_head(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Train the head alone on the balanced memory, as in DynaMMo's step 4.
-
-        ``loss`` maps features [B, 1, D] and labels [B] to a scalar.
-        """
-        positions = self.memory.all_positions()
-        fit_head(
-            [p for p in self.classifier.head.parameters() if p.requires_grad],
-            loss,
-            both_flips(
-                [self.classifier.extractor], self.backbone, self.stream.train.select(positions)
-            ),
-            self.stream.train.labels[positions],
-            self.settings,
-            generator_for("head", *self.seeds, self.session),
-        )
-
 
 def both_flips(networks: Sequence[nn.Module], backbone: Backbone, images: Images) -> Tensor:
-    """Features [2, N, P, D] of images and of their mirror images, under each of P networks.
-
-    With everything before the head frozen these are all the features that training with random
-    flips can ever see, so they are computed once instead of in every epoch.
-    """
-    return torch.stack(
-        [
-            torch.stack([extract_features(n, backbone, images, flip=flip) for n in networks], dim=1)
-            for flip in (False, True)
-        ]
-    )
+    """Features [2, N, P, D] of images and of their mirror images, under each of P networks."""
+    find = partial(training.extract_features, backbone=backbone, images=images)
+    sides = [[find(network, flip=flip) for network in networks] for flip in (False, True)]
+    return torch.stack([torch.stack(side, dim=1) for side in sides])

@@ -1,6 +1,7 @@
 """Beyond the paper: DynaMMo's merged adapters under a ridge head that remembers every image."""
 
-from __future__ import annotations
+import copy
+from typing import Self
 
 import numpy as np
 import torch
@@ -25,25 +26,19 @@ class ClassStatistics(nn.Module):
 
     def __init__(self, feature_size: int, classes: int = 0) -> None:
         super().__init__()
-        kind = {"dtype": torch.double}
-        self.register_buffer("means", torch.zeros(classes, feature_size, **kind))
-        self.register_buffer("counts", torch.zeros(classes, **kind))
-        self.register_buffer("scatter", torch.zeros(feature_size, feature_size, **kind))
+        shapes = {"means": (classes, feature_size), "counts": (classes,)}
+        for name, shape in (shapes | {"scatter": (feature_size, feature_size)}).items():
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.double))
 
-    def with_images(self, features: Tensor, labels: Tensor) -> ClassStatistics:
+    def with_images(self, features: Tensor, labels: Tensor) -> Self:
         """Statistics with new classes added, from features [N, D] with labels [N]."""
-        result = ClassStatistics(features.shape[1])
-        result.to(features.device)
-        new = labels.unique()  # sorted, and classes arrive in the order of their labels
-        means, counts = [self.means], [self.counts]
-        result.scatter = self.scatter.clone()
-        for label in new:
+        result = copy.deepcopy(self)
+        for label in labels.unique():  # sorted, and classes arrive in the order of their labels
             own = features[labels == label].double()
-            mean = own.mean(dim=0, keepdim=True)
+            mean, count = own.mean(dim=0, keepdim=True), self.counts.new_tensor([len(own)])
             result.scatter += (own - mean).T @ (own - mean)
-            means.append(mean)
-            counts.append(torch.full((1,), float(len(own)), device=mean.device).double())
-        result.means, result.counts = torch.cat(means), torch.cat(counts)
+            result.means = torch.cat([result.means, mean])
+            result.counts = torch.cat([result.counts, count])
         return result
 
     def sums(self) -> tuple[Tensor, Tensor]:
@@ -55,9 +50,9 @@ class ClassStatistics(nn.Module):
         """Follow the features of old classes from where they were to where they are.
 
         An affine map f -> f + (f - m) A + b is fitted by ridge regression to images whose features
-        [N, D] are known before (``old``) and after (``new``), and applied to the means and to the
-        scatter. The ridge pulls towards "no change but a shift"; ``stiffness`` is its penalty, in
-        units of the mean variance of the features times N.
+        [N, D] are known before (``old``) and after (``new``), and applied to means and scatter. The
+        ridge pulls towards "no change but a shift"; ``stiffness`` is its penalty, in units of the
+        mean variance of the features times N.
         """
         old, new = old.double(), new.double()
         centre, moved = old.mean(dim=0), new - old
@@ -66,19 +61,14 @@ class ClassStatistics(nn.Module):
         penalty = stiffness * x.square().sum() / x.shape[1]
         # A, or two thin factors of it, from a system of the size of D or of N: the smaller.
         if len(x) < x.shape[1]:
-            factors = [x.T, _ridge(x @ x.T, penalty, y)]
+            factors = [x.T, ridge_weights(x @ x.T, y, penalty)]
         else:
-            factors = [_ridge(x.T @ x, penalty, x.T @ y)]
+            factors = [ridge_weights(x.T @ x, x.T @ y, penalty)]
         transposed = [factor.T for factor in reversed(factors)]
         multiply = torch.linalg.multi_dot
         self.means = self.means + multiply([self.means - centre, *factors]) + shift
         half = self.scatter + multiply([self.scatter, *factors])
         self.scatter = half + multiply([*transposed, half])
-
-
-def _ridge(gram: Tensor, penalty: Tensor, wanted: Tensor) -> Tensor:
-    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return torch.linalg.solve(gram + penalty * eye, wanted)
 
 
 class RidgeOnMerged(nn.Module):
@@ -93,36 +83,31 @@ class RidgeOnMerged(nn.Module):
         return features.flatten(1) @ self.weight
 
 
-class RidgeKnobs(Knobs):
-    """Settings of the ridge head alone."""
-
-    # How stiff the map is that moves old statistics along, in units of the features' variance (0.1
-    # and 1 did equally well on validation images).
-    stiffness: Positive = 0.1
-
-
 class DynaMMoRidge(DynaMMo):
     """One pass through the merged adapters, and a head solved from statistics of **all** images.
 
     Ours, not the paper's. DynaMMo tunes its heads on the memory, a few images a class; RanPAC
-    (arXiv 2307.02251) solves its head from sums over every image ever seen, which is only possible
-    because its features never move. Merged features do move, by less and less: W_t differs from
-    W_{t-1} by a t-th of (theta_t - W_{t-1}). So the statistics of old classes are moved along, by a
-    linear map fitted to images that are at hand and whose features are known under both sets: the
-    session's own and the memory's. (Drift correction by a map between feature spaces: Yu et al.
-    2020, arXiv 2004.00440, for class means; Gomez-Villa et al. 2024, arXiv 2407.08536.)
+    (arXiv 2307.02251) solves its head from sums over all images ever seen, which is only possible
+    because its features never move. Merged features do, by less and less: W_t differs from W_{t-1}
+    by a t-th of (theta_t - W_{t-1}). So the statistics of old classes are moved along, by a linear
+    map fitted to the session's and the memory's images, whose features are known under both sets.
+    (Drift correction by a map between feature spaces: Yu et al. 2020, arXiv 2004.00440, for class
+    means; Gomez-Villa et al. 2024, arXiv 2407.08536.)
 
-    The head reads the means of later stages' maps besides the features, and every image counts
-    with its mirror image. Storage stays constant but for one mean a class. The penalty is chosen as
-    in RanPAC, on a held-out fifth of the newest session's training images.
+    The head reads the means of later stages' maps besides the features, and every image counts with
+    its mirror image. Storage grows by one mean a class. The penalty is chosen as in RanPAC.
     """
 
     name = "dynammo_ridge"
-    Knobs = RidgeKnobs
     trains = "one adapter set; the head is solved"
     head_kind = RidgeOnMerged
     reader = SeveralDepths
     follows_drift = True
+
+    class Knobs(Knobs):
+        """How stiff the map is that moves old statistics along, see ClassStatistics.move."""
+
+        stiffness: Positive = 0.1  # 1 did equally well on validation images
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(chain)
@@ -131,22 +116,17 @@ class DynaMMoRidge(DynaMMo):
 
     def fit(self) -> None:
         """Move the statistics to the newly merged features, add the session's, solve the head."""
-        chain, stream, device = self.chain, self.stream, self.device
-        positions = stream.indices("train", chain.session)
-        labels = torch.as_tensor(stream.train.labels[positions], device=device)
-        running = self.adapter_sets()[0]
-        with torch.no_grad():
-            features = self.both_sides(running, positions)
-            if chain.session == 1:
-                self.statistics = ClassStatistics(features.shape[2]).to(device)
-            elif self.follows_drift:
-                memory = chain.memory.all_positions()
-                old = memory[stream.train.labels[memory] < stream.classes(chain.session)[0]]
-                was = self.both_sides(self.set_before(), np.concatenate([positions, old]))
-                now = torch.cat([features, self.both_sides(running, old)], dim=1)
-                stiffness = self.knobs.stiffness
-                self.statistics.move(was.flatten(0, 1), now.flatten(0, 1), stiffness)
-            self._solve(features, labels)
+        stream, session, running = self.stream, self.chain.session, self.adapter_sets()[0]
+        positions = stream.indices("train", session)
+        features = self.both_sides(running, positions)
+        if session == 1:
+            self.statistics = ClassStatistics(features.shape[2]).to(self.device)
+        elif self.follows_drift:
+            known = self.chain.training_positions(session)  # with the exemplars of old classes
+            was = self.both_sides(self.set_before(), known)
+            now = torch.cat([features, self.both_sides(running, known[len(positions) :])], dim=1)
+            self.statistics.move(was.flatten(0, 1), now.flatten(0, 1), self.knobs.stiffness)
+        self._solve(features, torch.as_tensor(stream.train.labels[positions], device=self.device))
 
     def set_before(self) -> StateDict:
         """The set that ran before the newest session, from what is stored."""
@@ -170,11 +150,6 @@ class DynaMMoRidge(DynaMMo):
         self.head = RidgeOnMerged(features.shape[2], classes).to(self.device)
         self.head.weight.copy_(ridge_weights(*self.statistics.sums(), self.penalty))
 
-    @property
-    def knows_others(self) -> bool:
-        """One head for all classes."""
-        return False
-
     def trained_numbers(self) -> int:
         """One adapter set in step 1; the head is solved."""
         return self.one_set()
@@ -194,27 +169,23 @@ class DynaMMoRidge(DynaMMo):
 
     def state(self) -> dict[str, Tensor]:
         """The head and what it was solved from."""
-        kept = {f"statistics.{name}": value for name, value in self.statistics.state_dict().items()}
-        kept["penalty"] = torch.tensor(self.penalty, dtype=torch.double)
-        return self.head.state_dict() | kept
+        penalty = {"penalty": torch.tensor(self.penalty, dtype=torch.double)}
+        statistics = self.statistics.state_dict(prefix="statistics.")
+        return self.head.state_dict() | statistics | penalty
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up what :meth:`state` gave."""
         self.penalty = float(state["penalty"])
         self.head.load_state_dict({"weight": state["weight"]})
-        prefix = "statistics."
-        own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        self.statistics.load_state_dict(own)
+        names = self.statistics.state_dict()
+        self.statistics.load_state_dict({name: state[f"statistics.{name}"] for name in names})
 
 
 def without_newest(mean: StateDict, newest: StateDict, count: int) -> dict[str, Tensor]:
     """Mean of the first ``count - 1`` sets, from that of ``count`` and the newest of them.
 
     The way back from :func:`dynammo.merging.running_mean`, up to rounding; so the old mean need
-    not be stored.
-
-    Raises:
-        InputError: a count under 2, or sets of different layout.
+    not be stored. InputError for a count under 2, or sets of different layout.
     """
     if count < 2:
         raise InputError(f"A mean of {count} set(s) has no earlier one.")

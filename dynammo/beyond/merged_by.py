@@ -1,37 +1,27 @@
 """DynaMMo with other ways of merging, for comparisons over one tuned chain."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 from dynammo.baselines.fisher import fisher_of_session
+from dynammo.beyond import ways_of_merging as ways
 from dynammo.beyond.batch_norm import measure_again, mixture_variance
-from dynammo.beyond.ways_of_merging import (
-    dare,
-    exponential_moving_average,
-    fisher_weighted,
-    magmax,
-    task_arithmetic,
-    ties,
-)
+from dynammo.beyond.ways_of_merging import Sets
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.merging import StateDict, uniform_mean
 from dynammo.methods import DynaMMo
 
-Sets = Sequence[StateDict]
-
 # From the tuned sets, the initial set and each set's importance to the merged set.
-STRATEGIES: dict[str, Callable[[Sets, StateDict, Sets], dict[str, Tensor]]] = {
+STRATEGIES: dict[str, Callable[[Sets, StateDict, Sets], StateDict]] = {
     "uniform mean": lambda sets, _initial, _weights: uniform_mean(sets),
-    "moving average": lambda sets, _initial, _weights: exponential_moving_average(sets, 0.5),
-    "task arithmetic": lambda sets, initial, _weights: task_arithmetic(sets, initial, 0.3),
-    "MagMax": lambda sets, initial, _weights: magmax(sets, initial),
-    "TIES": lambda sets, initial, _weights: ties(sets, initial),
-    "DARE": lambda sets, initial, _weights: dare(sets, initial, 0.5, seed=0),
-    "Fisher": lambda sets, _initial, weights: fisher_weighted(sets, weights),
+    "moving average": lambda sets, _initial, _weights: ways.exponential_moving_average(sets, 0.5),
+    "task arithmetic": lambda sets, initial, _weights: ways.task_arithmetic(sets, initial, 0.3),
+    "MagMax": lambda sets, initial, _weights: ways.magmax(sets, initial),
+    "TIES": lambda sets, initial, _weights: ways.ties(sets, initial),
+    "DARE": lambda sets, initial, _weights: ways.dare(sets, initial, 0.5, seed=0),
+    "Fisher": lambda sets, _initial, weights: ways.fisher_weighted(sets, weights),
     "last set alone": lambda sets, _initial, _weights: dict(sets[-1]),
 }
 FISHER_IMAGES = 100
@@ -62,21 +52,20 @@ class MergedBy(DynaMMo):
 
     def fit(self) -> None:
         """Merge the chain's sets, then tune the heads as DynaMMo does."""
-        chain = self.chain
+        chain, sets = self.chain, self.chain.adapter_states
         if self.strategy == "Fisher":
             self.importances.append(adapter_importance(chain))
-        sets, initial = chain.adapter_states, chain.adapters(None).state_dict()
-        if chain.session == 1:  # nothing to merge, and its head is not tuned again
+        if chain.session == 1:  # nothing to merge
             self.merged = sets[0]
-            super().fit()
-            return
-        self.merged = STRATEGIES[self.strategy](sets, initial, self.importances)
-        if self.statistics == "mixture":
-            self.merged = mixture_variance(sets, self.merged)
-        elif self.statistics == "measured again":
-            network = chain.network(self.merged)
-            measure_again(network, self.stream.train.select(chain.memory.all_positions()))
-            self.merged = network.adapters.state_dict()
+        else:
+            initial = chain.adapters(None).state_dict()
+            self.merged = STRATEGIES[self.strategy](sets, initial, self.importances)
+            if self.statistics == "mixture":
+                self.merged = mixture_variance(sets, self.merged)
+            elif self.statistics == "measured again":
+                network = chain.network(self.merged)
+                measure_again(network, self.stream.train.select(chain.memory.all_positions()))
+                self.merged = network.adapters.state_dict()
         super().fit()
 
 
@@ -89,5 +78,4 @@ def adapter_importance(chain: Chain) -> dict[str, Tensor]:
     network.adapters.requires_grad_(True)
     classifier = nn.Sequential(network, chain.auxiliary)
     fisher = fisher_of_session(chain, chain.session, classifier, 0, FISHER_IMAGES)
-    prefix = "0.adapters."
-    return {name.removeprefix(prefix): value for name, value in fisher.items()}
+    return {name.removeprefix("0.adapters."): value for name, value in fisher.items()}

@@ -3,14 +3,12 @@
 None of them is a method to use; they are replayed over a tuned chain (notebook 12).
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
 import torch
 
+from dynammo.baselines.frozen_features import FrozenFeatures
 from dynammo.beyond.dynammo_ridge import ClassStatistics, DynaMMoRidge
 from dynammo.merging import StateDict
+from dynammo.methods import LastAdapter
 
 
 class RidgeFrozen(DynaMMoRidge):
@@ -18,10 +16,7 @@ class RidgeFrozen(DynaMMoRidge):
 
     title = "ridge on the frozen network"
     follows_drift = False
-
-    def adapter_sets(self) -> Sequence[StateDict | None]:
-        """The bare backbone."""
-        return [None]
+    adapter_sets = FrozenFeatures.adapter_sets
 
 
 class RidgeFeaturesAlone(DynaMMoRidge):
@@ -49,10 +44,7 @@ class RidgeLast(DynaMMoRidge):
     """The same head on the newest set alone, whose features move further each session."""
 
     title = "ridge on the last set"
-
-    def adapter_sets(self) -> Sequence[StateDict | None]:
-        """The newest set."""
-        return [self.chain.adapter_states[-1]]
+    adapter_sets = LastAdapter.adapter_sets
 
     def set_before(self) -> StateDict:
         """The set of the session before."""
@@ -70,14 +62,12 @@ class RidgeOracle(DynaMMoRidge):
 
     def fit(self) -> None:
         """Measure the old sessions' statistics under the newly merged set."""
-        chain = self.chain
-        old = self.stream.indices("train", range(1, chain.session))
-        with torch.no_grad():
-            if len(old):
-                features = self.both_sides(self.adapter_sets()[0], old).flatten(0, 1)
-                labels = torch.as_tensor(self.stream.train.labels[old], device=self.device)
-                empty = ClassStatistics(features.shape[1]).to(self.device)
-                self.statistics = empty.with_images(features, labels.repeat(2))
+        old = self.stream.indices("train", range(1, self.chain.session))
+        if len(old):
+            features = self.both_sides(self.adapter_sets()[0], old).flatten(0, 1)
+            labels = torch.as_tensor(self.stream.train.labels[old], device=self.device)
+            empty = ClassStatistics(features.shape[1]).to(self.device)
+            self.statistics = empty.with_images(features, labels.repeat(2))
         super().fit()
 
 

@@ -1,7 +1,5 @@
 """What several depths of a network see, in the one pass that it takes anyway."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

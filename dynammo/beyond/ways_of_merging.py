@@ -1,15 +1,10 @@
 """Ways to merge adapter sets other than the mean: each a pure function over state dicts.
 
-Every function takes the sets theta_1..theta_t in the order in which they were tuned, and gives a
-new set. What a strategy weighs, trims or selects are the *learned* entries (weights, biases,
-alphas). *Measured* entries, batch norm's running mean and variance, are averaged by all of them:
-:mod:`dynammo.beyond.batch_norm` says what else can be done with those.
-
-Several strategies work on *changes* tau_i = theta_i - theta_0 from the initial set theta_0 (called
-"task vectors" by Ilharco et al. 2023, arXiv 2212.04089).
+From sets theta_1..theta_t, in the order in which they were tuned, to a new one. What a strategy
+weighs, trims or selects are the *learned* entries (weights, biases, alphas). *Measured* ones, batch
+norm's statistics, are averaged by all of them: see :mod:`dynammo.beyond.batch_norm`. *Changes* are
+theta_i - theta_0 from the initial set ("task vectors" in Ilharco et al. 2023, arXiv 2212.04089).
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
@@ -19,8 +14,10 @@ from torch import Tensor
 from dynammo.errors import InputError
 from dynammo.merging import StateDict, check_same_layout, uniform_mean
 
+Sets = Sequence[StateDict]
 
-def exponential_moving_average(states: Sequence[StateDict], decay: float) -> dict[str, Tensor]:
+
+def exponential_moving_average(states: Sets, decay: float) -> StateDict:
     """E_1 = theta_1, E_t = decay E_{t-1} + (1 - decay) theta_t: recent sets weigh more.
 
     decay 0 keeps the last set alone. One set is stored, whatever t is.
@@ -34,24 +31,18 @@ def exponential_moving_average(states: Sequence[StateDict], decay: float) -> dic
             mean = decay * mean + (1 - decay) * newest
         return mean
 
-    return _merge_learned(states, states[0] if states else {}, average)
+    return _merge(states, states[0] if states else {}, average)
 
 
-def task_arithmetic(
-    states: Sequence[StateDict], initial: StateDict, scale: float
-) -> dict[str, Tensor]:
+def task_arithmetic(states: Sets, initial: StateDict, scale: float) -> StateDict:
     """theta_0 + scale * sum of the changes (Ilharco et al. 2023, arXiv 2212.04089, equation 1).
 
     scale 1/t is the uniform mean, scale 0 the initial set. A running sum is enough to store.
     """
-    return _merge_learned(
-        states, initial, lambda start, sets: start + scale * (sets - start).sum(0)
-    )
+    return _merge(states, initial, lambda start, sets: start + scale * (sets - start).sum(0))
 
 
-def magmax(
-    states: Sequence[StateDict], initial: StateDict, scale: float = 1.0
-) -> dict[str, Tensor]:
+def magmax(states: Sets, initial: StateDict, scale: float = 1.0) -> StateDict:
     """theta_0 + scale * the change of greatest magnitude, number by number.
 
     Source: Marczak et al. 2024 (arXiv 2407.06322), for sets tuned one from the other, as here. The
@@ -62,12 +53,10 @@ def magmax(
         changes = sets - start
         return start + scale * changes.gather(0, changes.abs().argmax(0, keepdim=True))[0]
 
-    return _merge_learned(states, initial, greatest)
+    return _merge(states, initial, greatest)
 
 
-def ties(
-    states: Sequence[StateDict], initial: StateDict, density: float = 0.2, scale: float = 1.0
-) -> dict[str, Tensor]:
+def ties(states: Sets, initial: StateDict, density: float = 0.2, scale: float = 1.0) -> StateDict:
     """Trim the changes, elect a sign for each number, average the changes of that sign.
 
     Source: Yadav et al. 2023 (arXiv 2306.01708), algorithm 1: of each set's changes the share
@@ -76,13 +65,12 @@ def ties(
     """
     if not 0 < density <= 1:
         raise InputError(f"TIES' density is {density}: it must be above 0, at most 1.")
-    check_same_layout([*states, initial] if states else states)
+    check_same_layout([*states, initial])
     learned = [name for name in initial if is_learned(name, initial[name])]
     thresholds = []
     for state in states:
-        sizes = torch.cat(
-            [(state[n].double() - initial[n].double()).abs().ravel() for n in learned]
-        )
+        changes = [(state[n].double() - initial[n].double()).ravel() for n in learned]
+        sizes = torch.cat(changes).abs()
         thresholds.append(sizes.sort(descending=True).values[max(1, int(density * len(sizes))) - 1])
 
     def elect(start: Tensor, sets: Tensor) -> Tensor:
@@ -92,17 +80,14 @@ def ties(
         agree = (changes != 0) & (changes.sign() == changes.sum(0).sign())
         return start + scale * (changes * agree).sum(0) / agree.sum(0).clamp(min=1)
 
-    return _merge_learned(states, initial, elect)
+    return _merge(states, initial, elect)
 
 
-def dare(
-    states: Sequence[StateDict], initial: StateDict, drop_rate: float, seed: int
-) -> dict[str, Tensor]:
+def dare(states: Sets, initial: StateDict, drop_rate: float, seed: int) -> StateDict:
     """Drop changes of convolution weights at random, enlarge the others to make up, average.
 
-    Source: Yu et al. 2024 (arXiv 2311.03099), equation 1. Each change is dropped with probability
-    ``drop_rate`` and otherwise divided by 1 - drop_rate, so its expectation stays. Batch norm's
-    weights, biases and alphas are few and far from redundant: they are averaged as they are.
+    Source: Yu et al. 2024 (arXiv 2311.03099), equation 1. Changes are dropped with probability
+    ``drop_rate``, else divided by 1 - drop_rate. Other entries are few: averaged as they are.
     """
     if not 0 <= drop_rate < 1:
         raise InputError(f"DARE's drop rate is {drop_rate}: it must be 0 or more, below 1.")
@@ -114,19 +99,16 @@ def dare(
         kept = torch.rand(sets.shape, generator=generator) >= drop_rate
         return start + ((sets - start) * kept.to(sets) / (1 - drop_rate)).mean(0)
 
-    return _merge_learned(states, initial, drop)
+    return _merge(states, initial, drop)
 
 
-def fisher_weighted(
-    states: Sequence[StateDict], importances: Sequence[StateDict], floor: float = 1e-6
-) -> dict[str, Tensor]:
+def fisher_weighted(states: Sets, importances: Sets, floor: float = 1e-6) -> StateDict:
     """Weigh each number of each set by its Fisher information on that set's session.
 
     Source: Matena and Raffel 2022 (arXiv 2111.09832), equation 3. ``importances`` has for each set
-    the diagonal of its Fisher information, under the names of the learned entries. Each set's
-    information is divided by its mean, so that a session with a large loss does not outweigh the
-    others; ``floor`` is added, so numbers that matter to no session are averaged. A running sum of
-    F theta and of F is enough to store.
+    the diagonal of its Fisher information, under the names of the learned entries. Each is divided
+    by its mean, so that a large loss does not outweigh others; ``floor`` is added, so numbers that
+    matter to no session are averaged. Running sums of F theta and of F are enough to store.
     """
     if len(importances) != len(states):
         raise InputError(f"{len(states)} sets need as many importances, not {len(importances)}.")
@@ -136,36 +118,24 @@ def fisher_weighted(
     shapes = {name: value.shape for name, value in merged.items() if is_learned(name, value)}
     if any({n: v.shape for n, v in importance.items()} != shapes for importance in importances):
         raise InputError("Importances must have the names and shapes of the sets' learned entries.")
-    means = [
-        torch.cat([value.double().ravel() for value in importance.values()]).mean()
-        for importance in importances
-    ]
+    flat = [torch.cat([value.double().ravel() for value in i.values()]) for i in importances]
+    means = [numbers.mean().clamp(min=1e-30) for numbers in flat]
     for name in shapes:
-        weights = torch.stack(
-            [i[name].double() / m.clamp(min=1e-30) for i, m in zip(importances, means, strict=True)]
-        )
-        weights = weights + floor
+        shares = [i[name].double() / m for i, m in zip(importances, means, strict=True)]
+        weights = torch.stack(shares) + floor
         sets = torch.stack([state[name].double() for state in states])
         merged[name] = ((weights * sets).sum(0) / weights.sum(0)).to(merged[name].dtype)
     return merged
 
 
-def _merge_learned(
-    states: Sequence[StateDict],
-    initial: StateDict,
-    merge: Callable[[Tensor, Tensor], Tensor],
-) -> dict[str, Tensor]:
-    """Merge every learned entry in double precision; the others as the uniform mean has them.
-
-    Args:
-        merge: from the initial tensor and the sets' [t, ...] to the merged tensor.
-    """
-    check_same_layout([*states, initial] if states else states)
+def _merge(states: Sets, initial: StateDict, mix: Callable[[Tensor, Tensor], Tensor]) -> StateDict:
+    """The uniform mean, but learned entries by ``mix`` in double: from initial, sets' [t, ...]."""
+    check_same_layout([*states, initial])
     merged = uniform_mean(states)
     for name, start in initial.items():
         if is_learned(name, start):
             sets = torch.stack([state[name].double() for state in states])
-            merged[name] = merge(start.double(), sets).to(start.dtype)
+            merged[name] = mix(start.double(), sets).to(start.dtype)
     return merged
 
 

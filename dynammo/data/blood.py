@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dynammo.data.cell_types import CLASS_NAMES
 from dynammo.data.dataset import DataSet, from_arrays
 from dynammo.errors import InputError
 from dynammo.stream import SPLITS
@@ -22,24 +23,12 @@ FOLDER = Path(__file__).parent / "blood_cells"
 SIZE, COLUMNS = 64, 20
 PER_CLASS = {"train": 300, "val": 50, "test": 100}
 CHECKSUM = "662daa671c6ec738224fef41ea95036b646f73a758a1ee3c878459c2927ff4a9"  # DataSet.checksum()
-# As in the collection, with "ig" in words.
-CLASS_NAMES = (
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "immature granulocyte",
-    "lymphocyte",
-    "monocyte",
-    "neutrophil",
-    "platelet",
-)
 
 
 def load_blood() -> DataSet:
     """All images, class after class: 2,400 to train, 400 to validate, 800 to test, of 64 pixels.
 
-    Raises:
-        InputError: a sheet is missing, or is not as it came.
+    InputError if a sheet is missing, or is not as it came.
     """
     arrays = {}
     for split in SPLITS:

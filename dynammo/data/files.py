@@ -19,10 +19,9 @@ from dynammo.errors import InputError
 
 def unwritable(error: OSError) -> str:
     """What to say when the system refuses to read or write something."""
-    what = f"{error.filename} " if error.filename else "A file "
     return (
-        f"{what}cannot be written or read ({error.strerror}). Make room or check permissions, and "
-        "give the same command again: what was finished is kept."
+        f"{error.filename or 'A file'} cannot be written or read ({error.strerror}). Make room or "
+        "check permissions, and give the same command again: what was finished is kept."
     )
 
 
@@ -30,10 +29,9 @@ def exit_status(run: Callable[[], int]) -> int:
     """Run a command; bad input and what the system refuses are one line without a traceback."""
     try:
         return run()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"error: {unwritable(error)}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        said = unwritable(error) if isinstance(error, OSError) else error
+        print(f"error: {said}", file=sys.stderr)
     return 2
 
 

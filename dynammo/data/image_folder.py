@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dynammo.errors import InputError
 from dynammo.stream import SPLITS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-DEFAULT_SIZE = 64  # pixels; the side that images are resized to unless told otherwise
+DEFAULT_SIZE = 64  # pixels; the side of images unless told otherwise
 GROUPS = "groups.csv"  # beside the folders of classes: file, group
 TEST_FOLDS, VAL_FOLDS = 5, 8  # a fifth of the images tests, an eighth of the others validates
 
@@ -33,16 +34,10 @@ def load_image_folder(
 
     Classes are numbered in the order of their names, images taken in the order of theirs. Each
     image (its first frame) is turned to RGB, cropped to a square about its centre and resized
-    bicubic. Hidden files are passed over; any other file that is no image is an error.
+    bicubic to ``image_size`` pixels, 64 if not given. Hidden files are passed over.
 
-    Args:
-        path: the folder.
-        image_size: side to resize to, in pixels; 64 if not given.
-        split_seed: draws the split, where the folder has none.
-
-    Raises:
-        InputError: a split or class is missing, or a file cannot be read as an 8-bit image; or
-            images cannot be split so that every class has one in each split.
+    InputError if a split or a class is missing, a file cannot be read as an 8-bit image, or a class
+    has too few images to split.
     """
     path = Path(path).resolve()
     size = DEFAULT_SIZE if image_size is None else image_size
@@ -55,13 +50,19 @@ def load_image_folder(
             f"{path} has no folder {absent}. Sort images into train/<class>/ and test/<class>/, "
             "val/<class>/ too if you like; or into <class>/ alone, and they are split for you."
         )
-    files = {split: _by_class(path / split) for split in there} or {"": _by_class(path)}
+    found = {split: _by_class(path / split) for split in there or [""]}
+    class_names = sorted(set().union(*found.values()))
+    files = {split: [one for own in found[split].values() for one in own] for split in found}
     groups = _groups(path) if (path / GROUPS).exists() else {}
     told = ""
-    if len(there) < len(SPLITS):
-        files, told = _split(path, files, groups, split_seed)
-    places = [path / split for split in there] or [path]
-    class_names = sorted({one.name for place in places for one in _visible(place) if one.is_dir()})
+    if not there:
+        told = f"split by seed {split_seed}"
+        files["train"], files["test"] = _part(path, files[""], groups, TEST_FOLDS, split_seed)
+    elif "val" not in there:
+        told = f"validation images split off by seed {split_seed}"
+    if told:
+        files["train"], files["val"] = _part(path, files["train"], groups, VAL_FOLDS, split_seed)
+        told += f", {len(set(groups.values()))} groups kept whole" if groups else ""
     arrays: dict[str, np.ndarray] = {}
     for split in SPLITS:
         labels = [class_names.index(file.parent.name) for file in files[split]]
@@ -69,25 +70,8 @@ def load_image_folder(
         progress = tqdm(files[split], desc=f"{path.name}/{split}", unit=" images", disable=None)
         for position, file in enumerate(progress):
             images[position] = _read_image(file, size)
-        arrays[f"{split}_images"] = images
-        arrays[f"{split}_labels"] = np.array(labels, dtype=np.int64)
+        arrays |= {f"{split}_images": images, f"{split}_labels": np.array(labels)}
     return from_arrays(path.name, arrays, class_names, note=told)
-
-
-def _split(
-    path: Path, files: Mapping[str, list[Path]], groups: Mapping[str, str], seed: int
-) -> tuple[dict[str, list[Path]], str]:
-    """Fill in the splits that are missing; say how, for the figures."""
-    result = dict(files)
-    if "" in files:
-        kept, result["test"] = _part(path, result.pop(""), groups, TEST_FOLDS, seed)
-        told = f"split by seed {seed}"
-    else:
-        kept, told = result["train"], f"validation images split off by seed {seed}"
-    result["train"], result["val"] = _part(path, kept, groups, VAL_FOLDS, seed)
-    if groups:
-        told += f", {len(set(groups.values()))} groups kept whole"
-    return result, told
 
 
 def _part(
@@ -96,17 +80,16 @@ def _part(
     """Split one of so many parts off, every class in its share, no group in both."""
     labels = [file.parent.name for file in files]
     whose = [groups.get(file.relative_to(path).as_posix(), str(file)) for file in files]
-    counts = {name: len({w for w, own in zip(whose, labels, strict=True) if own == name})
-              for name in set(labels)}  # fmt: skip
-    few = [name for name, count in counts.items() if count < 3]
-    if few:
-        of = "groups" if groups else "images"
+    members = Counter(name for name, _ in set(zip(labels, whose, strict=True)))
+    fewest = min(sorted(members), key=members.get, default="?")
+    if members[fewest] < 3:
         raise InputError(
-            f"{path}: class {min(few)} has {counts[min(few)]} {of}, too few to split off some to "
-            "validate and to test. Add some, or make the folders train, val and test yourself."
+            f"{path}: class {fewest} has {members[fewest]} {'groups' if groups else 'images'}, too "
+            "few to split off some to validate and to test. Add some, or make the folders train, "
+            "val and test yourself."
         )
-    smallest = min(folds, *counts.values())
-    splitter = StratifiedGroupKFold(smallest, shuffle=True, random_state=seed)
+    folds = min(folds, members[fewest])
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     kept, off = next(iter(splitter.split(files, labels, whose)))
     return [files[i] for i in kept], [files[i] for i in off]
 
@@ -120,31 +103,24 @@ def _groups(path: Path) -> dict[str, str]:
         return {row["file"]: row["group"] for row in rows}
 
 
-def _by_class(folder: Path) -> list[Path]:
-    """Return the image files of a folder of classes, class after class, sorted by name."""
-    entries = [entry for entry in _visible(folder) if entry.name != GROUPS]
-    return [file for entry in entries for file in _image_files(entry)]
+def _by_class(folder: Path) -> dict[str, list[Path]]:
+    """Return the image files of each class in a folder, sorted by name."""
+    found = {entry.name: entry for entry in _visible(folder) if entry.name != GROUPS}
+    for entry in found.values():
+        if not entry.is_dir():
+            raise InputError(f"{entry} is not in a class folder. Move it into one, or remove it.")
+        for file in _visible(entry):
+            if file.suffix.lower() not in IMAGE_SUFFIXES or not file.is_file():
+                raise InputError(
+                    f"{file} is not an image file. Keep only {', '.join(IMAGE_SUFFIXES)} files in "
+                    "class folders."
+                )
+    return {name: _visible(entry) for name, entry in found.items()}
 
 
 def _visible(folder: Path) -> list[Path]:
     """Return what is in a folder and not hidden, sorted by name."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
-def _image_files(class_folder: Path) -> list[Path]:
-    """Return the image files of one class, sorted by name."""
-    if not class_folder.is_dir():
-        raise InputError(
-            f"{class_folder} is not in a class folder. Move it into one, or remove it."
-        )
-    files = _visible(class_folder)
-    for file in files:
-        if file.suffix.lower() not in IMAGE_SUFFIXES or not file.is_file():
-            raise InputError(
-                f"{file} is not an image file. Keep only {', '.join(IMAGE_SUFFIXES)} files in "
-                "class folders."
-            )
-    return files
 
 
 def _read_image(file: Path, size: int) -> np.ndarray:
@@ -160,7 +136,5 @@ def _read_image(file: Path, size: int) -> np.ndarray:
             left, top = (image.width - side) // 2, (image.height - side) // 2
             square = image.convert("RGB").crop((left, top, left + side, top + side))
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{file} cannot be read as an image ({error}). Replace or remove it."
-        ) from error
+        raise InputError(f"{file} cannot be read ({error}). Replace or remove it.") from error
     return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))

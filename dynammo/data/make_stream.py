@@ -1,17 +1,17 @@
 """Data sets cut into sessions, each of which brings classes never seen before.
 
-Class-incremental learning sees the sessions one after the other. Labels are renumbered in order of
-arrival, so that session 1 brings 0..k-1, session 2 the next ones, and "all classes seen so far" is
-always a range from 0. The class order is a variable of its own (``order_seed``), apart from the
-seed of training: on eight classes it moves the average accuracy by several points.
+The class order is a variable of its own (``order_seed``), apart from the seed of training: on eight
+classes it moves the average accuracy by several points.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from dynammo.data.dataset import DataSet
 from dynammo.data.sources import expand_alias, load_data_set
@@ -43,70 +43,69 @@ def make_stream(
             stands for four sets.
         classes_per_session: new classes in a session; a set's last session may be smaller. Not
             given: 2 for one set, all classes of a set in one session for joined sets.
-        order_seed: seed of the class order, from 0.
         train_per_class: keep only the first so many training images of each class, for shortened
             runs; all are kept where there are fewer. Validation and test images always all stay.
-        phantom_seed: seed of the drawn images, where `spec` asks for them.
-        phantom_per_class: how many images of each class to draw for each split.
-        split_seed: seed of the split of a folder that has none.
-        cache: folder that keeps drawn images, so that several jobs of a run draw them once.
+        phantom_seed, phantom_per_class, split_seed, cache: as in `sources.load_data_set`.
 
-    Raises:
-        InputError: a set cannot be loaded, sets do not fit together, or fewer than two sessions.
+    InputError if a set cannot be loaded, sets do not fit together, or make fewer than two sessions.
     """
     if not 0 <= order_seed < 2**32:
         raise InputError(f"order_seed is {order_seed}. Give a whole number from 0 to 2**32 - 1.")
-    for knob, value in (
-        ("classes_per_session", classes_per_session),
-        ("train_per_class", train_per_class),
-    ):
+    asked = {"classes_per_session": classes_per_session, "train_per_class": train_per_class}
+    for knob, value in asked.items():
         if value is not None and value < 1:
             raise InputError(f"{knob} is {value}. Give 1 or more, or leave it out.")
 
+    load = partial(
+        load_data_set,
+        phantom_seed=phantom_seed,
+        phantom_per_class=phantom_per_class,
+        split_seed=split_seed,
+        cache=cache,
+    )
     sets: list[DataSet] = []
     short_names: list[str] = []
     for part in _split_spec(spec):
         members = expand_alias(part)
-        sets += [
-            load_data_set(
-                member,
-                phantom_seed=phantom_seed,
-                phantom_per_class=phantom_per_class,
-                split_seed=split_seed,
-                cache=cache,
-            )
-            for member in members
-        ]
+        sets += map(load, members)
         short_names.append(part if len(members) > 1 else sets[-1].name)
     _check_joinable(sets)
-    offsets = np.cumsum([0, *(data_set.number_of_classes for data_set in sets)]).tolist()
 
+    named: list[tuple[str, str]] = []  # by new label: the set, the class
     original_labels: list[int] = []  # by new label
-    class_names: list[str] = []
+    new_labels: list[np.ndarray] = []  # by set: new by old label
     sessions: list[tuple[int, ...]] = []
-    for data_set, offset in zip(sets, offsets, strict=False):
-        order = np.random.RandomState(order_seed).permutation(data_set.number_of_classes)
-        per_session = _classes_per_session(data_set, classes_per_session, joined=len(sets) > 1)
-        for start in range(0, len(order), per_session):
-            stop = min(start + per_session, len(order))
-            sessions.append(tuple(range(offset + start, offset + stop)))
+    for data_set in sets:
+        offset, count = len(named), data_set.number_of_classes
+        if count < (classes_per_session or 1):
+            raise InputError(
+                f"classes_per_session is {classes_per_session}, but {data_set.name} has only "
+                f"{count} classes. Pass fewer classes per session."
+            )
+        step = classes_per_session or (count if len(sets) > 1 else DEFAULT_CLASSES_PER_SESSION)
+        labels = range(offset, offset + count)
+        sessions += [tuple(labels[start : start + step]) for start in range(0, count, step)]
+        order = np.random.RandomState(order_seed).permutation(count)
+        named += [(data_set.name, data_set.class_names[label]) for label in order]
         original_labels += [offset + int(label) for label in order]
-        class_names += [data_set.class_names[label] for label in order]
+        new_labels.append(offset + np.argsort(order))
     if len(sessions) < 2:
         raise InputError(
-            f"{spec} has {len(class_names)} classes, {per_session} in its only session, but "
-            "class-incremental learning needs two sessions or more. Pass a smaller "
-            "classes_per_session, or join several sets with '+'."
+            f"{spec} has {len(named)} classes, all in its only session, but class-incremental "
+            "learning needs two sessions or more. Pass a smaller classes_per_session, or join "
+            "several sets with '+'."
         )
 
-    new_label = np.argsort(original_labels)  # by original label: its place in the arrival order
-    splits = {split: _joined_split(sets, split, offsets, new_label) for split in SPLITS}
+    splits = {split: _joined_split(sets, split, new_labels) for split in SPLITS}
     if train_per_class is not None:
-        splits["train"] = _first_per_class(splits["train"], train_per_class)
+        images, labels = splits["train"].images, splits["train"].labels
+        kept = np.flatnonzero(pd.Series(labels).groupby(labels).cumcount() < train_per_class)
+        splits["train"] = Split(images[kept], labels[kept])
+    names = [name for _, name in named]
     return Stream(
         name="+".join(short_names),
         **splits,
-        class_names=_told_apart(class_names, sets),
+        class_names=tuple(f"{s}: {name}" if names.count(name) > 1 else name for s, name in named),
         sessions=tuple(sessions),
         original_labels=tuple(original_labels),
         order_seed=int(order_seed),
@@ -122,7 +121,9 @@ def repeated_images(stream: Stream) -> dict[str, int]:
     A network that has seen an image is not tested on it. Splits with none are left out.
     """
     known = set(_image_digests(stream.train))
-    counts = {split: _count(_image_digests(getattr(stream, split)), known) for split in SPLITS[1:]}
+    counts = {}
+    for split in SPLITS[1:]:
+        counts[split] = sum(digest in known for digest in _image_digests(getattr(stream, split)))
     return {split: count for split, count in counts.items() if count}
 
 
@@ -130,10 +131,6 @@ def _image_digests(split: Split) -> Iterator[bytes]:
     for start in range(0, len(split), 1024):
         for image in split.images[start : start + 1024]:
             yield hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-
-
-def _count(digests: Iterable[bytes], known: set[bytes]) -> int:
-    return sum(digest in known for digest in digests)
 
 
 def _split_spec(spec: str) -> list[str]:
@@ -151,45 +148,27 @@ def _split_spec(spec: str) -> list[str]:
 
 def _check_joinable(sets: list[DataSet]) -> None:
     """Raise InputError unless the sets have one image size and names that differ."""
-    names = [data_set.name for data_set in sets]
-    sizes = ", ".join(f"{s.name} {s.image_size} px" for s in sets)
     if len({data_set.image_size for data_set in sets}) > 1:
+        sizes = ", ".join(f"{s.name} {s.image_size} px" for s in sets)
         raise InputError(
             f"Joined sets need one image size, but these differ: {sizes}. Add the same @size to "
             "each name or folder; an .npz file has to be made in that size."
         )
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
+    names = [data_set.name for data_set in sets]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
         raise InputError(
             f"{', '.join(twice)} is joined more than once. Name each set once; if two different "
             "files share a name, rename one."
         )
 
 
-def _classes_per_session(data_set: DataSet, asked: int | None, joined: bool) -> int:
-    """Return how many classes of a set go into one session, `asked` or the default."""
-    if asked is None:
-        in_set = data_set.number_of_classes
-        return in_set if joined else min(DEFAULT_CLASSES_PER_SESSION, in_set)
-    if asked > data_set.number_of_classes:
-        raise InputError(
-            f"classes_per_session is {asked}, but {data_set.name} has only "
-            f"{data_set.number_of_classes} classes. Pass fewer classes per session."
-        )
-    return asked
-
-
-def _joined_split(
-    sets: list[DataSet], split: str, offsets: list[int], new_label: np.ndarray
-) -> Split:
+def _joined_split(sets: list[DataSet], split: str, new_labels: list[np.ndarray]) -> Split:
     """Return one split of all sets in a row, images in their own order, with new labels."""
     parts: list[Split] = [getattr(data_set, split) for data_set in sets]
-    images = [part.images for part in parts]
-    labels = [part.labels + offset for part, offset in zip(parts, offsets, strict=False)]
-    # Shared, not copied: some sets take gigabytes.
-    return Split(
-        images[0] if len(images) == 1 else Joined(images), new_label[np.concatenate(labels)]
-    )
+    labels = [new[part.labels] for new, part in zip(new_labels, parts, strict=True)]
+    images = [part.images for part in parts]  # shared, not copied: some sets take gigabytes
+    return Split(images[0] if len(images) == 1 else Joined(images), np.concatenate(labels))
 
 
 class Joined:
@@ -216,19 +195,3 @@ class Joined:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
-
-
-def _first_per_class(split: Split, how_many: int) -> Split:
-    """Return a split with the first `how_many` images of each class, in their order."""
-    kept = [np.flatnonzero(split.labels == label)[:how_many] for label in np.unique(split.labels)]
-    positions = np.sort(np.concatenate(kept))
-    return Split(split.images[positions], split.labels[positions])
-
-
-def _told_apart(class_names: list[str], sets: list[DataSet]) -> tuple[str, ...]:
-    """Return class names in order of arrival, "set: name" where two sets share a name."""
-    owners = [data_set.name for data_set in sets for _ in data_set.class_names]
-    return tuple(
-        f"{owner}: {name}" if class_names.count(name) > 1 else name
-        for owner, name in zip(owners, class_names, strict=True)
-    )

@@ -22,10 +22,11 @@ image of a class, in the order of names, is held out for validation.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -34,24 +35,21 @@ from dynammo.data.files import exit_status, whole_folder
 from dynammo.data.image_folder import IMAGE_SUFFIXES
 from dynammo.data.sources import PATH16_CLASSES, SKIN8_LISTS, data_folder
 from dynammo.errors import InputError
+from dynammo.stream import SPLITS
 
 EVERY = 10  # one of so many training images of a class is held out for validation
+Sorted = dict[tuple[str, str, str], list[Path]]  # by sub-set (or ""), split and class
 
 
 def gather_skin8(lists: Path, images: Path, folder: Path) -> dict[str, int]:
-    """Sort ISIC 2019's images as the release's lists say (``datasets/skin8.py`` there).
+    """Sort ISIC 2019's images as the release's lists say; return how many each split has.
 
-    A list's lines are ``Data/<class>/<file name> <class number>``. Images may lie anywhere below
-    ``images``, as they were unpacked.
-
-    Returns:
-        How many images each split has.
-
-    Raises:
-        InputError: a list or an image is missing, or a list cannot be read.
+    A list's lines are ``Data/<class>/<file name> <class number>``, as ``datasets/skin8.py`` there
+    reads them. Images may lie anywhere below ``images``, as they were unpacked.
+    InputError if a list or an image is missing, or a list cannot be read.
     """
     found = {path.name: path for path in images.rglob("*") if _is_image(path)}
-    splits: dict[str, dict[str, list[Path]]] = {}
+    sorted_images: Sorted = {}
     for split, name in SKIN8_LISTS.items():
         if not (lists / name).is_file():
             raise InputError(f"There is no {name} in {lists}. It is in datasets/ of the release.")
@@ -59,7 +57,7 @@ def gather_skin8(lists: Path, images: Path, folder: Path) -> dict[str, int]:
         wrong = [line for line in listed if len(line) != 2 or "/" not in line[0]]
         if wrong:
             raise InputError(f"{lists / name} has a line {' '.join(wrong[0])!r}. Copy it again.")
-        paths = [Path(line[0]) for line in listed]
+        paths = [Path(path) for path, _ in listed]
         missing = [path.name for path in paths if path.name not in found]
         if missing:
             raise InputError(
@@ -67,56 +65,44 @@ def gather_skin8(lists: Path, images: Path, folder: Path) -> dict[str, int]:
                 f"{missing[0]} for one. Download all of ISIC 2019's training images."
             )
         for path in paths:
-            splits.setdefault(split, {}).setdefault(path.parent.name, []).append(found[path.name])
-    return _arrange({"": splits}, folder)
+            sorted_images.setdefault(("", split, path.parent.name), []).append(found[path.name])
+    return _arrange(sorted_images, folder)
 
 
 def gather_path16(source: Path, folder: Path) -> dict[str, int]:
     """Hold out validation images from sub-sets in the release's layout (``datasets/path16.py``).
 
-    Returns:
-        How many images each split has.
-
-    Raises:
-        InputError: a sub-set is missing, or has another number of classes than the paper's.
+    Returns how many images each split has. InputError if a sub-set is missing, or has another
+    number of classes than the paper's.
     """
-    parts = {}
-    for part, classes in PATH16_CLASSES.items():
-        splits = {
-            split: {
-                class_folder.name: [path for path in class_folder.iterdir() if _is_image(path)]
-                for class_folder in sorted((source / part / split).glob("*/"))
-            }
-            for split in ("train", "test")
-        }
-        for split, by_class in splits.items():
-            if len(by_class) != classes:
-                raise InputError(
-                    f"{source / part / split} has {len(by_class)} folders of classes, the paper's "
-                    f"{part} {classes}. Sort its images into one folder for each class."
-                )
-        parts[part] = splits
-    return _arrange(parts, folder)
+    sorted_images: Sorted = {}
+    for part, split in itertools.product(PATH16_CLASSES, ("train", "test")):
+        classes = sorted((source / part / split).glob("*/"))
+        if len(classes) != PATH16_CLASSES[part]:
+            raise InputError(
+                f"{source / part / split} has {len(classes)} folders of classes, the paper's "
+                f"{part} {PATH16_CLASSES[part]}. Sort its images into one folder for each class."
+            )
+        for place in classes:
+            sorted_images[part, split, place.name] = list(filter(_is_image, place.iterdir()))
+    return _arrange(sorted_images, folder)
 
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def _arrange(
-    parts: Mapping[str, Mapping[str, Mapping[str, Sequence[Path]]]], folder: Path
-) -> dict[str, int]:
+def _arrange(sorted_images: Sorted, folder: Path) -> dict[str, int]:
     """Write ``folder/[part/]split/class/image``, all or nothing, with links where they work."""
     if folder.exists():
         raise InputError(f"{folder} is there already. Remove it to have it made again.")
     placed: list[tuple[str, Path, Path]] = []
-    for part, splits in parts.items():
-        for split, by_class in splits.items():
-            for name, paths in by_class.items():
-                for target, files in _held_out(split, sorted(paths)).items():
-                    placed += [
-                        (target, path, Path(part, target, name, path.name)) for path in files
-                    ]
+    for (part, split, name), images in sorted_images.items():
+        paths = sorted(images)
+        held = () if split == "test" else paths[EVERY - 1 :: EVERY] or paths[-1:]
+        for path in paths:
+            target = "val" if path in held else split
+            placed.append((target, path, Path(part, target, name, path.name)))
     with whole_folder(folder) as made:
         for _, path, place in tqdm(placed, desc=folder.name, unit=" images", disable=None):
             (made / place).parent.mkdir(parents=True, exist_ok=True)
@@ -124,15 +110,8 @@ def _arrange(
                 os.link(path, made / place)
             except OSError:  # another disk, or one without links
                 shutil.copyfile(path, made / place)
-    splits_of_all = [split for split, *_ in placed]
-    return {split: splits_of_all.count(split) for split in ("train", "val", "test")}
-
-
-def _held_out(split: str, files: Sequence[Path]) -> dict[str, Sequence[Path]]:
-    if split == "test":
-        return {"test": files}
-    held = files[EVERY - 1 :: EVERY] or files[-1:]
-    return {"train": [path for path in files if path not in held], "val": held}
+    targets = [target for target, *_ in placed]
+    return {split: targets.count(split) for split in SPLITS}
 
 
 def main(arguments: Sequence[str]) -> int:

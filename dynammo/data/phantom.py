@@ -1,15 +1,9 @@
-"""`phantom`: eight peripheral-blood-cell types drawn by a program, for use without a download.
+"""`phantom`: eight types of blood cells drawn by a program, for use without a download.
 
 THIS IS SYNTHETIC, NOT CLINICAL DATA. No image shows a patient's cell, and no accuracy measured on
-`phantom` says anything about diagnosis. It is an offline stand-in: the classes and the framing of
-a public collection of real cells, and about its difficulty for an ImageNet-pretrained network, so
-that a paper's method can be run and understood anywhere, fast, from a seed alone.
-
-What is drawn follows public descriptions of blood cells on May Gruenwald-Giemsa stained smears:
-Acevedo et al. 2020, "A dataset of microscopic peripheral blood cell images for development of
-automatic recognition systems", Data in Brief 30:105474 (classes, framing; colours matched by eye,
-no pixel copied), and what haematology atlases teach, such as Bain, "Blood Cells: A Practical
-Guide" (sizes, shape of the nucleus, granules, ratio of nucleus to cytoplasm).
+`phantom` says anything about diagnosis. It has the classes and the framing of a public collection
+of real cells, and about its difficulty for an ImageNet-pretrained network; `cell_types` has the
+facts about them, and where they are from.
 
 How an image is made: everything lies on a field 20 um wide. Each structure is a soft mask times an
 *optical density* (how much light the stain swallows, per colour channel), and the image is
@@ -24,26 +18,18 @@ from functools import cache
 
 import numpy as np
 
-from dynammo.data.cell_types import (
-    CLASS_NAMES,
-    CREAM,
-    DAYLIGHT,
-    MORPHOLOGIES,
-    RED_CELL,
-    Colour,
-    Morphology,
-    Range,
-)
+from dynammo.data import cell_types as cells
+from dynammo.data.cell_types import CLASS_NAMES, MORPHOLOGIES, Morphology, Range
 from dynammo.errors import InputError
+from dynammo.stream import SPLITS
 
-SPLITS = ("train", "val", "test")
 FIELD_UM = 20.0  # width of the drawn field; a red cell (7.3 um) then spans a good third of it
 RED_CELL_UM = 7.3  # diameter, the natural ruler of a blood smear
 
 
-def _density(colour: Colour) -> np.ndarray:
+def _density(colour: cells.Colour) -> np.ndarray:
     """Optical density [3] of a structure that looks like `colour` on the cream background."""
-    return -np.log((np.asarray(colour) + 1.0) / (np.asarray(CREAM) + 1.0))
+    return -np.log((np.asarray(colour) + 1.0) / (np.asarray(cells.CREAM) + 1.0))
 
 
 @cache
@@ -81,16 +67,6 @@ def _oval(g: np.random.Generator, x: np.ndarray, y: np.ndarray, spread: float) -
     return np.sqrt((u * squeeze) ** 2 + (v / squeeze) ** 2)
 
 
-def _dots(centres: np.ndarray, radii: np.ndarray, size: int) -> np.ndarray:
-    """Sum of round dots [H, W]; centres [K, 2] (x, y) and radii [K] in um."""
-    x, y = _grid(size)
-    # A dot narrower than a pixel becomes a fainter dot as wide as a pixel.
-    width = np.maximum(radii, 0.5 * FIELD_UM / size)[:, None]
-    along_x = np.exp(-0.5 * ((x - centres[:, :1]) / width) ** 2)
-    along_y = np.exp(-0.5 * ((y.T - centres[:, 1:]) / width) ** 2)
-    return (along_y * (radii[:, None] / width) ** 2).T @ along_x
-
-
 def _nucleus_distance(
     g: np.random.Generator, kind: Morphology, radius: float, x: np.ndarray, y: np.ndarray
 ) -> np.ndarray:
@@ -100,58 +76,44 @@ def _nucleus_distance(
     heading = g.uniform(0, 2 * np.pi) + np.deg2rad(g.uniform(*kind.bend_deg)) * along
     heading += 0.3 * np.interp(along, np.linspace(0, 1, 4), g.standard_normal(4))
     stride = g.uniform(*kind.length) * radius / steps
-    px, py = np.cumsum(np.cos(heading)) * stride, np.cumsum(np.sin(heading)) * stride
+    path = np.cumsum([np.cos(heading), np.sin(heading)], axis=1) * stride
     phase = 0.5 / lobes + (1 - 1 / lobes) * along  # the path starts and ends in mid-lobe
     necks = g.uniform(*kind.pinch) * np.cos(np.pi * lobes * phase) ** 2
     half = radius * g.uniform(*kind.width) * (1 - necks)
     half *= np.interp(along, np.linspace(0, 1, 5), g.uniform(0.88, 1.1, 5))
     # The nucleus lies off-centre, but no further than leaves it inside the cell.
-    spare = max(0.0, 0.95 * radius - half.max() - 0.5 * np.hypot(np.ptp(px), np.ptp(py)))
+    spare = max(0.0, 0.95 * radius - half.max() - 0.5 * np.hypot(*np.ptp(path, axis=1)))
     shift, towards = spare * g.uniform(0.1, 1.0), g.uniform(0, 2 * np.pi)
-    px = px - (px.max() + px.min()) / 2 + shift * np.cos(towards)
-    py = py - (py.max() + py.min()) / 2 + shift * np.sin(towards)
-    nearest = np.full(x.shape, np.inf)
-    for cx, cy, r in zip(px, py, half, strict=True):
-        np.minimum(nearest, np.sqrt((x - cx) ** 2 + (y - cy) ** 2) - r, out=nearest)
+    path -= (path.max(axis=1, keepdims=True) + path.min(axis=1, keepdims=True)) / 2
+    path += shift * np.array([[np.cos(towards)], [np.sin(towards)]])
+    circles = zip(*path, half, strict=True)
+    nearest = np.min([np.sqrt((x - cx) ** 2 + (y - cy) ** 2) - r for cx, cy, r in circles], axis=0)
     return nearest + 0.025 * radius * _noise(g, len(nearest), 1.8)
 
 
 def _spots(
-    g: np.random.Generator,
-    count: int,
-    reach: float,
-    radius_um: Range,
-    x: float,
-    y: float,
-    size: int,
+    g: np.random.Generator, size: int, count: int, reach: float, radii_um: Range, at: Range
 ) -> np.ndarray:
-    """Sum [H, W] of `count` dots strewn evenly over a disc of radius `reach` around (x, y), um."""
-    out, angle = reach * np.sqrt(g.uniform(0, 1, count)), g.uniform(0, 2 * np.pi, count)
-    centres = np.stack([x + out * np.cos(angle), y + out * np.sin(angle)], axis=1)
-    return _dots(centres, g.uniform(*radius_um, count), size)
+    """Sum [H, W] of `count` round dots strewn evenly over a disc of radius `reach` um."""
+    out, angle = reach * np.sqrt(g.uniform(0, 1, (count, 1))), g.uniform(0, 2 * np.pi, (count, 1))
+    radii = g.uniform(*radii_um, (count, 1))
+    # A dot narrower than a pixel becomes a fainter dot as wide as a pixel.
+    width = np.maximum(radii, 0.5 * FIELD_UM / size)
+    x, y = _grid(size)
+    along_x = np.exp(-0.5 * ((x - (at[0] + out * np.cos(angle))) / width) ** 2)
+    along_y = np.exp(-0.5 * ((y.T - (at[1] + out * np.sin(angle))) / width) ** 2)
+    return (along_y * (radii / width) ** 2).T @ along_x
 
 
-def _nucleus_thickness(
-    g: np.random.Generator, kind: Morphology, distance: np.ndarray, fine: np.ndarray
-) -> np.ndarray:
-    """How much chromatin a light ray meets [H, W]: 1 on average, less in the pale specks."""
-    lacy = g.uniform(*kind.chromatin)
-    specks = np.clip(_noise(g, len(distance), 0.65) + lacy - 1.0, 0, 2) + 0.2 * fine
-    envelope = 0.15 * np.exp(-((distance / 0.4) ** 2))  # chromatin clings to the nuclear membrane
-    return np.clip(1 + envelope - (0.15 + 0.3 * lacy) * specks, 0.25, 1.4) * g.uniform(0.8, 1.1)
-
-
-def _paint_cell(
-    g: np.random.Generator, density: np.ndarray, kind: Morphology, cx: float, cy: float
-) -> None:
-    """Draw a cell around (cx, cy) um onto `density` [H, W, 3], in place."""
+def _paint_cell(g: np.random.Generator, density: np.ndarray, kind: Morphology, at: Range) -> None:
+    """Draw a cell around the point `at`, in um, onto `density` [H, W, 3], in place."""
     size = len(density)
     edge = 1.3 * FIELD_UM / size
     # Where the smear is thin cells spread out, where it is thick they stay small.
     radius = g.uniform(*kind.diameter_um) / 2 * np.exp(g.normal(0, 0.08))
     x, y = _grid(size)
-    x = x - cx + kind.ragged * _noise(g, size, 4.0)
-    y = y - cy + kind.ragged * _noise(g, size, 4.0)
+    x = x - at[0] + kind.ragged * _noise(g, size, 4.0)
+    y = y - at[1] + kind.ragged * _noise(g, size, 4.0)
     outline = _oval(g, x, y, 0.06) - radius + kind.fringe * _noise(g, size, 1.3)
     cell = _cover(outline, edge)
 
@@ -165,21 +127,25 @@ def _paint_cell(
     if kind.width is not None:
         distance = np.maximum(_nucleus_distance(g, kind, radius, x, y), outline + 0.25)
         inside = _cover(distance, edge)
-        thickness = _nucleus_thickness(g, kind, distance, fine)
+        # How much chromatin a light ray meets: 1 on average, less in the pale specks.
+        lacy = g.uniform(*kind.chromatin)
+        specks = np.clip(_noise(g, size, 0.65) + lacy - 1.0, 0, 2) + 0.2 * fine
+        envelope = 0.15 * np.exp(-((distance / 0.4) ** 2))  # it clings to the nuclear membrane
+        thickness = np.clip(1 + envelope - (0.15 + 0.3 * lacy) * specks, 0.25, 1.4)
+        thickness *= g.uniform(0.8, 1.1)
         body += inside[..., None] * (thickness[..., None] * _density(kind.nucleus) - body)
 
     count = g.poisson(g.uniform(*kind.granules_per_um2) * np.pi * radius**2)
     if count:
         sizes = (0.7 * kind.granule_um, 1.3 * kind.granule_um)
-        hit = 1 - np.exp(-1.2 * _spots(g, count, radius, sizes, cx, cy, size))
+        hit = 1 - np.exp(-1.2 * _spots(g, size, count, radius, sizes, at))
         hit *= 1 - inside * (1 - kind.granule_over_nucleus)
         granules = _density(kind.granule) * g.uniform(0.7, 1.1)
         body += hit[..., None] * (granules - 0.6 * body)
 
     holes = int(g.integers(kind.vacuoles[0], kind.vacuoles[1] + 1))
-    if holes:
-        hit = np.clip(_spots(g, holes, 0.9 * radius, (0.3, 0.6), cx, cy, size), 0, 1)
-        body *= 1 - 0.85 * hit[..., None]
+    hit = np.clip(_spots(g, size, holes, 0.9 * radius, (0.3, 0.6), at), 0, 1)
+    body *= 1 - 0.85 * hit[..., None]
     density += cell[..., None] * (body - density)  # a white cell pushes the red cells aside
 
 
@@ -187,7 +153,7 @@ def _paint_red_cells(g: np.random.Generator, density: np.ndarray, free_um: float
     """Draw red cells around the middle, at least `free_um` from it, onto `density` in place."""
     size = len(density)
     x, y = _grid(size)
-    stain = _density(RED_CELL) * np.exp(g.normal(0, 0.07, 3)) * np.exp(g.normal(0, 0.25))
+    stain = _density(cells.RED_CELL) * np.exp(g.normal(0, 0.07, 3)) * np.exp(g.normal(0, 0.25))
     pallor = g.uniform(0.1, 0.95)  # how pale the middle of the disc is; differs from smear to smear
     crowding = g.uniform(0.8, 1.05)  # under 1 neighbours overlap, as in the thick part of a smear
     layer, placed = np.zeros((size, size)), []
@@ -205,26 +171,22 @@ def _paint_red_cells(g: np.random.Generator, density: np.ndarray, free_um: float
     density += layer[..., None] * stain
 
 
-def _blur(image: np.ndarray, sigma_px: float) -> np.ndarray:
-    """Gaussian blur of [H, W, 3], the edge pixels standing in for what lies outside."""
-    offset = np.arange(len(image))[:, None] - np.arange(len(image))[None, :]
-    kernel = np.exp(-0.5 * (offset / sigma_px) ** 2)
-    kernel /= kernel.sum(1, keepdims=True)
-    return np.stack([kernel @ image[..., c] @ kernel.T for c in range(3)], axis=-1)
-
-
 def _photograph(g: np.random.Generator, density: np.ndarray) -> np.ndarray:
     """Stain, light, focus and sensor: density [H, W, 3] to a uint8 image of the same shape."""
     size = len(density)
     strength = np.exp(g.normal(0, 0.16)) * np.exp(g.normal(0, 0.08, 3))
-    lamp = np.asarray(CREAM if g.uniform() > 0.05 else DAYLIGHT) * np.exp(g.normal(0, 0.011, 3))
-    lamp = lamp * np.exp(-abs(g.normal(0, 0.05)))  # exposure
+    lamp = np.asarray(cells.CREAM if g.uniform() > 0.05 else cells.DAYLIGHT)
+    lamp = lamp * np.exp(g.normal(0, 0.011, 3)) * np.exp(-abs(g.normal(0, 0.05)))  # exposure
     x, y = _grid(size)
     tilt, towards = g.uniform(0, 0.06), g.uniform(0, 2 * np.pi)
     light = 1 + tilt * (x * np.cos(towards) + y * np.sin(towards)) / FIELD_UM
     image = light[..., None] * lamp * np.exp(-density * strength)
     out_of_focus = g.uniform(0.2, 0.5) if g.uniform() > 0.06 else g.uniform(0.5, 1.5)
-    image = _blur(image, out_of_focus * size / 64)
+    # A Gaussian blur; the edge pixels stand in for what lies outside.
+    offset = np.arange(size)[:, None] - np.arange(size)
+    kernel = np.exp(-0.5 * (offset / (out_of_focus * size / 64)) ** 2)
+    kernel /= kernel.sum(1, keepdims=True)
+    image = np.stack([kernel @ image[..., c] @ kernel.T for c in range(3)], axis=-1)
     image = image + g.normal(0, g.uniform(0.5, 2.5), image.shape)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
@@ -250,12 +212,12 @@ def draw_cell(cell_type: str, generator: np.random.Generator, image_size: int = 
     kind = _pick(g, cell_type)
     _paint_red_cells(g, density, free_um=np.mean(kind.diameter_um) / 2)
     if g.uniform() < 0.25:  # stray platelet
-        _paint_cell(g, density, _pick(g, "platelet"), *g.uniform(-9, 9, 2))
+        _paint_cell(g, density, _pick(g, "platelet"), g.uniform(-9, 9, 2))
     if g.uniform() < 0.06:  # a second white cell looks in from the edge
         angle = g.uniform(0, 2 * np.pi)
         other = _pick(g, str(g.choice(CLASS_NAMES)))
-        _paint_cell(g, density, other, 14 * np.cos(angle), 14 * np.sin(angle))
-    _paint_cell(g, density, kind, *g.normal(0, 0.5, 2))  # framed a little off the middle
+        _paint_cell(g, density, other, (14 * np.cos(angle), 14 * np.sin(angle)))
+    _paint_cell(g, density, kind, g.normal(0, 0.5, 2))  # framed a little off the middle
     return _photograph(g, density)
 
 
@@ -273,10 +235,11 @@ def draw_phantom(
         raise InputError(f"The seed is {seed}. Use 0 or a positive whole number.")
     arrays: dict[str, np.ndarray] = {}
     for split, count in per_class.items():
-        if split not in SPLITS:
-            raise InputError(f"Unknown split {split!r}. Use one of: {', '.join(SPLITS)}.")
-        if count < 1:
-            raise InputError(f"{count} images per class asked for in {split!r}. Ask for 1 or more.")
+        if split not in SPLITS or count < 1:
+            raise InputError(
+                f"{count} images per class asked for in {split!r}. Ask for 1 or more in "
+                f"{', '.join(SPLITS)}."
+            )
         images = np.empty((count * len(CLASS_NAMES), image_size, image_size, 3), dtype=np.uint8)
         for i in range(len(images)):
             index, label = divmod(i, len(CLASS_NAMES))

@@ -8,24 +8,26 @@ import difflib
 import importlib.util
 import os
 import re
+import runpy
 import tarfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dynammo.data import cell_types, phantom
-from dynammo.data.blood import SIZE, load_blood
+from dynammo.data.blood import load_blood
 from dynammo.data.dataset import DataSet, from_arrays
 from dynammo.data.download import fetch
-from dynammo.data.image_folder import load_image_folder
+from dynammo.data.image_folder import DEFAULT_SIZE, load_image_folder
 from dynammo.data.npz import load_npz, read_npz, write_npz
 from dynammo.errors import InputError
 from dynammo.stream import SPLITS
 
-DEFAULT_SIZE = 64  # pixels; of every named set that comes in several sizes
+ONLY_SIZE = {"blood": 64, "cifar100": 32}
 MEDMNIST_SIZES = (28, 64, 128, 224)
 PHANTOM_PER_CLASS = {"train": 150, "val": 25, "test": 50}
 
@@ -36,35 +38,18 @@ ALIASES = {"medmnist4": ("bloodmnist", "organamnist", "pathmnist", "tissuemnist"
 # The *binary* version of CIFAR-100: the usual one holds Python pickles.
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
 CIFAR100_HASH = "md5:03b5dce01913d631647c71ecec9e9cb8"
-CIFAR100_VAL_PER_CLASS = 50
 
 # The paper's PATH16: how many classes each sub-set has (the release's datasets/path16.py).
-PATH16_CLASSES = {
-    "MHIST": 2,
-    "breast_cancer": 2,
-    "oral_cancer": 2,
-    "Patch_Camelyon": 2,
-    "TCGA_STD": 4,
-    "lung": 2,
-    "colon": 2,
-}
+PATH16_CLASSES = dict(
+    MHIST=2, breast_cancer=2, oral_cancer=2, Patch_Camelyon=2, TCGA_STD=4, lung=2, colon=2
+)
 # The paper's SKIN8: the lists of its images (in the release's datasets/).
 SKIN8_LISTS = {"train": "skin8_train_500.txt", "test": "skin8_test_500.txt"}
-RELEASE = "https://github.com/GiantJun/CL_Pytorch"  # ACL's, which DynaMMo's is built on
-
-# Sets of the paper that have no single download, and how the user gathers them.
+# Sets of the paper that have no single download, and what the user gathers.
 FOLDER_SETS = {
-    "skin8": (
-        "download ISIC 2019's training images (https://challenge.isic-archive.com/data, 9.1 GB) "
-        f"and the lists {' and '.join(SKIN8_LISTS.values())} (datasets/ of {RELEASE}), then "
-        ".venv/bin/python -m dynammo.data.paper_sets skin8 FOLDER_OF_LISTS FOLDER_OF_IMAGES"
-    ),
-    "path16": (
-        "sort 800 training and 100 test images of each class into "
-        "<sub-set>/{train,test}/<class>/ for "
-        f"{', '.join(f'{part} ({count} classes)' for part, count in PATH16_CLASSES.items())}, then "
-        ".venv/bin/python -m dynammo.data.paper_sets path16 FOLDER (--help says more)"
-    ),
+    "skin8": f"Get ISIC 2019's training images and the lists {' and '.join(SKIN8_LISTS.values())}",
+    "path16": "Gather 800 training and 100 test images of each class of "
+    + ", ".join(f"{part} ({count} classes)" for part, count in PATH16_CLASSES.items()),
 }
 
 
@@ -79,21 +64,20 @@ def expand_alias(spec: str) -> tuple[str, ...]:
     A set of the paper whose folder holds one folder for each sub-set stands for those, by name.
     """
     base, at, size = spec.partition("@")
-    members: Sequence[str] = ALIASES.get(base, ())
+    members = ALIASES.get(base, ())
     if base in FOLDER_SETS and not (data_folder() / base / "train").exists():
-        found = sorted((data_folder() / base).glob("*/train"))
-        members = [str(train.parent) for train in found]
+        members = [str(train.parent) for train in sorted((data_folder() / base).glob("*/train"))]
     return tuple(f"{member}{at}{size}" for member in members) or (spec,)
 
 
 def absolute_spec(spec: str) -> str:
     """Return a specification whose paths are absolute, so that it means the same in any folder."""
+    named = {"", *ONLY_SIZE, "phantom", *ALIASES, *FOLDER_SETS, *medmnist_info()}
     parts = []
     for part in spec.split("+"):
         base, _ = _base_and_size(part.strip())
-        named = {"blood", "phantom", "cifar100", *ALIASES, *FOLDER_SETS, *medmnist_info()}
         path = Path(base).expanduser()
-        if base and base not in named and path.exists():
+        if base not in named and path.exists():
             part = f"{path.resolve()}{part.strip()[len(base) :]}"
         parts.append(part)
     return "+".join(parts)
@@ -119,31 +103,30 @@ def load_data_set(
         split_seed: seed of the split of a folder that has none.
         cache: folder that keeps drawn images, so that several jobs of a run draw them once.
 
-    Raises:
-        InputError: no such set, size or path; a download that fails; or a file that is damaged.
+    InputError if there is no such set, size or path, a download fails, or a file is damaged.
     """
     base, size = _base_and_size(spec)
     if size == 0:
         raise InputError(f"{spec} asks for images of 0 px. Type a size such as {base}@64.")
+    if size not in (None, ONLY_SIZE.get(base, size)):
+        raise InputError(f"{base} has {ONLY_SIZE[base]} px images. Type {base} without a size.")
     name = spec if size not in (None, DEFAULT_SIZE) else base
     if base == "phantom":
         per_class = PHANTOM_PER_CLASS | dict(phantom_per_class or {})
         arrays = _drawn(phantom_seed, per_class, size or DEFAULT_SIZE, cache)
         return from_arrays(name, arrays, phantom.CLASS_NAMES, synthetic=True)
     if base == "blood":
-        if size not in (None, SIZE):
-            raise InputError(f"blood has {SIZE} px images, not {size} px. Type blood alone.")
         return load_blood()
     if base == "cifar100":
-        return _load_cifar100(size)
-    if base in FOLDER_SETS:
-        return _load_folder_set(base, size, split_seed)
+        return _load_cifar100()
     info = medmnist_info()
     if base in info:
         return _load_medmnist(name, base, size or DEFAULT_SIZE, info[base])
-    path, path_size = _find_path(spec, base, size, info)
+    path, path_size = _find_path(spec, base, size)
     if path.is_dir():
         return load_image_folder(path, path_size, split_seed)
+    if path_size is not None:
+        raise InputError(f"{path} keeps the size of its arrays. Leave out @{path_size}.")
     return load_npz(path)
 
 
@@ -164,41 +147,33 @@ def _drawn(
 def medmnist_info() -> dict[str, dict[str, Any]]:
     """Return ``medmnist.INFO`` (links, MD5s, class names by flag) without importing torch."""
     package = importlib.util.find_spec("medmnist")
-    if package is None or not package.submodule_search_locations:
+    if package is None:
         raise InputError("The package medmnist is not installed. Install it: pip install medmnist.")
-    table = Path(package.submodule_search_locations[0]) / "info.py"
-    table_spec = importlib.util.spec_from_file_location("medmnist_info", table)
-    module = importlib.util.module_from_spec(table_spec)
-    table_spec.loader.exec_module(module)
-    return module.INFO
+    return runpy.run_path(str(Path(package.origin).with_name("info.py")))["INFO"]
 
 
-def convert_cifar100(
-    archive: Path, path: Path, val_per_class: int = CIFAR100_VAL_PER_CLASS
-) -> None:
+def convert_cifar100(archive: Path, path: Path, val_per_class: int = 50) -> None:
     """Write CIFAR-100's binary archive as an npz in MedMNIST's layout, complete or not at all.
 
     CIFAR-100 has no validation split, so the last `val_per_class` of the 500 training images of
     each class become one. The archive's records are 1 byte coarse label, 1 byte fine label and
     3 x 32 x 32 bytes of pixels, channels first (https://www.cs.toronto.edu/~kriz/cifar.html).
     """
-    members = {}
     with tarfile.open(archive) as tar:
-        for member in ("train.bin", "test.bin", "fine_label_names.txt"):
-            members[member] = tar.extractfile(f"cifar-100-binary/{member}").read()
-    arrays = {"class_names": np.array(members["fine_label_names.txt"].decode().split())}
-    records = {}
-    for part in ("train", "test"):
-        records[part] = np.frombuffer(members[f"{part}.bin"], np.uint8).reshape(-1, 2 + 3 * 32 * 32)
-    fine_labels = records["train"][:, 1]
-    in_val = np.zeros(len(fine_labels), dtype=bool)
-    for label in np.unique(fine_labels):
-        in_val[np.flatnonzero(fine_labels == label)[-val_per_class:]] = True
-    records["train"], records["val"] = records["train"][~in_val], records["train"][in_val]
-    for split in SPLITS:
-        pixels = records[split][:, 2:].reshape(-1, 3, 32, 32)
+        test, train, names = (
+            tar.extractfile(f"cifar-100-binary/{member}").read()
+            for member in ("test.bin", "train.bin", "fine_label_names.txt")
+        )
+    test, train = (
+        np.frombuffer(part, np.uint8).reshape(-1, 2 + 3 * 32 * 32) for part in (test, train)
+    )
+    left_of_class = pd.Series(train[:, 1]).groupby(train[:, 1]).cumcount(ascending=False)
+    in_val = left_of_class.to_numpy() < val_per_class
+    arrays = {"class_names": np.array(names.decode().split())}
+    for split, records in {"train": train[~in_val], "val": train[in_val], "test": test}.items():
+        pixels = records[:, 2:].reshape(-1, 3, 32, 32)
         arrays[f"{split}_images"] = pixels.transpose(0, 2, 3, 1)
-        arrays[f"{split}_labels"] = records[split][:, 1:2]
+        arrays[f"{split}_labels"] = records[:, 1:2]
     write_npz(path, arrays)
 
 
@@ -208,14 +183,19 @@ def _base_and_size(spec: str) -> tuple[str, int | None]:
     return (match[1], int(match[2])) if match else (spec, None)
 
 
-def _load_medmnist(name: str, flag: str, size: int, info: Mapping[str, Any]) -> DataSet:
-    """Load a MedMNIST 2D set, in the file names and folder that medmnist itself uses."""
+def _unusable(flag: str, entry: Mapping[str, Any]) -> str:
+    """Why a MedMNIST set cannot be cut into sessions, or "" if it can."""
     if flag.endswith("3d"):
-        raise InputError(f"{flag} has volumes, not images. Choose a MedMNIST 2D set.")
-    if "multi-label" in info["task"]:
+        return "volumes, not images"
+    return "several labels per image" if "multi-label" in entry["task"] else ""
+
+
+def _load_medmnist(name: str, flag: str, size: int, entry: Mapping[str, Any]) -> DataSet:
+    """Load a MedMNIST 2D set, in the file names and folder that medmnist itself uses."""
+    if _unusable(flag, entry):
         raise InputError(
-            f"{flag} has several labels per image, so it cannot be cut into sessions of new "
-            "classes. Choose a single-label MedMNIST set such as bloodmnist."
+            f"{flag} has {_unusable(flag, entry)}, so it cannot be cut into sessions of new "
+            "classes. Choose a MedMNIST 2D set that is single-label, such as bloodmnist."
         )
     if size not in MEDMNIST_SIZES:
         raise InputError(
@@ -224,15 +204,13 @@ def _load_medmnist(name: str, flag: str, size: int, info: Mapping[str, Any]) -> 
         )
     suffix = "" if size == 28 else f"_{size}"
     path = data_folder() / f"{flag}{suffix}.npz"
-    fetch(info[f"url{suffix}"], f"md5:{info[f'MD5{suffix}']}", path)
-    class_names = [info["label"][str(label)] for label in range(len(info["label"]))]
+    fetch(entry[f"url{suffix}"], f"md5:{entry[f'MD5{suffix}']}", path)
+    class_names = [entry["label"][str(label)] for label in range(len(entry["label"]))]
     return from_arrays(name, read_npz(path), class_names)
 
 
-def _load_cifar100(size: int | None) -> DataSet:
+def _load_cifar100() -> DataSet:
     """Load CIFAR-100 from ``cifar100.npz``, which the first use downloads and converts."""
-    if size not in (None, 32):
-        raise InputError(f"cifar100 has 32 px images, not {size} px. Type cifar100 without a size.")
     path = data_folder() / "cifar100.npz"
     if not path.exists():
         archive = data_folder() / CIFAR100_URL.rpartition("/")[2]
@@ -247,29 +225,21 @@ def _load_cifar100(size: int | None) -> DataSet:
     return data_set
 
 
-def _load_folder_set(name: str, size: int | None, split_seed: int) -> DataSet:
-    """Load one of the paper's sets, which the user gathers, from its folder."""
-    folder = data_folder() / name
-    if not folder.is_dir():
-        raise InputError(
-            f"{name} has no download of its own: {FOLDER_SETS[name]}. Images of your own choice go "
-            f"into {folder}/train/<class>/, .../val/<class>/ and .../test/<class>/."
-        )
-    return load_image_folder(folder, size, split_seed)
-
-
-def _find_path(
-    spec: str, base: str, size: int | None, info: Mapping[str, Mapping[str, Any]]
-) -> tuple[Path, int | None]:
+def _find_path(spec: str, base: str, size: int | None) -> tuple[Path, int | None]:
     """Return the user's file or folder and the size to resize to, or explain what exists."""
+    if base in FOLDER_SETS:
+        folder = data_folder() / base
+        if folder.is_dir():
+            return folder, size
+        raise InputError(
+            f"{base} has no download of its own. {FOLDER_SETS[base]}, then have .venv/bin/python "
+            f"-m dynammo.data.paper_sets {base} sort them (--help says more). Images of your own "
+            f"choice go into {folder}/train/<class>/, .../val/<class>/ and .../test/<class>/."
+        )
     for folder in (Path(), data_folder()):
         for typed, typed_size in ((spec, None), (base, size)):
             path = folder / os.path.expanduser(typed)
             if typed and path.exists():
-                if typed_size is not None and not path.is_dir():
-                    raise InputError(
-                        f"{path} keeps the size of its arrays. Leave out @{typed_size}."
-                    )
                 return path, typed_size
     if "/" in spec or spec.endswith(".npz"):
         raise InputError(
@@ -277,12 +247,8 @@ def _find_path(
             "file or the folder with train, val and test, or set DYNAMMO_DATA to the folder it is "
             "in. The study's files are described in notebooks/CARDS.md."
         )
-    single_label = [
-        flag
-        for flag, entry in info.items()
-        if not flag.endswith("3d") and "multi-label" not in entry["task"]
-    ]
-    names = ["blood", "phantom", *single_label, *ALIASES, "cifar100", *FOLDER_SETS]
+    usable = [flag for flag, entry in medmnist_info().items() if not _unusable(flag, entry)]
+    names = ["blood", "phantom", *usable, *ALIASES, "cifar100", *FOLDER_SETS]
     near = difflib.get_close_matches(base, names, n=3)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     raise InputError(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynammo.draw.style import (
     NOT_FROM_ZERO,
+    PALETTE,
     SEED,
     canvas,
     checked,
+    draw_means,
     finished,
     label_ends,
     look,
@@ -24,17 +24,18 @@ from dynammo.draw.style import (
 STATISTICS_MARKS = {"averaged": "o", "mixture": "s", "measured again": "D"}
 
 
-def runs_counted(count: int) -> str:
+def runs_counted(table: pd.DataFrame) -> str:
     """``1 run``, ``3 runs``."""
+    count = len(table[SEED].drop_duplicates())
     return f"{count} run{'s' if count != 1 else ''}"
 
 
-def paired(table: pd.DataFrame, one: tuple, other: tuple, by: list[str]) -> str:
-    """Difference of two choices in average accuracy, run by run: ``+1.2 ± 0.3 points``."""
+def paired(table: pd.DataFrame, one: str | tuple, other: str | tuple, by: str | list[str]) -> str:
+    """Difference of two choices in average accuracy, run by run, in points: ``+1.2 ± 0.3``."""
     wide = 100 * table.pivot_table("average_accuracy", SEED, by)
     difference = (wide[one] - wide[other]).dropna()
     sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
-    return f"{difference.mean():+.1f}{sd} points"
+    return f"{difference.mean():+.1f}{sd}"
 
 
 def merging_finding(table: pd.DataFrame) -> str:
@@ -42,54 +43,42 @@ def merging_finding(table: pd.DataFrame) -> str:
     by = ["strategy", "statistics"]
     means = table.groupby(by).average_accuracy.mean()
     start, best = ("uniform mean", "averaged"), means.idxmax()
-    count = len(table[SEED].drop_duplicates())
     text = f"The uniform mean reaches {100 * means[start]:.1f} % on average over the sessions"
     if means[best] <= means[start]:
-        return f"{text}, and no other way is better ({runs_counted(count)})."
+        return f"{text}, and no other way is better ({runs_counted(table)})."
     name = best[0] if best[1] == "averaged" else f"{best[0]} with statistics {best[1]}"
     text += f"; best is {name} with {100 * means[best]:.1f} %, {paired(table, best, start, by)}"
-    return f"{text} run by run ({runs_counted(count)})."
+    return f"{text} points run by run ({runs_counted(table)})."
 
 
 @styled
 def merging_figure(table: pd.DataFrame, note: str) -> Figure:
     """Average accuracy of every strategy (rows) with every choice for batch norm (marks).
 
-    Args:
-        table: a row per ``strategy``, ``statistics`` and seeds, with ``average_accuracy``.
-        note: what data the figure is of.
+    The table has a row per ``strategy``, ``statistics`` and seeds, with ``average_accuracy``.
     """
     checked(table, ["strategy", "statistics", *SEED, "average_accuracy"], "merging")
-    caption = merging_finding(table)
-    figure, axes = canvas(f"{caption} {NOT_FROM_ZERO} · {note}", 8.2, 4.6)
-    ax = axes[0, 0]
-    means = table.groupby(["strategy", "statistics"]).average_accuracy.agg(["mean", "std"])
+    note = f"{merging_finding(table)} {NOT_FROM_ZERO} · {note}"
+    figure, ax = canvas(note, 8.2, 4.6)
+    means = 100 * table.groupby(["strategy", "statistics"]).average_accuracy.agg(["mean", "std"])
     order = means["mean"].groupby("strategy").max().sort_values().index
     kinds = [kind for kind in STATISTICS_MARKS if kind in set(table.statistics)]
-    colours = sns.color_palette("colorblind")
     for i, kind in enumerate(kinds):
-        shift = 0.22 * (i - (len(kinds) - 1) / 2)
         own = means.xs(kind, level="statistics").reindex(order)
-        y = np.arange(len(order)) - shift
-        ax.errorbar(
-            *(100 * own["mean"], y),
-            xerr=None if own["std"].isna().all() else 100 * own["std"],
-            **{"fmt": STATISTICS_MARKS[kind], "color": colours[i], "ms": 5.5, "mec": "white"},
-            label=kind,
-        )
-    ax.axvline(100 * means["mean"]["uniform mean", "averaged"], color="0.6", lw=1, ls=":", zorder=0)
+        y = np.arange(len(order)) - 0.22 * (i - (len(kinds) - 1) / 2)
+        look_of_kind = {"fmt": STATISTICS_MARKS[kind], "color": PALETTE[i], "mec": "white"}
+        ax.errorbar(own["mean"], y, xerr=own["std"], label=kind, **look_of_kind)
+    ax.axvline(means["mean"]["uniform mean", "averaged"], color="0.6", lw=1, ls=":", zorder=0)
     ax.set_yticks(np.arange(len(order)), order)
     ax.set(xlabel="average accuracy over the sessions (%)", title="Ways of merging adapter sets")
     ax.grid(axis="x")
-    place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "alignment": "left"}
-    ax.legend(title="batch norm statistics", **place)
+    ax.legend(title="batch norm statistics", loc="upper left", bbox_to_anchor=(1, 1))
     return finished(figure)
 
 
 def variants_finding(table: pd.DataFrame, methods: list[str]) -> str:
     """What the variants change for DynaMMo, and where merging beats the last set, in a sentence."""
-    by = ["variant", "method"]
-    means = table.groupby(by).average_accuracy.mean()
+    means = table.groupby(["variant", "method"]).average_accuracy.mean()
     first = "dynammo" if "dynammo" in methods else methods[0]
     own = means.xs(first, level="method")
     best, worst = own.idxmax(), own.idxmin()
@@ -99,27 +88,28 @@ def variants_finding(table: pd.DataFrame, methods: list[str]) -> str:
         last = means.xs("last_adapter", level="method")
         wins = [name for name in own.index if own[name] > last[name]]
         text += f"; merging beats the last set alone in {len(wins)} of {len(own)} cases"
-    counts = table.groupby(by).size()
-    return f"{text} ({runs_counted(counts.max())} each)."
+    return f"{text} ({runs_counted(table)} each)."
 
 
 @styled
 def variants_figure(sessions: pd.DataFrame, title: str, note: str) -> Figure:
     """Average accuracy of each method (lines) under each variant (places on the x axis).
 
-    Args:
-        sessions: :func:`dynammo.run.ablations.vary`'s table.
-        title: what is varied.
-        note: what data the figure is of.
+    The table is that of :func:`dynammo.run.ablations.vary`, the title says what is varied.
     """
     columns = ["variant", "method", *SEED, "accuracy"]
     table = average_by_run(checked(sessions, columns, "variants"))
     methods, variants = methods_in(table), list(pd.unique(table["variant"]))
     note = f"{variants_finding(table, methods)} {NOT_FROM_ZERO} · {note}"
-    figure, axes = canvas(note, 5.2 + 0.6 * len(variants), 4)
-    ax, ends = axes[0, 0], []
+    figure, ax = canvas(note, 5.2 + 0.6 * len(variants), 4)
+    ends = []
+    # A line between names, unlike one between numbers, would say something of what lies between.
+    unlined = {} if all(name[0].isdigit() for name in variants) else {"ls": ""}
+    means = 100 * table.groupby(["method", "variant"]).average_accuracy.agg(["mean", "std"])
     for i, method in enumerate(methods):
-        ends.append(_variant_line(ax, table[table.method == method], variants, i, len(methods)))
+        x = np.arange(len(variants)) + 0.05 * (i - (len(methods) - 1) / 2)
+        own = means.loc[method].reindex(variants)
+        ends.append(draw_means(ax, x, own["mean"], own["std"], look(method), **unlined))
     ax.set_xticks(range(len(variants)), [short_name(name, 14) for name in variants])
     ax.set_xlim(-0.4, len(variants) - 0.6)
     ax.set(ylabel="average accuracy (%)", title=title)
@@ -135,64 +125,36 @@ def average_by_run(sessions: pd.DataFrame) -> pd.DataFrame:
     return averages.rename("average_accuracy").reset_index()
 
 
-def _variant_line(ax: Axes, own: pd.DataFrame, variants: list[str], place: int, count: int):
-    """Draw one method's means, sd and runs; return the end of its line and its look."""
-    kind = look(own["method"].iloc[0])
-    x = np.arange(len(variants)) + 0.05 * (place - (count - 1) / 2)
-    stats = 100 * own.groupby("variant").average_accuracy.agg(["mean", "std"]).reindex(variants)
-    if stats["std"].notna().any():
-        ax.errorbar(x, stats["mean"], stats["std"], fmt="none", ecolor=kind.colour, elinewidth=1)
-    # A line between names, unlike one between numbers, would say something of what lies between.
-    numbers = all(name[0].isdigit() for name in variants)
-    ax.plot(x, stats["mean"], label=kind.title, **kind.line | ({} if numbers else {"ls": ""}))
-    return x[-1], stats["mean"].iloc[-1], kind
-
-
 @styled
 def contenders_figure(averages: pd.DataFrame, against: str, title: str, note: str) -> Figure:
     """Average and last accuracy of several learners on the same chains, one row each.
 
-    Args:
-        averages: :func:`dynammo.run.ablations.averages`'s table, labels in the order to show.
-        against: the label that the caption compares the best other one with, run by run.
-        title: of the figure.
-        note: what data the figure is of.
+    The table is that of :func:`dynammo.run.ablations.averages`, with labels in the order to show;
+    the caption compares the others with the label ``against``, run by run.
     """
     table = checked(averages, ["label", *SEED, "average_accuracy", "last_accuracy"], "contenders")
     labels = list(pd.unique(table.label))[::-1]
-    figure, axes = canvas(
-        f"{contenders_finding(table, against)}. {NOT_FROM_ZERO} · {note}",
-        9.6,
-        1.6 + 0.36 * len(labels),
-        1,
-        2,
-    )
-    panels = {
-        "average_accuracy": "average over sessions (%)",
-        "last_accuracy": "after the last (%)",
-    }
-    for ax, (column, words) in zip(axes.flat, panels.items(), strict=True):
+    note = f"{contenders_finding(table, against)}. {NOT_FROM_ZERO} · {note}"
+    figure, axes = canvas(note, 9.6, 1.6 + 0.36 * len(labels), 1, 2)
+    panels = (("average_accuracy", "average over sessions"), ("last_accuracy", "after the last"))
+    for ax, (column, words) in zip(axes.flat, panels, strict=True):
         for place, label in enumerate(labels):
             values = 100 * table[table.label == label][column]
-            colour = sns.color_palette("colorblind")[3 if label == against else 0]
+            colour = PALETTE[3 if label == against else 0]
             ax.scatter(values, np.full(len(values), place), 14, [colour], alpha=0.45, lw=0)
             ax.plot(values.mean(), place, "D", color=colour, ms=6, mec="white")
         base = 100 * table[table.label == against][column].mean()
         ax.axvline(base, color="0.6", lw=1, ls=":", zorder=0)
         ax.set_yticks(range(len(labels)), labels)
-        ax.set(xlabel=f"accuracy {words}", ylim=(-0.6, len(labels) - 0.4))
+        ax.set(xlabel=f"accuracy {words} (%)", ylim=(-0.6, len(labels) - 0.4))
+        ax.label_outer()
         ax.grid(axis="x")
-    axes[0, 0].set_title(title)
-    axes[0, 1].tick_params(labelleft=False)
+    axes[0].set_title(title)
     return finished(figure)
 
 
 def contenders_finding(averages: pd.DataFrame, against: str) -> str:
     """Each label's difference to one of them, run by run, in a sentence."""
-    wide = 100 * averages.pivot_table("average_accuracy", SEED, "label", sort=False)
-    parts = []
-    for label in wide.columns.drop(against):
-        difference = wide[label] - wide[against]
-        sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
-        parts.append(f"{label} {difference.mean():+.1f}{sd}")
-    return f"Points over {against} on average: {'; '.join(parts)} ({runs_counted(len(wide))})"
+    others = [label for label in averages.label.unique() if label != against]
+    parts = [f"{label} {paired(averages, label, against, 'label')}" for label in others]
+    return f"Points over {against} on average: {'; '.join(parts)} ({runs_counted(averages)})"

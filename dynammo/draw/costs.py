@@ -1,9 +1,7 @@
 """Figures of what methods cost: accuracy against computation, and growth with the sessions."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,9 +9,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from dynammo.draw.style import (
     NOT_FROM_ZERO,
-    Look,
     canvas,
     checked,
+    draw_means,
     finished,
     label_ends,
     look,
@@ -21,7 +19,8 @@ from dynammo.draw.style import (
     styled,
 )
 
-PATHS = ("dynammo", "acl", "der")  # whose cost and accuracy are followed from session to session
+# Whose way from session to session is drawn, and how many points from its point a T stands.
+PATHS = {"dynammo": (-9, 0), "acl": (0, 8), "der": (0, -8)}
 
 
 @styled
@@ -32,40 +31,25 @@ def accuracy_against_macs(summary: pd.DataFrame, sessions: pd.DataFrame, note: s
     first T sessions. Where both are in the table, an arrow from ACL to DynaMMo tells the two
     differences.
     """
-    columns = ["method", "average_accuracy", "average_accuracy_sd", "macs"]
-    table = checked(summary, columns, "summary").set_index("method")
+    scale, unit = _unit(checked(summary, ["macs"], "summary")["macs"])
+    table = against_cost(summary, scale)
     checked(sessions, ["method", "session", "accuracy", "macs"], "sessions")
-    scale, unit = _unit(table["macs"])
-    x, y = table["macs"] / scale, 100 * table["average_accuracy"]
-    sd = 100 * table["average_accuracy_sd"].fillna(0)
-    both = set(table.index) & set(sessions["method"])
-    paths = {name: _path(sessions, name, scale) for name in PATHS if name in both}
-    told = f"{NOT_FROM_ZERO}; methods of equal cost stand side by side"
-    told += "; bar: ± 1 standard deviation over runs" if sd.any() else ""
-    told += "; small points: over the first T sessions, T beside them" if paths else ""
-    figure, axes = canvas(f"{told} · {note}", 9.6, 4 + 0.15 * len(table))
-    ax = axes[0, 0]
-    seen = pd.concat([y - sd, y + sd, *(path["accuracy"] for path in paths.values())])
-    spare = max(0, 20 - (seen.max() - seen.min())) / 2  # never less than 20 points in sight
-    low, high = seen.min() - spare, seen.max() + spare
-    ax.set_ylim(max(0, low - 0.05 * (high - low)), high + 0.2 * (high - low))
-    ax.set_yticks([tick for tick in ax.get_yticks() if ax.get_ylim()[0] <= tick <= 100])
-    ax.set(xscale="log", xlim=_limits(x, y, 0.02 * (high - low)))
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
+    told = f"{NOT_FROM_ZERO}; methods of equal cost stand side by side; bar: ± 1 standard "
+    told += "deviation over runs; small points: over the first T sessions, T beside them"
+    figure, ax = canvas(f"{told} · {note}", 9.6, 4 + 0.15 * len(table))
+    for method in table.index.intersection(list(PATHS)):
+        _draw_path(ax, method, sessions[sessions["method"] == method], scale)
+    columns = _draw_points(ax, table)
+    finish_cost_axes(ax, table)
     ax.set_xlabel(f"multiply-accumulates per image ({unit}, 1 MAC = 2 FLOPs; logarithmic)")
     ax.set_ylabel("average accuracy over sessions (%)")
     ax.set_title("Accuracy and what it costs")
-    ax.grid()
-    if {"acl", "dynammo"} <= set(table.index):
-        _draw_saving(ax, x, y, high + 0.1 * (high - low))
     figure.draw_without_rendering()  # gives the axes their size
-    taken = _draw_points(ax, x, y, sd, paths)
-    highest = max((path["accuracy"].iloc[-1] for path in paths.values()), default=0)
-    for method, path in paths.items():
-        above = path["accuracy"].iloc[-1] == highest
-        _draw_path(ax, path, look(method), taken, 11 if above else -11)
+    for points in columns:
+        side = -1 if points is columns[0] else 1  # the cheapest are named on their left
+        outermost = max(points, key=lambda point: side * point[0])
+        edge = (ax.transData - ax.transAxes).transform(outermost[:2])[0]
+        label_ends({ax: points}, edge, side)
     return finished(figure)
 
 
@@ -74,127 +58,70 @@ def _unit(macs: pd.Series) -> tuple[float, str]:
     return (1e9, "GMACs") if macs.max() >= 1e9 else (1e6, "MMACs")
 
 
-def _limits(x: pd.Series, y: pd.Series, near: float) -> tuple[float, float]:
-    """Limits of a logarithmic axis of 9 inches that leave room for names on both sides.
+def against_cost(summary: pd.DataFrame, scale: float) -> pd.DataFrame:
+    """Accuracy and its sd in %, and MACs in units of a scale, by method from cheap to costly."""
+    columns = ["method", "average_accuracy", "average_accuracy_sd", "macs"]
+    table = checked(summary, columns, "summary").set_index("method")[columns[1:]]
+    table = table.set_axis(["accuracy", "sd", "macs"], axis=1).mul([100, 100, 1 / scale])
+    return table.sort_values("macs", kind="stable")
 
-    On the left there is also room for the cheapest methods that are so near to one another in
-    accuracy that they have to stand side by side.
+
+def _draw_path(ax: Axes, method: str, sessions: pd.DataFrame, scale: float) -> None:
+    """Draw a thin line through a method's averages over the first T sessions, seeds' mean."""
+    mean, ink = sessions.groupby("session")[["macs", "accuracy"]].mean(), look(method).ink
+    x, y = mean["macs"] / scale, 100 * mean["accuracy"].expanding().mean()
+    ax.plot(x, y, color=look(method).colour, lw=0.9, marker="o", ms=3, zorder=1.5)
+    beside = {"textcoords": "offset points", "ha": "center", "va": "center", "color": ink}
+    for t in mean.index[:-1]:
+        ax.annotate(t, (x[t], y[t]), PATHS[method], fontsize=7.5, **beside)
+
+
+def _draw_points(ax: Axes, table: pd.DataFrame) -> list[list[tuple]]:
+    """Draw a point for each method; return their ends for label_ends, by columns of equal cost.
+
+    Points that would hide one another move aside; those with a path stay.
     """
-    cheapest = y[x < 1.12 * x.min()]
-    crowd = max(sum(abs(cheapest - one) < near) for one in cheapest)
-    left, right = 1.9 + 0.15 * crowd, 1.0
-    inch = max(0.7, np.log(x.max() / x.min())) / (9 - left - right)
-    return x.min() * np.exp(-left * inch), x.max() * np.exp(right * inch)
-
-
-def _path(sessions: pd.DataFrame, method: str, scale: float) -> pd.DataFrame:
-    """MACs after T sessions and average accuracy (%) over sessions 1..T, seeds' mean, by T."""
-    by_session = sessions[sessions["method"] == method].groupby("session")[["macs", "accuracy"]]
-    mean = by_session.mean()
-    average = 100 * mean["accuracy"].expanding().mean()
-    return pd.DataFrame({"macs": mean["macs"] / scale, "accuracy": average})
-
-
-def _draw_points(
-    ax: Axes, x: pd.Series, y: pd.Series, sd: pd.Series, paths: Mapping[str, pd.DataFrame]
-) -> list[np.ndarray]:
-    """Draw a named point for each method; return where they are on the page.
-
-    Methods without a path are moved aside until they are clear of all others and of DynaMMo's path.
-    """
-    blocked = _along(_in_points(ax, paths["dynammo"])) if "dynammo" in paths else []
-    taken: list[np.ndarray] = []
-    for side, column in _columns(ax, x):
-        points = []
-        for method in sorted(column, key=lambda name: (name not in paths, -y[name])):
-            at, kind = (x[method], y[method]), look(method)
-            place = _in_points(ax, [at])[0]
-            while method not in paths and _nearest(place, taken + blocked) < 8.9:
-                place = place + (side, 0)
-                at = (ax.transData.inverted().transform(place * ax.figure.dpi / 72)[0], y[method])
-            taken.append(place)
-            if sd[method]:
-                bar = {"ecolor": kind.colour, "elinewidth": 1.2, "capsize": 2}
-                ax.errorbar(*at, sd[method], fmt="none", **bar)
-            ax.plot(*at, label=kind.title, **{**kind.line, "ms": 8, "ls": ""})
-            points.append((*at, kind))
-        outermost = max(points, key=lambda point: side * point[0])
-        edge = (ax.transData - ax.transAxes).transform(outermost[:2])[0]
-        label_ends({ax: points}, edge, side)
-    return taken
-
-
-def _in_points(ax: Axes, places: Sequence) -> np.ndarray:
-    """Places [N, 2] in data units, in points of 1/72 inch on the page."""
-    return np.round(ax.transData.transform(places) * 72 / ax.figure.dpi, 3)
-
-
-def _along(places: np.ndarray) -> list[np.ndarray]:
-    """Places on the line through some, near to one another."""
-    steps = np.linspace(0, len(places) - 1, 30 * len(places))
-    return list(np.column_stack([np.interp(steps, range(len(places)), c) for c in places.T]))
-
-
-def _nearest(place: np.ndarray, others: Sequence[np.ndarray]) -> float:
-    """How far the nearest of other places is."""
-    return min((np.hypot(*(place - other)) for other in others), default=np.inf)
-
-
-def _columns(ax: Axes, x: pd.Series) -> list[tuple[int, list[str]]]:
-    """Part methods by cost into columns, each with the side its names are on.
-
-    The cheapest are named on their left (-1), the others on their right (1); a column takes in
-    what its names would run into.
-    """
-    places = pd.Series(_in_points(ax, np.column_stack([x, x]))[:, 0], x.index)
-    places = places.sort_values(kind="stable") - places.min()
-    columns: list[tuple[int, list[str]]] = [(-1, list(places.index[places < 25]))]
-    for method in places.index[places >= 25]:
-        side, last = columns[-1]
-        letters = max(len(look(name).title) for name in last)
-        if side > 0 and places[method] < places[last].max() + 40 + 5.2 * letters:
-            last.append(method)
-        else:
-            columns.append((1, [method]))
+    span = max(2, table["macs"].max() / table["macs"].min())
+    ax.set_xlim(table["macs"].min() / span**0.38, table["macs"].max() * span**0.05)
+    close = 0.03 * max(20, table["accuracy"].max() - table["accuracy"].min())
+    columns, left = [], table.assign(free=~table.index.isin(list(PATHS)))
+    while len(left):
+        column = left[left["macs"] < 1.25 * left["macs"].iloc[0]]
+        left, side, points = left.drop(column.index), 1 if columns else -1, []
+        for method, row in column.sort_values(["free", "accuracy"], ascending=[1, 0]).iterrows():
+            x, y = row["macs"], row["accuracy"]
+            near = [other for other, height, _ in points if abs(height - y) < close]
+            while row["free"] and any(0.98 < x / other < 1.02 for other in near):
+                x *= span ** (0.02 * side)
+            points.append(draw_means(ax, [x], [y], [row["sd"]], look(method), ms=8, ls=""))
+        columns.append(points)
     return columns
 
 
-def _draw_path(
-    ax: Axes, path: pd.DataFrame, kind: Look, taken: list[np.ndarray], lift: float
-) -> None:
-    """Draw a thin line through the points of T = 1, 2, ..., and T where its place is not taken.
-
-    T stands so many points above its point, or left of it where the path goes straight up.
-    """
-    x, y = path["macs"].to_numpy(), path["accuracy"].to_numpy()
-    ax.plot(x, y, color=kind.colour, lw=0.9, zorder=1.5)
-    ax.plot(x[:-1], y[:-1], color=kind.colour, ls="", marker="o", ms=3, zorder=1.6)
-    shift = (-9, 0) if x[-1] < 1.1 * x[0] else (0, lift)
-    options = {"textcoords": "offset points", "ha": "center", "va": "center", "zorder": 1.9}
-    options |= {
-        "fontsize": 7.5,
-        "color": kind.ink,
-        "bbox": {"facecolor": "white", "linewidth": 0, "pad": 0.5},
-    }
-    places = _in_points(ax, path)
-    for t, place in enumerate(places[:-1] + shift, start=1):
-        if _nearest(place, taken) > 9.9:
-            taken.append(place)
-            ax.annotate(t, (x[t - 1], y[t - 1]), shift, **options)
-    taken.extend(_along(places))
-
-
-def _draw_saving(ax: Axes, x: pd.Series, y: pd.Series, top: float) -> None:
-    """Draw an arrow from ACL to DynaMMo, at a height, with both differences."""
-    ratio, points = x["acl"] / x["dynammo"], y["dynammo"] - y["acl"]
+def finish_cost_axes(ax: Axes, table: pd.DataFrame) -> None:
+    """Make costs logarithmic, and draw an arrow from ACL to DynaMMo with both differences."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid()
+    low, high = ax.get_ylim()
+    spare = max(0, 20 - (high - low)) / 2  # never less than 20 points in sight
+    low, high = max(0, low - spare), high + spare
+    ax.set_ylim(low, high + 0.16 * (high - low))
+    ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= min(100, high)])
+    if not {"acl", "dynammo"} <= set(table.index):
+        return
+    ends, top = table.loc[["acl", "dynammo"]], high + 0.05 * (high - low)
+    (acl, merged), (before, after) = ends["macs"], ends["accuracy"]
+    ratio, points = acl / merged, after - before
     fewer = f"{ratio:.1f}× fewer" if ratio >= 1 else f"{1 / ratio:.1f}× more"
     text = f"{fewer} MACs, {points:+.1f} points".replace("-", "\u2212")
-    ends = x[["dynammo", "acl"]]
-    ax.vlines(ends, y[["dynammo", "acl"]], top, "0.6", ":", lw=1, zorder=0)
+    ax.vlines(ends["macs"], ends["accuracy"], top, "0.6", ":", lw=1, zorder=0)
     arrow = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", (ends["dynammo"], top), (ends["acl"], top), arrowprops=arrow)
-    middle = (np.sqrt(ends.prod()), top)
-    ax.annotate(text, middle, (0, 4), textcoords="offset points", ha="center")
+    ax.annotate("", (merged, top), (acl, top), arrowprops=arrow)
+    over = {"textcoords": "offset points", "ha": "right", "fontsize": 9}
+    ax.annotate(text, (max(acl, merged), top), (0, 4), **over)
 
 
 @styled
@@ -212,20 +139,18 @@ def cost_growth(growth: pd.DataFrame, note: str) -> Figure:
         ("parameters_stored", "Numbers stored", 1e6, "millions of numbers"),
         ("memory_bytes", "Memory kept between sessions", 1e6, "MB"),
     )
-    told = f"Beside a name: the value at {last} sessions"
-    told += "; memory: 4 bytes a number, and the exemplar images"
+    told = f"Beside a name: the value at {last} sessions; memory: 4 bytes a number, and the "
+    told += "exemplar images"
     figure, axes = canvas(f"{told} · {note}", 11, max(4.2, 1.6 + 0.2 * len(methods)), 1, 3)
-    ends: dict[Axes, list[tuple]] = {}
+    ends = {ax: [] for ax in axes.flat}
     for ax, (column, title, scale, unit) in zip(axes.flat, panels, strict=True):
-        ends[ax] = []
         for i, method in enumerate(methods):
             own, kind = table[table["method"] == method], look(method)
             # Lines that coincide stay in sight: the first drawn are the widest.
-            sizes = {"ms": 4 + 4 * (1 - i / len(methods)), "lw": 1.2 + 1.8 * (1 - i / len(methods))}
-            y = own[column] / scale
-            ax.plot(own["sessions"], y, label=kind.title, **{**kind.line, **sizes})
-            named = replace(kind, title=f"{kind.title} {y.iloc[-1]:.3g}")
-            ends[ax].append((own["sessions"].iloc[-1], y.iloc[-1], named))
+            wide = 1 - i / len(methods)
+            sizes = {"ms": 4 + 4 * wide, "lw": 1.2 + 1.8 * wide}
+            x, y, _ = draw_means(ax, own["sessions"], own[column] / scale, None, kind, **sizes)
+            ends[ax].append((x, y, replace(kind, title=f"{kind.title} {y:.3g}")))
         ax.set(title=title, ylabel=unit, xlabel="sessions learned")
         ax.set_ylim(0, 1.08 * table[column].max() / scale)
         ax.set_xticks(range(1, last + 1) if last <= 8 else [1, *range(5, last + 1, 5)])

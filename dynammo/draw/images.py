@@ -17,12 +17,12 @@ def sample_sheet(stream: Stream, note: str, split: str = "train", per_class: int
     longest = max(len(line) for name in names for line in name.split("\n"))
     room = 0.4 + 0.0093 * size / cell * longest  # for the names, in images
     stride = room + per_class
-    parts = _parts(stream.session_of_class, per_stack)
+    cuts = range(per_stack, stream.number_of_classes, per_stack)
+    parts = np.split(stream.session_of_class, cuts)
     height = per_stack + 0.75 * max(len(np.unique(part)) for part in parts)
-    figure, axes = canvas(note, cell * stacks * stride, cell * height + 0.5)
+    figure, ax = canvas(note, cell * stacks * stride, cell * height + 0.5)
     images, labels = getattr(stream, split).images, getattr(stream, split).labels
     gap = max(1, stream.image_size // 20)
-    ax = axes[0, 0]
     for stack, sessions in enumerate(parts):
         left, y = stack * stride, 0.0
         for row, session in enumerate(sessions):
@@ -41,18 +41,12 @@ def sample_sheet(stream: Stream, note: str, split: str = "train", per_class: int
     return finished(figure)
 
 
-def _parts(values: np.ndarray, length: int) -> list[np.ndarray]:
-    """Cut an array into parts of a length; the last may be shorter."""
-    return [values[i : i + length] for i in range(0, len(values), length)]
-
-
 @styled
 def class_balance(stream: Stream, note: str) -> Figure:
     """How many images each class has for training, validation and test, grouped by session."""
     many = stream.number_of_classes > 24
     width = 0.12 * stream.number_of_classes + 2 if many else 0.75 * stream.number_of_classes + 1.5
-    figure, axes = canvas(note, min(18, max(6, width)), 4.2)
-    ax = axes[0, 0]
+    figure, ax = canvas(note, min(18, max(6, width)), 4.2)
     places = np.arange(stream.number_of_classes) + 0.5 * (stream.session_of_class - 1)
     shades = (("train", PALETTE[0], ""), ("val", "0.78", "////"), ("test", PALETTE[1], ""))
     for i, (split, colour, hatch) in enumerate(shades):

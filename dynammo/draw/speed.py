@@ -16,14 +16,10 @@ def speed_figure(table: pd.DataFrame, note: str) -> Figure:
     merged = table[table["what"].str.contains("against every set kept")]
     others = table[table["what"].str.contains("tuning: in batches|export|features computed")]
     told = "Ratio of seconds, median over rounds in turn; bar: lowest and highest round"
-    figure, axes = canvas(f"{told} · {note}", 11, 4.6, 1, 2)
-    _sessions_panel(axes[0, 0], merged)
-    _others_panel(axes[0, 1], others)
+    figure, (by_sessions, rest) = canvas(f"{told} · {note}", 11, 4.6, 1, 2)
+    _sessions_panel(by_sessions, merged)
+    _others_panel(rest, others)
     return finished(figure)
-
-
-def _whiskers(own: pd.DataFrame) -> np.ndarray:
-    return np.array([own["ratio"] - own["lowest"], own["highest"] - own["ratio"]])
 
 
 def _sessions_panel(ax: Axes, table: pd.DataFrame) -> None:
@@ -35,7 +31,7 @@ def _sessions_panel(ax: Axes, table: pd.DataFrame) -> None:
         ax.errorbar(
             own["sessions"] + 0.25 * (i - (groups.ngroups - 1) / 2),
             own["ratio"],
-            _whiskers(own),
+            (own["ratio"] - own["lowest"], own["highest"] - own["ratio"]),
             color=PALETTE[(0, 9, 1, 3)[i % 4]],
             marker="oDs^"[i % 4],
             ls="",

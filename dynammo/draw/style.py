@@ -1,9 +1,7 @@
 """How every figure looks, and how it is written: styles, colours per method, byte-identical files.
 
-A method has one colour, one marker and one line style, the same in every figure (`look`), and is
-named beside its line, so that no figure is read by colour alone. Every figure carries a `note` at
-the bottom that says what data it is of. `save_figure` writes figures so that the same numbers
-give the same bytes.
+A method has one colour, marker and line style in every figure (`look`) and is named beside its
+line, so that no figure is read by colour alone. A `note` at the foot says what data it is of.
 """
 
 import textwrap
@@ -126,27 +124,42 @@ class Picture(Figure):
 
 
 def canvas(note: str, width: float, height: float, rows: int = 1, columns: int = 1):
-    """Return a Picture of so many inches with the note at its foot, and its axes as an array."""
+    """Return a Picture of so many inches with a note at its foot, and its axes as subplots does."""
     figure = Picture(figsize=(width, height), layout="constrained")
-    lines = textwrap.wrap(note, int(17.5 * width))
-    foot = (0.1 + 0.14 * len(lines)) / height
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, rect=(0, foot, 1, 1 - foot))
-    text = figure.text(0.1 / width, 0.08 / height, "\n".join(lines), fontsize=7.5, color="0.42")
-    text.set_in_layout(False)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    foot = {"x": 0.1 / width, "ha": "left", "fontsize": 7.5, "color": "0.42"}
+    figure.supxlabel(textwrap.fill(note, int(17.5 * width)), **foot)
+    return figure, figure.subplots(rows, columns)
 
 
-def grid_of(count: int, most: int) -> tuple[int, int]:
-    """Return rows and columns for so many panels, at most so many in a row."""
-    rows = -(-count // most)
-    return rows, -(-count // rows)
+def panels(
+    note: str, count: int, most: int, side: tuple[float, float], x: str, y: str, key: bool = False
+) -> tuple[Picture, list[Axes]]:
+    """Return a Picture of so many panels, at most so many in a row, each so many inches.
 
-
-def outer(axes: np.ndarray, count: int) -> tuple[list[Axes], list[Axes]]:
-    """Hide all but the first panels of a grid; return those on its left and on its lower edge."""
+    The outer ones are labelled. With a key there is an empty panel more, for a legend.
+    """
+    rows = -(-(count + key) // most)
+    columns = -(-(count + key) // rows)
+    figure, axes = canvas(note, 0.9 + side[0] * columns, 0.7 + side[1] * rows, rows, columns)
+    axes = np.reshape(axes, (rows, columns))
     for ax in axes.flat[count:]:
-        ax.set_visible(False)
-    return list(axes[:, 0]), list(axes.flat[:count])[-axes.shape[1] :]
+        ax.axis("off")
+    for ax in axes.flat[:count][-columns:]:
+        ax.set_xlabel(x)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(y)
+    return figure, list(axes.flat[: count + key])
+
+
+def draw_means(ax: Axes, x: Sequence, mean: Sequence, sd: Sequence, kind: Look, **changes):
+    """Draw means with a bar of ± 1 standard deviation, where known; return the end, for label_ends.
+
+    Changes are to the options of Axes.plot.
+    """
+    ax.errorbar(x, mean, sd, fmt="none", ecolor=kind.colour, elinewidth=1)
+    ax.plot(x, mean, label=kind.title, **kind.line | changes)
+    return np.asarray(x)[-1], np.asarray(mean)[-1], kind
 
 
 def finished(figure: Picture) -> Picture:
@@ -179,18 +192,14 @@ def methods_in(table: pd.DataFrame) -> list[str]:
 
 def by_family(methods: Iterable[str]) -> dict[str, list[str]]:
     """Group methods under the titles of their families, in the order of FAMILIES."""
-    methods = list(methods)
-    groups = {
-        title: [name for name in methods if name in METHODS and METHODS[name].family == family]
-        for family, title in FAMILIES.items()
-    }
-    groups["other"] = [name for name in methods if name not in METHODS]
-    return {title.capitalize(): group for title, group in groups.items() if group}
+    groups = {name.capitalize(): [] for name in [*FAMILIES.values(), "other"]}
+    for name in methods:
+        family = FAMILIES[METHODS[name].family] if name in METHODS else "other"
+        groups[family.capitalize()].append(name)
+    return {name: group for name, group in groups.items() if group}
 
 
-def spread(
-    wanted: Sequence[float], size: float | Sequence[float], low: float, high: float
-) -> np.ndarray:
+def spread(wanted: Sequence, size: float | Sequence, low: float, high: float) -> np.ndarray:
     """Positions nearest to those wanted (least squares) for things of a size, side by side."""
     wanted = np.asarray(wanted, dtype=float)
     order = np.argsort(wanted, kind="stable")
@@ -217,13 +226,13 @@ def label_ends(
     line["relpos"] = ((1 - side) / 2, 0.5)
     white = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}
     aside = {"va": "center", "ha": "left" if side > 0 else "right", "fontsize": 9, "bbox": white}
-    names = {}
+    names = {ax: [] for ax in ends}
     for ax, points in ends.items():
         aside["textcoords"] = offset_copy(ax.transAxes, ax.figure, side * 26, units="points")
         for *place, kind in points:
             ink = {"color": kind.ink, "arrowprops": {**line, "color": kind.colour}}
-            name = ax.annotate(textwrap.fill(kind.title, letters), place, (x, 0.5), **aside, **ink)
-            names.setdefault(ax, []).append(name)
+            text = textwrap.fill(kind.title, letters)
+            names[ax].append(ax.annotate(text, place, (x, 0.5), **aside, **ink))
     next(iter(ends)).figure.draw_without_rendering()  # the layout now leaves room for the names
     for ax, points in ends.items():
         height = ax.get_window_extent().height * 72 / ax.figure.dpi  # in points
@@ -249,16 +258,8 @@ def save_figure(
 ) -> list[Path]:
     """Write stem.png, stem.svg and the numbers as stem.csv; the same input gives the same bytes.
 
-    The figure stays open, for a notebook to show.
-
-    Args:
-        figure: from a function of this module.
-        table: the numbers in the figure; no csv is written without.
-        stem: the path without its ending; its folder is made.
-        provenance: where the numbers come from, kept in the PNG's text and the SVG's description.
-
-    Returns:
-        The paths written.
+    No csv is written without a table. The provenance, where the numbers come from, is kept in the
+    PNG's text and the SVG's description. Returns the paths written.
     """
     stem = Path(stem)
     facts = {key: str(value) for key, value in provenance.items()}
@@ -268,9 +269,8 @@ def save_figure(
         "svg": {"Title": stem.name, "Description": described, "Date": None},
     }
     paths = []
-    for kind, facts_of_kind in metadata.items():
-        options = {"format": kind, "dpi": 150, "metadata": facts_of_kind}
-        write = partial(figure.savefig, **options)
+    for kind, known in metadata.items():
+        write = partial(figure.savefig, format=kind, dpi=150, metadata=known)
         paths.append(write_whole(stem.with_name(f"{stem.name}.{kind}"), write))
     if table is not None:
         paths.append(write_csv(stem.with_name(f"{stem.name}.csv"), table))

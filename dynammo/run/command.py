@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,6 +26,7 @@ from dynammo.run.options import ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
 from dynammo.run.run_folder import open_setup
 from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, is_setting
+from dynammo.stream import Stream
 
 HERE = {"python": sys.executable}  # what jobs are run with
 
@@ -80,48 +82,24 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         print(f"Run '{name}': checking the data and the settings ...", flush=True)
         _say_what_changes(name, settings, figures)
-        seeds = settings.order_seeds[0], settings.train_seeds[0]
-        setup = open_setup(run, settings, *seeds)
-        Chain.on(setup).adapters(None)  # refuses stages that the backbone does not have
-        stream = setup.stream
-        for split, count in repeated_images(stream).items():
-            print(
-                f"warning: {count} of {len(getattr(stream, split))} {split} images are also "
-                "training images, so results look better than they are: remove them from one.",
-                file=sys.stderr,
-            )
-        sessions = stream.number_of_sessions
-        all_jobs = jobs(settings, settings.methods)
+        stream = _checked_stream(run, settings)
+        graph = _graph(settings, stream) | {"figures": str(figures), **HERE}
+        sessions, methods = stream.number_of_sessions, len(settings.methods)
         print(
             f"{stream.name}: {stream.number_of_classes} classes in {sessions} sessions, "
-            f"{len(settings.methods)} methods in {len(all_jobs)} series of sessions, "
+            f"{methods} methods in {len(graph['jobs'])} series of sessions, "
             f"{settings.threads} thread(s) each.",
             flush=True,
         )
-        graph = {
-            "settings": settings.as_dict(),
-            "data_settings": list(DATA_SETTINGS),
-            "jobs": all_jobs,
-            "families": {name: METHODS[name].family for name in settings.methods},
-            "parameters": {method: parameters_of(settings, method) for *_, method in all_jobs},
-            "number_of_sessions": sessions,
-            "ablations": _notebooks_of_ablations(settings, stream.number_of_classes),
-            "data_checksum": stream.checksum,
-            "figures": str(figures),
-            **HERE,
-        }
         configuration = run / (".dry_run.json" if options.dry_run else "graph.json")
         write_json(configuration, graph)
-        if not options.dry_run:
-            write_json(run / "settings.json", settings.as_dict())
-            origin = provenance(stream) | {"code_checksum": code_checksum()}
-            origin["git_revision"] = git_revision(ROOT)
-            write_json(run / "provenance.json", origin)
-        begun = time.time()
-        status = run_graph(run, configuration, options, lock)
         if options.dry_run:
-            return status
-        if status:
+            return run_graph(run, configuration, options, lock)
+        write_json(run / "settings.json", settings.as_dict())
+        origin = provenance(stream) | {"code_checksum": code_checksum()}
+        write_json(run / "provenance.json", origin | {"git_revision": git_revision(ROOT)})
+        begun = time.time()
+        if status := run_graph(run, configuration, options, lock):
             print(
                 f"\nThe run stopped; what was finished is kept in {run}. Mend "
                 "what the message above names and give the same command again to go on.",
@@ -130,6 +108,34 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
             return status
         _closing_words(run, figures, begun)
     return 0
+
+
+def _checked_stream(run: Path, settings: RunSettings) -> Stream:
+    """The stream under the first class order; InputError where settings do not fit each other."""
+    setup = open_setup(run, settings, settings.order_seeds[0], settings.train_seeds[0])
+    Chain.on(setup).adapters(None)  # refuses stages that the backbone does not have
+    for split, count in repeated_images(setup.stream).items():
+        print(
+            f"warning: {count} of {len(getattr(setup.stream, split))} {split} images are also "
+            "training images, so results look better than they are: remove them from one.",
+            file=sys.stderr,
+        )
+    return setup.stream
+
+
+def _graph(settings: RunSettings, stream: Stream) -> dict[str, Any]:
+    """What the graph is told of a run, paths apart."""
+    all_jobs = jobs(settings, settings.methods)
+    return {
+        "settings": settings.as_dict(),
+        "data_settings": list(DATA_SETTINGS),
+        "jobs": all_jobs,
+        "families": {name: METHODS[name].family for name in settings.methods},
+        "parameters": {method: parameters_of(settings, method) for *_, method in all_jobs},
+        "number_of_sessions": stream.number_of_sessions,
+        "ablations": _notebooks_of_ablations(settings, stream.number_of_classes),
+        "data_checksum": stream.checksum,
+    }
 
 
 def _notebooks_of_ablations(settings: RunSettings, classes: int) -> dict[str, str]:

@@ -29,12 +29,8 @@ class NotebookFailed(InputError):
 def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as a notebook takes them.
 
-    Settings that the notebook does not show go into its parameter ``more``, if it has one and they
-    are not the defaults anyway. Whatever else it does not have is refused: Papermill would only
-    warn, and run with the defaults.
-
-    Raises:
-        InputError: a parameter that the notebook does not have.
+    Settings that the notebook does not show, and that are not the defaults, go into its parameter
+    ``more``. InputError for anything else that it does not have: Papermill would only warn.
     """
     import papermill
 

@@ -161,24 +161,19 @@ def open_session(
                 f"Session {t} is not in {group.folder(t)}, and what comes after starts from it: "
                 f"run session {t} with the same seeds first."
             )
-    if session > 1:
-        if why := group.outdated(session - 1):
-            raise InputError(why)
-        group.restore(session - 1)
-    return group
+    return _stand_after(group, session - 1)
 
 
 def last_session(run: Path, settings: RunSettings, order_seed: int, train_seed: int) -> Group:
-    """The adapters and the methods they feed after the last session, to look into them.
-
-    Raises:
-        InputError: a session is missing, or was run with other settings, data or code.
-    """
+    """The same after the last session, to look into them."""
     group = open_group(run, settings, "", order_seed, train_seed)
-    sessions = group.setup.stream.number_of_sessions
-    if why := group.outdated(sessions):
+    return _stand_after(group, group.setup.stream.number_of_sessions)
+
+
+def _stand_after(group: Group, session: int) -> Group:
+    if session and (why := group.outdated(session)):
         raise InputError(why)
-    group.restore(sessions)
+    group.restore(session)
     return group
 
 

@@ -38,9 +38,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--stream",
         default="",
-        help="other data: a name such as bloodmnist@28, or a path to an .npz or a folder with "
-        "train/val/test (FOLDER@128 for images of 128 px); several joined with '+' make one "
-        "session each",
+        help="other data: a name such as blood or bloodmnist@28, or a path to an .npz or a folder "
+        "of classes (FOLDER@128 for images of 128 px); several joined with '+' make one session "
+        "each",
     )
     parser.add_argument(
         "--classes-per-session", type=int, default=0, metavar="N", help="new classes a session"

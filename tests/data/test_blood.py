@@ -21,7 +21,7 @@ def test_a_stream_of_them_needs_no_download():
     stream = make_stream("blood", classes_per_session=2)
     assert stream.name == "blood" and stream.number_of_sessions == 4
     assert sorted(stream.class_names) == list(blood.CLASS_NAMES)
-    with pytest.raises(InputError, match="Type blood alone"):
+    with pytest.raises(InputError, match="Type blood without a size"):
         make_stream("blood@28")
 
 

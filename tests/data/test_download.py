@@ -92,5 +92,5 @@ def test_file_with_another_checksum_is_refused_and_kept(home):
 
 def test_data_folder_that_cannot_be_made(home):
     write(home, b"a file where the folder should be")
-    with pytest.raises(InputError, match="Set DYNAMMO_DATA"):
+    with pytest.raises(InputError, match="DYNAMMO_DATA can name another"):
         fetch("http://127.0.0.1:9/x.bin", NOUGHTS, home / "sub" / "x.bin")

@@ -81,7 +81,7 @@ def test_the_image_size_is_a_parameter(size: int) -> None:
         (lambda: draw_cell("platelet", np.random.default_rng(0), image_size=0), "image_size is 0"),
         (lambda: draw_phantom(0, {"train": 0}), "0 images per class asked for in 'train'"),
         (lambda: draw_phantom(0, {"train": -3}), "-3 images per class"),
-        (lambda: draw_phantom(0, {"holdout": 3}), "Unknown split 'holdout'"),
+        (lambda: draw_phantom(0, {"holdout": 3}), "in 'holdout'. Ask for 1 or more in train"),
         (lambda: draw_phantom(-1, {"train": 1}), "The seed is -1"),
     ],
 )

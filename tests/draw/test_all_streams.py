@@ -17,6 +17,6 @@ def test_the_figures_show_every_stream_and_claim():
     judged = claims.judged({"a": sessions_table(), "b": sessions_table()})
     figure = claims_figure(judged, "note")
     assert "DynaMMo − ACL" in words(figure) and "DynaMMo − last adapter" in words(figure)
-    drawn = [line.get_xdata()[0] for line in figure.axes[0].get_lines() if len(line.get_xdata())]
+    drawn = [x for line in figure.axes[0].get_lines() for x in line.get_xdata()]
     for mean in judged.query("measure == 'average'")["mean"]:
         assert any(np.isclose(x, mean) for x in drawn)
