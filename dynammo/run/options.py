@@ -29,63 +29,31 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="Own data: ./run_all.sh --stream my_cells.npz --classes-per-session 2. "
         "What follows -- goes to Snakemake as it is.",
     )
-    parser.add_argument(
-        "--profile",
-        default="demo",
-        help=f"one of {', '.join(profile_names())} (default: demo); PROFILE/RUN for one run of a "
-        "profile that has several",
+    add = parser.add_argument
+    told = f"one of {', '.join(profile_names())} (default: demo); PROFILE/RUN for one of its runs"
+    add("--profile", default="demo", help=told)
+    told = "other data: a name such as blood or bloodmnist@28, or a path to an .npz or a folder of "
+    told += (
+        "classes (FOLDER@128 for images of 128 px); several joined with '+' make one session each"
     )
-    parser.add_argument(
-        "--stream",
-        default="",
-        help="other data: a name such as blood or bloodmnist@28, or a path to an .npz or a folder "
-        "of classes (FOLDER@128 for images of 128 px); several joined with '+' make one session "
-        "each",
-    )
-    parser.add_argument(
-        "--classes-per-session", type=int, default=0, metavar="N", help="new classes a session"
-    )
-    parser.add_argument(
-        "--methods",
-        default="",
-        metavar="NAME,NAME",
-        help=f"which methods to run, or 'all': {', '.join(METHODS)}",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change one setting, e.g. --set adapter_epochs=20 --set 'train_seeds=[1,2]'; "
-        "dynammo/settings.py and dynammo/run/settings.py list them",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=ROOT,
-        metavar="FOLDER",
-        help="where runs/ and figures/ go (default: this project)",
-    )
-    parser.add_argument("--name", default="", help="name of the run (default: from the above)")
-    parser.add_argument(
-        "--cores",
-        type=int,
-        default=2,
-        metavar="N",
-        help="jobs' threads in all, or with --executor how many jobs at a time (default: 2)",
-    )
-    parser.add_argument(
-        "--executor",
-        default="",
-        metavar="NAME",
-        help="run jobs elsewhere: an installed Snakemake executor plugin, such as slurm",
-    )
-    parser.add_argument("--fresh", action="store_true", help="forget the run's saved state first")
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="list what would run, and run nothing; only data that is not there yet is fetched",
-    )
+    add("--stream", default="", help=told)
+    told = "new classes a session"
+    add("--classes-per-session", type=int, default=0, metavar="N", help=told)
+    told = f"which methods to run, or 'all': {', '.join(METHODS)}"
+    add("--methods", default="", metavar="NAME,NAME", help=told)
+    told = "change one setting, e.g. --set adapter_epochs=20 --set 'train_seeds=[1,2]'; "
+    told += "dynammo/settings.py and dynammo/run/settings.py list them"
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help=told)
+    told = "where runs/ and figures/ go (default: this project)"
+    add("--output", type=Path, default=ROOT, metavar="FOLDER", help=told)
+    add("--name", default="", help="name of the run (default: from the above)")
+    told = "jobs' threads in all, or with --executor how many jobs at a time (default: 2)"
+    add("--cores", type=int, default=2, metavar="N", help=told)
+    told = "run jobs elsewhere: an installed Snakemake executor plugin, such as slurm"
+    add("--executor", default="", metavar="NAME", help=told)
+    add("--fresh", action="store_true", help="forget the run's saved state first")
+    told = "list what would run, and run nothing; only data that is not there yet is fetched"
+    add("--dry-run", action="store_true", help=told)
     own = list(itertools.takewhile(lambda word: word != "--", arguments))
     options = parser.parse_args(own)
     options.snakemake = list(arguments)[len(own) + 1 :]
