@@ -212,9 +212,9 @@ sorted(path.name for path in figures.glob("*.csv"))
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. Read both from the table; in the demo it is one to two points, by the processor, and 4.0
-#    times. The heads hardly count, so the ratio is the number of passes, hence of sessions: four here. "About 10 times" can
-#    only be true after about ten sessions, such as CIFAR-100's ten sessions of ten classes,
-#    whatever the accuracy does.
+#    times. The heads hardly count, so the ratio is the number of passes, hence of sessions: four
+#    here. "About 10 times" can only be true after about ten sessions, such as CIFAR-100's ten
+#    sessions of ten classes, whatever the accuracy does.
 # 2. Compare seed by seed, since both have the same adapters:
 #
 #    ```python
