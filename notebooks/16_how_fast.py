@@ -161,8 +161,11 @@ write_text(place / "speed.md", words.to_markdown(index=False) + "\n")
 words
 
 # %%
-figure = speed_figure(table, machine(device))
-save_figure(figure, table, place / "speed", {"machine": machine(device)})
+if {"inference", "export"} <= set(parts):
+    figure = speed_figure(table, machine(device))
+    save_figure(figure, table, place / "speed", {"machine": machine(device)})
+else:
+    figure = "drawn where at least inference and export are measured"
 figure
 
 # %% [markdown]
