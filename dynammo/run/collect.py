@@ -78,10 +78,9 @@ def _checked(
     folder: Path, record: dict[str, Any], settings: RunSettings, method: str, checksum: str
 ) -> set[str]:
     """The method, if other code learned it; InputError for other settings or images."""
-    why = changed(record, settings, method, checksum)
-    if why and "other code" not in why:
+    if why := changed(record, settings, method, checksum, code=False):
         raise InputError(f"{folder} {why}: {AGAIN}")
-    return {method} if why else set()
+    return {method} if changed(record, settings, method, checksum) else set()
 
 
 def _add_record(

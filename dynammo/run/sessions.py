@@ -49,9 +49,16 @@ def part_record(settings: RunSettings, method: str | type[Learner] = "") -> dict
 
 
 def changed(
-    record: Mapping[str, Any], settings: RunSettings, method: str | type[Learner], checksum: str
+    record: Mapping[str, Any],
+    settings: RunSettings,
+    method: str | type[Learner],
+    checksum: str,
+    code: bool = True,
 ) -> str:
-    """In words, why a session's record does not hold for a method any more; nothing if it does."""
+    """In words, why a session's record does not hold for a method any more; nothing if it does.
+
+    ``code`` says whether other code counts.
+    """
     name = method if isinstance(method, str) else method.name
     before, now = record["parts"].get(name), part_record(settings, method)
     if before is None:
@@ -61,7 +68,8 @@ def changed(
         return f"was run with another {', '.join(other)}"
     if record["data_checksum"] != checksum:
         return f"was learned from other images of '{settings.stream}'"
-    return "was run by other code of dynammo/" if before["code"] != now["code"] else ""
+    other_code = code and before["code"] != now["code"]
+    return "was run by other code of dynammo/" if other_code else ""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
