@@ -60,9 +60,9 @@ class Settings(Knobs):
 
     # Step 1, adapter tuning. Released: 200 epochs, learning rate 0.01, momentum 0.9, weight decay
     # 5e-4, batches of 32, x 0.1 after epochs 70, 130, 170 (kept here as shares of the epochs).
-    # Eight epochs of EfficientNet-Lite0 need the larger learning rate, chosen on validation images;
+    # Few epochs of EfficientNet-Lite0 need the larger learning rate, chosen on validation images;
     # ResNet-18's longer features need 0.01 (see Recipe.feature_scale).
-    adapter_epochs: Count = 8
+    adapter_epochs: Count = 10
     adapter_learning_rate: Positive = 0.1
     adapter_momentum: float = Field(0.9, ge=0, lt=1)
     adapter_weight_decay: float = Field(5e-4, ge=0, lt=1)
@@ -70,12 +70,13 @@ class Settings(Knobs):
     batch_size: int = Field(32, ge=2)  # batch norm cannot be trained on one
 
     # Step 3, exemplars in total (released: 80 on PATH16, 40 on SKIN8, 2000 on CIFAR-100).
-    memory_budget: Count = 80
+    memory_budget: Count = 40
 
     # Step 4, head fine-tuning on the balanced memory (released: Adam, 100 epochs, x 0.1 after 55
-    # and 80), or longer, until it was so many steps: with few exemplars 100 epochs are 100 steps.
+    # and 80), or longer, until it was so many steps: 100 epochs of a small memory are 100 steps,
+    # which train no head. As released: 0.
     head_epochs: Count = 100
-    head_steps: CountOrNone = 0
+    head_steps: CountOrNone = 1500
     head_learning_rate: Positive = 1e-3
     head_milestones: Shares = (0.55, 0.8)
 

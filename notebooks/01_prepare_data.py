@@ -34,10 +34,10 @@
 # `bloodmnist@28`, a path to your own `.npz` or image folder, or several of these joined with `+`.
 
 # %% tags=["parameters"]
-stream: str = "phantom"  # which data: see the README, "Your own data"
+stream: str = "blood"  # which data: see the README, "Your own data"
 classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
 order_seed: int = 0  # draws the order in which classes arrive
-train_per_class: int = 0  # keep only so many training images a class; 0: all
+train_per_class: int = 100  # keep only so many training images a class; 0: all
 phantom_train: int = 100  # drawn images a class for training (stream "phantom" only)
 phantom_val: int = 25  # ... for validation, which everything is chosen on
 phantom_test: int = 50  # ... for the test, which nothing is chosen on

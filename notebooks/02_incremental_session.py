@@ -36,12 +36,12 @@
 session: int = 1  # which session to learn; the one before must be there
 run_folder: str = "../runs/by-hand"  # where the sessions' state lies
 
-stream: str = "phantom"  # which data: see notebook 1
+stream: str = "blood"  # which data: see notebook 1
 order_seed: int = 0  # draws the order in which classes arrive
 train_seed: int = 1  # draws everything random in training
 adapter_alpha: float = 2.0  # initial weight of an adapter's branch; the paper: 0.02
-adapter_epochs: int = 8  # the paper: 200
-memory_budget: int = 80  # exemplars in all, shared by the classes seen
+adapter_epochs: int = 10  # the paper: 200
+memory_budget: int = 40  # exemplars in all, shared by the classes seen
 methods: list = ["frozen_features", "dynammo", "dynammo_unified_head", "last_adapter", "acl"]
 more: dict = {}  # any other setting of dynammo/settings.py, by name
 

@@ -35,10 +35,10 @@ run_folder: str = "../runs/by-hand"  # where the sessions' state lies
 order_seed: int = 0  # draws the order in which classes arrive
 train_seed: int = 1  # draws everything random in training
 
-stream: str = "phantom"  # which data: see notebook 1
+stream: str = "blood"  # which data: see notebook 1
 classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
-train_per_class: int = 0  # keep only so many training images a class; 0: all
-adapter_epochs: int = 8  # epochs a session, the same for all methods
+train_per_class: int = 100  # keep only so many training images a class; 0: all
+adapter_epochs: int = 10  # epochs a session, the same for all methods
 network_learning_rate: float = 0.1  # of the whole network
 
 ewc_strength: float = 1000.0  # lambda of the penalty

@@ -36,9 +36,9 @@ run_folder: str = "../runs/by-hand"  # where the sessions' state lies
 order_seed: int = 0  # draws the order in which classes arrive
 train_seed: int = 1  # draws everything random in training
 
-stream: str = "phantom"  # which data: see notebook 1
+stream: str = "blood"  # which data: see notebook 1
 classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
-train_per_class: int = 0  # keep only so many training images a class; 0: all
+train_per_class: int = 100  # keep only so many training images a class; 0: all
 
 ranpac_features: int = 2000  # M, the number of random features; the paper: 10,000
 more: dict = {}  # any other setting of dynammo/settings.py, by name

@@ -25,7 +25,7 @@
 # its spread. Measuring batch norm's statistics again helps most ways. The same with fewer images
 # (`./run_all.sh --profile ablations`): 89 ± 1 %, and 1.3 ± 0.3 points.
 #
-# **Takes** ten minutes on one core, a third of that with `seeds = 1`, which knows no spread. It
+# **Takes** ten minutes on one core, a third of that with `runs = 1`, which knows no spread. It
 # merges the sets that `./run_all.sh` left; if they are not there yet, they are made first (ten
 # minutes).
 
@@ -35,7 +35,7 @@
 # %% tags=["parameters"]
 run_folder: str = "../runs/demo"  # the run whose adapter sets are merged
 figures_folder: str = "../figures/by-hand"  # where picture and numbers go
-seeds: int = 0  # how many of the run's training seeds; 0: all
+runs: int = 0  # how many of its pairs of seeds; 0: all
 statistics: list = ["averaged", "mixture", "measured again"]  # choices for batch norm
 
 # %%
@@ -54,7 +54,7 @@ from dynammo.run.run_folder import load_stream, settings_of
 run, figures = Path(run_folder), Path(figures_folder)
 if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
     command.main(["--profile", "demo"])
-settings = settings_of(run, seeds)
+settings = settings_of(run, runs)
 data = load_stream(settings, settings.order_seeds[0], run)
 
 # %% [markdown]

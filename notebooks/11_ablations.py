@@ -45,7 +45,7 @@ variants: dict = {}  # or one of your own: label -> settings that change
 title: str = ""  # ... and what it is called
 run_folder: str = "../runs/demo"  # the run that is compared with
 figures_folder: str = "../figures/by-hand"  # where picture and numbers go
-seeds: int = 1  # how many of the run's training seeds; 0: all
+runs: int = 1  # how many of its pairs of seeds; 0: all
 methods: list = ["acl", "dynammo", "last_adapter"]  # which to show, of the run's on adapters
 tried: dict = {}  # variants to choose from, on validation images: the last section
 
@@ -65,7 +65,7 @@ from dynammo.run.run_folder import load_stream, settings_of
 run, figures = Path(run_folder), Path(figures_folder)
 if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
     command.main(["--profile", "demo"])
-settings = settings_of(run, seeds)
+settings = settings_of(run, runs)
 shown = [name for name in adapter_methods(settings.methods) if name in methods]
 settings = settings.with_changes({"methods": shown})
 data = load_stream(settings, settings.order_seeds[0], run)

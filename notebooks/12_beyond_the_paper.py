@@ -26,7 +26,7 @@
 # training seeds): 94 ± 1 %, ACL 92 ± 1 %, DynaMMo 90 ± 1 %, the frozen network 92 ± 1 %. In
 # `./run_all.sh --profile ablations` 93 ± 1 %, ACL 90 ± 2 %, the frozen network 91 ± 1 %.
 #
-# **Takes** six minutes on one core, a third of that with `seeds = 1`. It uses what `./run_all.sh`
+# **Takes** six minutes on one core, a third of that with `runs = 1`. It uses what `./run_all.sh`
 # left; if that is not there yet, it is made first (ten minutes).
 
 # %% [markdown]
@@ -35,7 +35,7 @@
 # %% tags=["parameters"]
 run_folder: str = "../runs/demo"  # the run whose adapter sets are used
 figures_folder: str = "../figures/by-hand"  # where picture and numbers go
-seeds: int = 0  # how many of the run's training seeds; 0: all
+runs: int = 0  # how many of its pairs of seeds; 0: all
 split: str = "test"  # "val" to choose anything by what you see
 
 # %%
@@ -53,7 +53,7 @@ from dynammo.run.run_folder import load_stream, settings_of
 run, figures = Path(run_folder), Path(figures_folder)
 if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
     command.main(["--profile", "demo"])
-settings = settings_of(run, seeds)
+settings = settings_of(run, runs)
 data = load_stream(settings, settings.order_seeds[0], run)
 
 # %% [markdown]

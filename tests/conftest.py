@@ -59,6 +59,7 @@ def tiny_settings(blobs_npz):
         adapter_learning_rate=0.1,
         batch_size=16,
         head_epochs=100,
+        head_steps=0,
         head_learning_rate=1e-2,
         memory_budget=24,
         device="cpu",

@@ -20,6 +20,7 @@ from dynammo.data.files import exit_status, remove_left_overs, write_json
 from dynammo.data.make_stream import repeated_images
 from dynammo.errors import InputError
 from dynammo.run.ablations import ablations
+from dynammo.run.expected import compare, told
 from dynammo.run.graph import NOTEBOOKS, only_one, run_graph
 from dynammo.run.jobs import jobs, parameters_of
 from dynammo.run.options import ROOT, parse, resolve
@@ -106,7 +107,7 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
                 file=sys.stderr,
             )
             return status
-        _closing_words(run, figures, begun)
+        _closing_words(run, figures, settings, begun)
     return 0
 
 
@@ -166,7 +167,7 @@ def _say_what_changes(name: str, settings: RunSettings, figures: Path) -> None:
         )
 
 
-def _closing_words(run: Path, figures: Path, begun: float) -> None:
+def _closing_words(run: Path, figures: Path, settings: RunSettings, begun: float) -> None:
     report = run / "report" / "index.html"
     times = pd.read_csv(report.with_name("notebooks.csv"))
     parts = times.notebook.str.replace(r"-order\d+-seed\d+(-session\d+)?", "", regex=True)
@@ -178,6 +179,7 @@ def _closing_words(run: Path, figures: Path, begun: float) -> None:
     pictures = len(list(figures.glob("*.png")))
     print(f"Figures: {figures} ({pictures} pictures, with their numbers as csv)")
     print(f"Report:  {report}")
+    print(told(compare(pd.read_csv(figures / "sessions.csv"), settings)))
 
 
 def _say_the_result(summary: pd.DataFrame) -> None:

@@ -20,10 +20,10 @@ ADAPTERS_ALONE = (
 WHICH_JOBS = (
     "order_seeds",
     "train_seeds",
-    "baseline_seeds",
+    "baseline_runs",
     "methods",
     "ablations",
-    "ablation_seeds",
+    "ablation_runs",
 )
 
 
@@ -34,16 +34,17 @@ def jobs(settings: RunSettings, methods: Sequence[str]) -> list[tuple[int, int, 
     """
     fed = adapter_methods(methods)
     own = [name for name in methods if name not in fed]
+    orders, seeds = settings.order_seeds, settings.train_seeds
+    # Another seed for another order, so that few runs still cover both.
+    chosen = [
+        (order, seeds[(first + turn) % len(seeds)])
+        for turn in range(len(seeds))
+        for first, order in enumerate(orders)
+    ][: settings.baseline_runs or None]
     found = []
-    for first, order_seed in enumerate(settings.order_seeds):
-        seeds = settings.train_seeds
-        # Another seed for another order, so that few runs still cover both.
-        chosen = [seeds[(first + i) % len(seeds)] for i in range(settings.baseline_seeds)]
-        for train_seed in seeds:
-            if fed:
-                found.append((order_seed, train_seed, ""))
-            if not chosen or train_seed in chosen:
-                found += [(order_seed, train_seed, name) for name in own]
+    for pair in pairs(settings):
+        found += [(*pair, "")] if fed else []
+        found += [(*pair, name) for name in own if pair in chosen]
     return found
 
 

@@ -68,8 +68,9 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     """
     changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
     if options.stream:
-        # A profile's own cut into sessions is for its own stream.
-        changes |= {"stream": absolute_spec(options.stream), "classes_per_session": 0}
+        # A profile's own cut into sessions, and into fewer images, is for its own stream.
+        own = {"classes_per_session": 0, "train_per_class": 0}
+        changes = {"stream": absolute_spec(options.stream)} | own | changes
     if options.classes_per_session < 0 or options.cores < 1:
         raise InputError("--classes-per-session and --cores must be 1 or more.")
     if options.classes_per_session:

@@ -86,11 +86,11 @@ def open_setup(run: Path, settings: RunSettings, order_seed: int, train_seed: in
     return Setup(settings, stream, backbone.to(device), train_seed)
 
 
-def settings_of(run: Path, seeds: int = 0) -> RunSettings:
+def settings_of(run: Path, runs: int = 0) -> RunSettings:
     """Resolved settings of a run, as ``run_all.sh`` wrote them.
 
     Args:
-        seeds: with how many of its training seeds, from the first; 0 means all.
+        runs: with how many of its pairs of seeds, class orders first; 0 means all.
 
     Raises:
         InputError: there is no such run.
@@ -99,7 +99,9 @@ def settings_of(run: Path, seeds: int = 0) -> RunSettings:
     if not path.exists():
         raise InputError(f"There is no run in {run}: make one with ./run_all.sh, or name another.")
     settings = RunSettings().with_changes(json.loads(path.read_text()))
-    return settings.with_changes({"train_seeds": settings.train_seeds[: seeds or None]})
+    orders = settings.order_seeds[: runs or None]
+    seeds = settings.train_seeds[: max(1, runs // len(orders)) if runs else None]
+    return settings.with_changes({"order_seeds": orders, "train_seeds": seeds})
 
 
 def record_stream(run: Path, settings: RunSettings, stream: Stream) -> None:

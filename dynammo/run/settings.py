@@ -37,18 +37,18 @@ class RunSettings(Settings):
     """One run's configuration. Profiles are TOML files that change some of these values."""
 
     # What is learned: see dynammo.data.sources for what a stream may be called.
-    stream: str = "phantom"
+    stream: str = "blood"
     # Classes a session brings; 0 means two, or one whole data set when several are joined by "+".
     classes_per_session: CountOrNone = 0
-    # Shortened runs: use only the first images of each training class; 0 uses all.
-    train_per_class: CountOrNone = 0
+    # Use only the first images of each training class, so that all of it takes minutes; 0: all.
+    train_per_class: CountOrNone = 100
     split_seed: CountOrNone = 0  # splits a folder of images that has no splits
     # Seeds of the class order and of everything random in training; every pair is run.
-    order_seeds: Seeds = (0,)
-    train_seeds: Seeds = (1, 2, 3)
-    # Methods that are not fed by adapters take longer: run them with only so many training seeds
-    # per class order, from the first, for the second order from the second, ...; 0 means all.
-    baseline_seeds: CountOrNone = 0
+    order_seeds: Seeds = (0, 1, 2)
+    train_seeds: Seeds = (1,)
+    # Methods that are not fed by adapters take longer: run only so many of the pairs with them,
+    # each order once before any twice; 0 means all.
+    baseline_runs: CountOrNone = 0
     phantom_train: Count = 100  # images a class of the drawn data set
     phantom_val: Count = 25
     phantom_test: Count = 50
@@ -63,9 +63,9 @@ class RunSettings(Settings):
         "acl",
     )
     # Notebooks that look closer at the run, and ablations (dynammo.run.ablations), by name; and
-    # with how many of its training seeds those are run that tune chains of their own; 0 means all.
+    # with how many of its pairs of seeds those are run that tune chains of their own; 0 means all.
     ablations: Names = ()
-    ablation_seeds: CountOrNone = 1
+    ablation_runs: CountOrNone = 1
 
     # Threads a job computes with: their number changes the order of sums, hence every last digit.
     threads: Count = 1

@@ -25,9 +25,13 @@ def test_the_adapters_job_is_given_the_knobs_of_all_methods_that_they_feed():
 
 
 def test_only_methods_without_adapters_may_have_fewer_seeds():
-    settings = SETTINGS.with_changes({"train_seeds": (4, 5), "baseline_seeds": 1})
+    settings = SETTINGS.with_changes(
+        {"order_seeds": (0,), "train_seeds": (4, 5), "baseline_runs": 1}
+    )
     found = jobs(settings, ("dynammo", "acl", "replay", "ranpac"))
     assert found == [(0, 4, ""), (0, 4, "replay"), (0, 4, "ranpac"), (0, 5, "")]
-    orders = settings.with_changes({"order_seeds": (7, 8, 9)})
+    orders = settings.with_changes({"order_seeds": (7, 8, 9), "baseline_runs": 4})
     alone = [job for job in jobs(orders, ("dynammo", "replay")) if job[2]]
-    assert alone == [(7, 4, "replay"), (8, 5, "replay"), (9, 4, "replay")]
+    assert alone == [(7, 4, "replay"), (7, 5, "replay"), (8, 5, "replay"), (9, 4, "replay")]
+    every = orders.with_changes({"baseline_runs": 0})
+    assert len([job for job in jobs(every, ("dynammo", "replay")) if job[2]]) == 6
