@@ -19,8 +19,8 @@
 # **What you will see.** A data set cut into *sessions*: the classes that arrive together, in an
 # order drawn from a seed; a sample sheet of every class; how many images each class has.
 #
-# **Expected.** With the default parameters: eight classes in four sessions of two, 100 / 25 / 50
-# images per class for training, validation and test (exact), drawn by the computer.
+# **Expected.** With the default parameters: eight classes in four sessions of two, 100 / 50 / 100
+# images a class for training, validation and test (exact).
 #
 # **Takes** about 10 seconds.
 #
@@ -31,18 +31,15 @@
 # %% [markdown]
 # ## Parameters
 # Change them here, or from outside with Papermill. `stream` may be a MedMNIST name such as
-# `bloodmnist@28`, a path to your own `.npz` or image folder, or several of these joined with `+`.
+# `bloodmnist@28`, `phantom`, cells drawn by the computer
+# in any number, a path to your own `.npz` or image folder, or several of these joined with `+`.
 
 # %% tags=["parameters"]
 stream: str = "blood"  # which data: see the README, "Your own data"
 classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
 order_seed: int = 0  # draws the order in which classes arrive
 train_per_class: int = 100  # keep only so many training images a class; 0: all
-phantom_train: int = 100  # drawn images a class for training (stream "phantom" only)
-phantom_val: int = 25  # ... for validation, which everything is chosen on
-phantom_test: int = 50  # ... for the test, which nothing is chosen on
-phantom_seed: int = 0  # draws the images
-split_seed: int = 0  # splits a folder of images that has no splits
+more: dict = {}  # any other setting of dynammo/run/settings.py, by name
 run_folder: str = "../runs/by-hand"  # the run's state goes here
 figures_folder: str = "../figures/by-hand"  # its pictures and their numbers go here
 
@@ -85,9 +82,9 @@ pd.DataFrame(
 
 # %% [markdown]
 # ## What the images look like
-# One row a class, in order of arrival. The default images are **synthetic**: drawn from what tells
-# blood cells apart under the microscope (shape of the nucleus, colour and density of granules,
-# size, cytoplasm), so that everything here runs without a download. They are not clinical data.
+# One row a class, in order of arrival. The default images are cells from the blood of healthy
+# people under the microscope (Acevedo et al. 2020, CC BY 4.0), and come with the project. The shape
+# of the nucleus, the granules' colour and density, size and cytoplasm tell the kinds apart.
 
 # %%
 figure = sample_sheet(data, per_class=10, note=note)
@@ -124,13 +121,12 @@ print(f"{data.name}: {data.number_of_classes} classes, {data.number_of_sessions}
 #    are.
 # 2. Easier. With two sessions 12 of the 28 pairs of classes meet in one session, with all their
 #    images, instead of 4, and there is one occasion to forget instead of three. At the end the
-#    memory has ten images a class either way. To check: `./run_all.sh --classes-per-session 4`.
+#    memory has five images a class either way. To check: `./run_all.sh --classes-per-session 4`.
 #    Compare the accuracy after the **last** session: the average is over 4 and 8 classes there, but
 #    over 2, 4, 6 and 8 here, and two classes are the easiest.
-# 3. There is no right list, but four pairs overlap on purpose in the rules that the cells are drawn
-#    by (`dynammo/data/cell_types.py`): small lymphocytes with erythroblasts, large lymphocytes with
-#    small monocytes, and immature granulocytes with neutrophils and with basophils. Expect those to
-#    be confused most that arrive in two sessions.
+# 3. There is no right list. An immature granulocyte is the young form of a neutrophil, an
+#    eosinophil or a basophil, and resembles a monocyte; a small lymphocyte resembles an
+#    erythroblast. Expect those to be confused most that arrive in two sessions.
 
 # %% [markdown]
 # ## References
