@@ -54,7 +54,7 @@ def numbers(sessions: pd.DataFrame) -> pd.Series:
     return long.dropna().astype(dict.fromkeys(KEY, str)).set_index(KEY).value.rename("found")
 
 
-def compare(sessions: pd.DataFrame, settings: RunSettings, path: Path = EXPECTED) -> pd.DataFrame:
+def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     """What was found beside what is published, wherever the same was learned.
 
     A method is compared if all that its result depends on is as in the demo, threads and device
@@ -63,9 +63,11 @@ def compare(sessions: pd.DataFrame, settings: RunSettings, path: Path = EXPECTED
     Returns:
         By :data:`KEY`: ``found``, ``published``, ``tolerance`` (all in percent) and ``within``.
     """
-    if not path.exists():  # the library alone
-        return pd.DataFrame(columns=["found", "published", "tolerance", "within"])
-    published = pd.read_csv(path, dtype=dict.fromkeys(KEY, str)).set_index(KEY)
+    if EXPECTED.exists():
+        published = pd.read_csv(EXPECTED, dtype=dict.fromkeys(KEY, str)).set_index(KEY)
+    else:  # the library alone
+        nothing = pd.MultiIndex.from_arrays([[]] * len(KEY), names=KEY)
+        published = pd.DataFrame(columns=["published", "tolerance"], index=nothing, dtype=float)
     demo = load_profile("demo")
 
     def same(method: str) -> bool:
@@ -74,7 +76,7 @@ def compare(sessions: pd.DataFrame, settings: RunSettings, path: Path = EXPECTED
 
     known = sessions[sessions.method.isin(METHODS)]
     known = known[[same(method) for method in known.method]]
-    found = numbers(known) if len(known) else published.published.iloc[:0].rename("found")
+    found = numbers(known) if len(known) else published.published[:0].rename("found")
     if len(known.session.unique()) < len(published.index.unique("session")) - 1:
         found = found.drop("average", level="session", errors="ignore")  # of some sessions only
     both = pd.concat([found, published], axis=1, join="inner")
@@ -101,7 +103,7 @@ def told(compared: pd.DataFrame) -> str:
     return f"{text} Outside, in percent:\n{rows}\n{meaning}"
 
 
-def publish(figures: Path, variants: dict[str, Path], path: Path = EXPECTED) -> pd.DataFrame:
+def publish(figures: Path, variants: dict[str, Path], path: Path) -> pd.DataFrame:
     """Write the numbers of a run, with tolerances by how the same run made otherwise differs.
 
     Differences are pooled over class orders, since each is one more draw; the mean of n runs is
@@ -127,7 +129,7 @@ def publish(figures: Path, variants: dict[str, Path], path: Path = EXPECTED) -> 
     pooled = [spread[method, session] for method, _, _, session in table.index]
     images = sessions.groupby(sessions.session.astype(str)).images.first()
     image = [100 / images.get(session, images.iloc[-1]) for *_, session in table.index]
-    root = np.sqrt(several.fillna(1).astype(float).to_numpy())
+    root = np.sqrt(several.astype(float).fillna(1).to_numpy())
     table["tolerance"] = np.maximum(WIDTH * np.array(pooled) / root, image).round(1)
     write_csv(path, table.round(3).reset_index())
     within = (gaps.abs().le(table.tolerance + 1e-9, axis=0) & gaps.notna()).sum()
@@ -140,7 +142,8 @@ def main(arguments: Sequence[str]) -> int:
     """``python -m dynammo.run.expected FIGURES LABEL=FIGURES ...``, the published run first."""
     first, *others = arguments
     variants = dict(each.split("=", 1) for each in others)
-    rows = publish(Path(first), {label: Path(folder) for label, folder in variants.items()})
+    folders = {label: Path(folder) for label, folder in variants.items()}
+    rows = publish(Path(first), folders, EXPECTED)
     write_csv(VARIANTS, rows)
     print(rows.to_string(index=False))
     return 0

@@ -1,0 +1,115 @@
+"""Published numbers: what is compared with what, how tolerances are measured, what is said."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dynammo.run import expected
+from dynammo.run.expected import EXPECTED, KEY, compare, main, numbers, told
+from dynammo.run.profiles import load_profile
+
+DEMO = load_profile("demo")
+
+
+def learned(accuracies, orders=(0, 1), train_seed=1):
+    """Sessions as collected: accuracy by method, order and session."""
+    return pd.DataFrame(
+        [
+            {
+                "method": method,
+                "order_seed": order,
+                "train_seed": train_seed,
+                "session": session,
+                "accuracy": accuracy,
+                "images": 200 * session,
+            }
+            for method, by_order in accuracies.items()
+            for order, by_session in zip(orders, by_order, strict=True)
+            for session, accuracy in enumerate(by_session, start=1)
+        ]
+    )
+
+
+RUN = learned({"dynammo": [(1.0, 0.8), (0.9, 0.7)], "acl": [(1.0, 0.9), (0.9, 0.9)]})
+
+
+def test_numbers_are_accuracies_their_averages_paired_differences_and_means_over_runs():
+    found = numbers(RUN)
+    assert found["dynammo", "1", "1", "2"] == pytest.approx(70)
+    assert found["acl", "0", "1", "average"] == pytest.approx(95)
+    assert found["dynammo - acl", "1", "1", "2"] == pytest.approx(-20)
+    assert found["dynammo - acl", "mean of 2", "mean of 2", "average"] == pytest.approx(-7.5)
+    assert len(found) == 3 * 3 * (2 + 1)
+
+
+def moved(points):
+    return RUN.assign(accuracy=RUN.accuracy + np.array(points) / 100)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Published numbers with two variants that differ by what is written here."""
+    path = tmp_path / "expected.csv"
+    monkeypatch.setattr(expected, "VARIANTS", tmp_path / "variants.csv")
+    monkeypatch.setattr(expected, "EXPECTED", path)
+    # DynaMMo's sessions 1, 2 of order 0, then of order 1; ACL is the same everywhere.
+    for name, points in (
+        ("run", (0,) * 8),
+        ("a", (0, 1, 0, -1, 0, 0, 0, 0)),
+        ("b", (0, 3, 0, 1, 0, 0, 0, 0)),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        seed = 5 if name == "b" else 1  # another seed is one more variant
+        moved(points).assign(train_seed=seed).to_csv(folder / "sessions.csv", index=False)
+    main([str(tmp_path / "run"), f"avx2={tmp_path / 'a'}", f"seed={tmp_path / 'b'}"])
+    return path
+
+
+def test_tolerances_are_three_times_the_pooled_difference_and_at_least_one_image(published):
+    table = pd.read_csv(published, dtype=dict.fromkeys(KEY, str)).set_index(KEY)
+    wanted = 3 * np.sqrt((1 + 1 + 9 + 1) / 4)
+    assert table.tolerance["dynammo", "0", "1", "2"] == pytest.approx(wanted, abs=0.05)
+    assert table.tolerance["dynammo", "1", "1", "2"] == pytest.approx(wanted, abs=0.05)
+    mean = table.tolerance["dynammo", "mean of 2", "mean of 2", "2"]
+    assert mean == pytest.approx(wanted / np.sqrt(2), abs=0.05)
+    assert table.tolerance["acl", "0", "1", "1"] == 100 / 200
+    assert table.tolerance["dynammo - acl", "0", "1", "2"] == pytest.approx(wanted, abs=0.05)
+    variants = pd.read_csv(expected.VARIANTS).set_index("variant")
+    assert list(variants.index) == ["avx2", "seed"]
+    assert (variants["within tolerance"] == variants["of"]).all()
+
+
+def test_what_is_outside_is_named_and_how_much_is_too_much_is_told(published):
+    same = compare(RUN, DEMO)
+    assert same.within.all() and "27 of 27 numbers within tolerance" in told(same)
+    one = compare(moved((0, 0, 0, 0, 0, 0, 0.6, 0)), DEMO)
+    assert 0 < (~one.within).sum() < 4
+    assert "acl" in told(one)
+    many = told(compare(moved((9,) * 8), DEMO))
+    assert "something else is different" in many
+
+
+def test_only_what_was_learned_alike_is_compared(published, monkeypatch):
+    for changes in ({"adapter_epochs": 3}, {"stream": "phantom"}):
+        nothing = compare(RUN, DEMO.with_changes(changes))
+        assert nothing.empty and "no numbers to compare" in told(nothing)
+    other = compare(RUN, DEMO.with_changes({"threads": 2, "order_seeds": [1]}))
+    assert len(other) == 27  # arithmetic is what tolerances are for
+    monkeypatch.setattr(expected, "EXPECTED", published.with_name("missing.csv"))
+    assert compare(RUN, DEMO).query("session == '1'").empty
+
+
+def test_part_of_the_sessions_has_no_average_and_part_of_the_orders_no_mean(published):
+    second = compare(RUN[RUN.session == 2], DEMO)
+    assert set(second.index.get_level_values("session")) == {"2"} and second.within.all()
+    first = compare(RUN[RUN.order_seed == 0], DEMO)
+    assert set(first.index.get_level_values("order_seed")) == {"0"} and len(first) == 9
+
+
+def test_the_committed_numbers_are_the_committed_figures():
+    table = pd.read_csv(EXPECTED, dtype=dict.fromkeys(KEY, str)).set_index(KEY)
+    found = numbers(pd.read_csv(EXPECTED.parent / "demo" / "sessions.csv"))
+    assert set(found.index) <= set(table.index)
+    assert table.published[found.index].to_numpy() == pytest.approx(found.to_numpy(), abs=1e-3)
+    assert (table.tolerance > 0).all()
