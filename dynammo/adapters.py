@@ -5,7 +5,7 @@ One *adapter set* is one adapter per chosen stage; its state dict is what is mer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,13 +48,13 @@ class Adapter(nn.Module):
 class AdapterSet(nn.Module):
     """One adapter per stage: ``adapters[stage_name]`` goes before that stage."""
 
-    def __init__(self, adapters: Mapping[str, Adapter]) -> None:
+    def __init__(self, adapters: Mapping[str, nn.Module]) -> None:
         super().__init__()
         # Module names cannot hold dots, stage names such as "layer1.0" can.
         self.stage_names = tuple(adapters)
         self.adapters = nn.ModuleList(adapters.values())
 
-    def __getitem__(self, stage_name: str) -> Adapter:
+    def __getitem__(self, stage_name: str) -> nn.Module:
         return self.adapters[self.stage_names.index(stage_name)]
 
 
@@ -113,11 +113,13 @@ def make_adapters(
     alpha: float,
     width: float = 1.0,
     padding: str = "same",
+    kind: Callable[..., nn.Module] = Adapter,
 ) -> AdapterSet:
     """Build a freshly initialised adapter set that fits a backbone and an image size.
 
-    ``width`` is m / c. torch's global generator is left as it was. InputError for no or unknown
-    stages, a width under 0, maps under 3 x 3 with ``valid`` padding.
+    ``width`` is m / c; ``kind`` is called as :class:`Adapter` is. torch's global generator is left
+    as it was. InputError for no or unknown stages, a width under 0, maps under 3 x 3 with ``valid``
+    padding.
     """
     if not stage_names:
         raise InputError("adapter_stages is empty: name at least one stage of the backbone.")
@@ -133,5 +135,5 @@ def make_adapters(
                     f"The map before '{name}' is {height} x {breadth}, under the 3 x 3 of 'valid'. "
                     "Use adapter_padding = 'same', larger images or an earlier stage."
                 )
-            adapters[name] = Adapter(channels, max(1, round(width * channels)), alpha, padding)
+            adapters[name] = kind(channels, max(1, round(width * channels)), alpha, padding)
     return AdapterSet(adapters).to(backbone.mean.device)

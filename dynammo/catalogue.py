@@ -36,6 +36,11 @@ def title(name: str) -> str:
     return METHODS[name].title if name in METHODS else name.replace("_", " ")
 
 
+def family(name: str) -> str:
+    """Title of a method's family."""
+    return FAMILIES[METHODS[name].family] if name in METHODS else "one's own"
+
+
 def check_methods(names: Iterable[str]) -> None:
     """Raise InputError for a name that is not in METHODS."""
     for name in names:

@@ -6,19 +6,21 @@ They are done once per session and shared, which makes every comparison of learn
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dynammo.adapters import AdaptedNetwork, AdapterSet, make_adapters
+from dynammo.adapters import AdaptedNetwork, Adapter, AdapterSet, make_adapters
 from dynammo.heads import session_targets
 from dynammo.learner import Setup
-from dynammo.memory import ExemplarMemory
+from dynammo.memory import Choice, ExemplarMemory, herd
 from dynammo.merging import StateDict, running_mean
 from dynammo.training import (
+    Loss,
     extract_features,
     generator_for,
     linear_head,
@@ -30,10 +32,29 @@ from dynammo.training import (
 Reader = Callable[[AdaptedNetwork], nn.Module]
 
 
+@dataclass(frozen=True)
+class Steps:
+    """What steps 1 to 3 are made of; a class or a function of one's own may stand for each."""
+
+    adapter: Callable[..., nn.Module] = Adapter  # called with channels, hidden, alpha, padding
+    loss: Loss = F.cross_entropy  # of the auxiliary head's logits and targets
+    mean: Callable[[StateDict, StateDict, int], StateDict] = running_mean
+    choose: Choice = herd
+
+    def of_ones_own(self) -> tuple[Callable, ...]:
+        """Those that are not DynaMMo's."""
+        each = [(getattr(self, part.name), part.default) for part in fields(self)]
+        return tuple(own for own, default in each if own is not default)
+
+
+DYNAMMO = Steps()
+
+
 @dataclass(eq=False)
 class Chain(Setup):
     """Adapter sets theta_1..theta_t of one order and training seed, with their exemplars."""
 
+    steps: Steps = DYNAMMO
     session: int = 0
     adapter_states: tuple[StateDict, ...] = ()  # theta_1..theta_t
     merged_state: StateDict | None = None  # W_t, the running mean of adapter_states
@@ -44,9 +65,9 @@ class Chain(Setup):
     _kept: list = field(default_factory=list, repr=False, compare=False)  # see `features`
 
     @classmethod
-    def on(cls, setup: Setup) -> Chain:
+    def on(cls, setup: Setup, steps: Steps = DYNAMMO) -> Chain:
         """A new chain of a setup."""
-        return cls(setup.settings, setup.stream, setup.backbone, setup.train_seed)
+        return cls(setup.settings, setup.stream, setup.backbone, setup.train_seed, steps)
 
     def learn_session(self, *, progress: bool = True) -> list[float]:
         """Steps 1 to 3 for the next session; return the mean loss of each epoch of step 1."""
@@ -78,6 +99,7 @@ class Chain(Setup):
             targets,
             self.settings,
             generator_for("tuning", *self.seeds, session),
+            loss=self.steps.loss,
             progress=progress,
         )
         state = {k: v.detach().clone().contiguous() for k, v in adapters.state_dict().items()}
@@ -90,14 +112,15 @@ class Chain(Setup):
         if self.session == 1:
             self.merged_state = newest
         else:
-            self.merged_state = running_mean(self.merged_state, newest, self.session)
+            self.merged_state = self.steps.mean(self.merged_state, newest, self.session)
 
     def choose_exemplars(self) -> None:
         """Step 3: herd the session's exemplars on the features of theta_t, shrink the old ones."""
         positions = self.stream.indices("train", self.session)
         features = self.features(self.adapter_states[-1], "train", positions)
         memory = self.memory or ExemplarMemory(self.settings.memory_budget)
-        self.memory = memory.after_session(self.stream, self.session, features)
+        choose = self.steps.choose
+        self.memory = memory.after_session(self.stream, self.session, features, choose)
 
     def start(self) -> StateDict | None:
         """The set that the next session's starts from; None is a fresh one, always the same."""
@@ -136,6 +159,7 @@ class Chain(Setup):
             width=settings.adapter_width,
             alpha=settings.adapter_alpha,
             padding=settings.adapter_padding,
+            kind=self.steps.adapter,
         )
         if state is not None:
             adapters.load_state_dict(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +34,9 @@ def herd(features: np.ndarray, count: int) -> np.ndarray:
     return np.array(chosen, dtype=np.int64)
 
 
+Choice = Callable[[np.ndarray, int], np.ndarray]  # what `herd` is
+
+
 @dataclass(frozen=True)
 class ExemplarMemory:
     """Which training images are kept: positions in the stream's training split, by class.
@@ -44,14 +47,21 @@ class ExemplarMemory:
     budget: int
     positions: Mapping[int, np.ndarray] = field(default_factory=dict)
 
-    def after_session(self, stream: Stream, session: int, features: Tensor) -> ExemplarMemory:
+    def after_session(
+        self, stream: Stream, session: int, features: Tensor, choose: Choice = herd
+    ) -> ExemplarMemory:
         """:meth:`with_session` for a session of a stream, from its images' features [N, D]."""
         positions = stream.indices("train", session)
-        labels = stream.train.labels[positions]
-        return self.with_session(stream.classes(session), positions, labels, features.cpu().numpy())
+        known = positions, stream.train.labels[positions], features.cpu().numpy()
+        return self.with_session(stream.classes(session), *known, choose)
 
     def with_session(
-        self, classes: tuple[int, ...], positions: np.ndarray, labels: np.ndarray, features
+        self,
+        classes: tuple[int, ...],
+        positions: np.ndarray,
+        labels: np.ndarray,
+        features: np.ndarray,
+        choose: Choice = herd,
     ) -> ExemplarMemory:
         """Memory after a session: old classes cut to the new share, new classes herded.
 
@@ -67,7 +77,7 @@ class ExemplarMemory:
         kept = {label: chosen[:share] for label, chosen in self.positions.items()}
         for label in classes:
             own = np.flatnonzero(labels == label)
-            kept[label] = positions[own[herd(np.asarray(features)[own], share)]]
+            kept[label] = positions[own[choose(np.asarray(features)[own], share)]]
         return ExemplarMemory(self.budget, kept)
 
     def all_positions(self) -> np.ndarray:

@@ -203,11 +203,11 @@ def make_learner(method: str | type[Learner], setup: Setup) -> Learner:
     return kind(Chain.on(setup) if issubclass(kind, AdapterLearner) else setup)
 
 
-def adapter_methods(names: Iterable[str]) -> list[str]:
-    """Those methods among some that are fed by a tuned chain of adapters."""
-    return [name for name in names if issubclass(catalogue.load(name), AdapterLearner)]
+def adapter_methods(methods: Iterable[str | type[Learner]]) -> list[str | type[Learner]]:
+    """Those methods among some, names or classes, that are fed by a tuned chain of adapters."""
+    return [method for method in methods if issubclass(kind_of(method), AdapterLearner)]
 
 
-def learners_on(chain: Chain, names: Iterable[str]) -> list[AdapterLearner]:
+def learners_on(chain: Chain, methods: Iterable[str | type[Learner]]) -> list[AdapterLearner]:
     """Those of some methods that adapters are for, all fed by one chain."""
-    return [catalogue.load(name)(chain) for name in adapter_methods(names)]
+    return [kind_of(method)(chain) for method in adapter_methods(methods)]

@@ -20,6 +20,8 @@ from dynammo.stream import Images
 
 EVALUATION_BATCH = 64
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+
 
 def tune_adapters(
     network: AdaptedNetwork,
@@ -29,6 +31,7 @@ def tune_adapters(
     settings: Settings,
     generator: torch.Generator,
     *,
+    loss: Loss = F.cross_entropy,
     progress: bool = True,
 ) -> list[float]:
     """Step 1 of DynaMMo: train adapters and auxiliary head by cross-entropy, both in place.
@@ -40,12 +43,13 @@ def tune_adapters(
         head: D features to |C_t| + 1 outputs.
         images: uint8 [N, H, W, 3].
         targets: int64 [N] in 0..|C_t|, where |C_t| means "others".
+        loss: of logits [B, |C_t| + 1] and targets [B], to a scalar.
     """
     wanted = torch.as_tensor(targets, device=head.weight.device)
     network.adapters.requires_grad_(True)
     network.train()
     losses = step_1(
-        lambda x, batch: F.cross_entropy(head(network(x)), wanted[batch.to(wanted.device)]),
+        lambda x, batch: loss(head(network(x)), wanted[batch.to(wanted.device)]),
         images,
         network.backbone,
         [*network.adapters.parameters(), *head.parameters()],

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 from sklearn.isotonic import isotonic_regression
 
-from dynammo.catalogue import FAMILIES, METHODS, title
+from dynammo.catalogue import FAMILIES, METHODS, family, title
 from dynammo.data.files import write_csv, write_whole
 from dynammo.errors import InputError
 
@@ -192,10 +192,9 @@ def methods_in(table: pd.DataFrame) -> list[str]:
 
 def by_family(methods: Iterable[str]) -> dict[str, list[str]]:
     """Group methods under the titles of their families, in the order of FAMILIES."""
-    groups = {name.capitalize(): [] for name in [*FAMILIES.values(), "other"]}
+    groups = {name.capitalize(): [] for name in [*FAMILIES.values(), family("")]}
     for name in methods:
-        family = FAMILIES[METHODS[name].family] if name in METHODS else "other"
-        groups[family.capitalize()].append(name)
+        groups[family(name).capitalize()].append(name)
     return {name: group for name, group in groups.items() if group}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from dynammo.catalogue import FAMILIES, METHODS, title
+from dynammo.catalogue import METHODS, family, title
 from dynammo.measure import metrics
 from dynammo.stream import SPLITS, Stream
 
@@ -59,7 +59,7 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "method": [title(name) for name in summary.method],
-            "family": [FAMILIES[METHODS[name].family] for name in summary.method],
+            "family": [family(name) for name in summary.method],
             "runs": summary.seeds,
             "average accuracy (%)": accuracy.map("{:.1f}".format) + spread,
             "last accuracy (%)": (100 * summary.last_accuracy).map("{:.1f}".format),

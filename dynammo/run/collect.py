@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from dynammo.catalogue import METHODS
+from dynammo.chain import DYNAMMO, Steps
 from dynammo.data.files import write_csv, write_text
 from dynammo.errors import InputError
+from dynammo.learner import Learner
 from dynammo.measure import metrics
 from dynammo.measure.predictions import Predictions, accuracy_rows, session_row
 from dynammo.measure.summary import readable
@@ -24,14 +26,18 @@ from dynammo.run.settings import RunSettings
 
 
 def collect(
-    run: Path, settings: RunSettings, methods: Sequence[str] | None = None
+    run: Path,
+    settings: RunSettings,
+    methods: Sequence[str | type[Learner]] | None = None,
+    steps: Steps = DYNAMMO,
 ) -> dict[str, pd.DataFrame]:
     """Read every session of a run and compute its tables; no image is looked at.
 
     What other code learned is read with a warning: the numbers are those of that code.
 
     Args:
-        methods: which to read; by default all that the settings name.
+        methods: which to read, names or classes; by default all that the settings name.
+        steps: what the adapters' steps were made of.
 
     Returns:
         ``sessions`` (a row per method, seeds and session, with its cost), ``accuracy`` (the
@@ -46,16 +52,17 @@ def collect(
     wanted = settings.methods if methods is None else methods
     first_order, checksum, outdated = settings.order_seeds[0], "", set()
     for order_seed, train_seed, owner in jobs(settings, wanted):
-        session, sessions = 1, 1
+        session, sessions, owned_by = 1, 1, getattr(owner, "name", owner)
         while session <= sessions:
-            folder = session_folder(run, order_seed, train_seed, session, owner)
+            folder = session_folder(run, order_seed, train_seed, session, owned_by)
             record = read_record(folder)
             sessions, checksum = len(record["sessions"]), checksum or record["data_checksum"]
             key = {"order_seed": order_seed, "train_seed": train_seed, "session": session}
-            _add_record(rows, folder, record, key, owner or "adapters")
+            _add_record(rows, folder, record, key, owned_by or "adapters")
             answered = load_predictions(folder, record)
-            for method in [owner] if owner else adapter_methods(wanted):
-                outdated |= _checked(folder, record, settings, method, checksum)
+            for kind in [owner] if owner else adapter_methods(wanted):
+                outdated |= _checked(folder, record, settings, kind, checksum, steps)
+                method = getattr(kind, "name", kind)
                 answers = answered[method]
                 tag = {"method": method, **key}
                 rows["sessions"].append(tag | session_row(answers) | record["costs"][method])
@@ -68,19 +75,26 @@ def collect(
     if outdated:
         warnings.warn(f"Learned by other code of dynammo/: {', '.join(outdated)}.", stacklevel=2)
     tables = {name: pd.DataFrame(row) for name, row in rows.items()}
+    place = {method: i for i, method in enumerate(METHODS)}
     for name in ("sessions", "accuracy"):
-        in_order = tables[name].method.map(list(METHODS).index)
+        in_order = tables[name].method.map(place).fillna(len(place))
         tables[name] = tables[name].iloc[in_order.argsort(kind="stable")].reset_index(drop=True)
     return tables | {"confusion": _confusion_table(confusions, names)}
 
 
 def _checked(
-    folder: Path, record: dict[str, Any], settings: RunSettings, method: str, checksum: str
+    folder: Path,
+    record: dict[str, Any],
+    settings: RunSettings,
+    method: str | type[Learner],
+    checksum: str,
+    steps: Steps,
 ) -> set[str]:
-    """The method, if other code learned it; InputError for other settings or images."""
-    if why := changed(record, settings, method, checksum, code=False):
+    """The method's name, if other code learned it; InputError for other settings or images."""
+    if why := changed(record, settings, method, checksum, steps, code=False):
         raise InputError(f"{folder} {why}: {AGAIN}")
-    return {method} if changed(record, settings, method, checksum) else set()
+    name = getattr(method, "name", method)
+    return {name} if changed(record, settings, method, checksum, steps) else set()
 
 
 def _add_record(

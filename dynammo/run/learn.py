@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dynammo.chain import Chain
+from dynammo.chain import DYNAMMO, Chain, Steps
 from dynammo.data.files import remove_folder, whole_folder, write_json
 from dynammo.errors import InputError
 from dynammo.learner import Learner, Setup
@@ -44,6 +44,11 @@ class Group:
     chain: Chain | None = None
     session: int = 0  # how many were learned
 
+    @property
+    def steps(self) -> Steps:
+        """What the adapters' steps are made of."""
+        return self.chain.steps if self.chain else DYNAMMO
+
     def folder(self, session: int) -> Path:
         """Where a session's state lies."""
         method = "" if self.chain else self.learners[0].name
@@ -60,7 +65,7 @@ class Group:
         except InputError as error:
             return str(error)
         settings, checksum = self.setup.settings, self.setup.stream.checksum
-        reasons = (changed(record, settings, part, checksum) for part in self.parts())
+        reasons = (changed(record, settings, part, checksum, self.steps) for part in self.parts())
         return next((f"{self.folder(session)} {why}: {AGAIN}" for why in reasons if why), "")
 
     def restore(self, session: int) -> None:
@@ -111,7 +116,7 @@ class Group:
             save_predictions(answers, part)
             write_json(part / "measured.json", stopwatch.rows)
             parts = {
-                getattr(one, "name", ""): part_record(self.setup.settings, one)
+                getattr(one, "name", ""): part_record(self.setup.settings, one, self.steps)
                 for one in self.parts()
             }
             write_record(part, self.setup, self.session, parts, losses, costs)
@@ -127,17 +132,19 @@ def open_group(
     method: str | type[Learner],
     order_seed: int,
     train_seed: int,
+    steps: Steps = DYNAMMO,
 ) -> Group:
     """Learners that have learned nothing yet.
 
     Args:
         method: a name or a class; "" for the adapters with all methods of the settings that they
             feed. A class of these joins them, so that it is compared on the same adapters.
+        steps: what the adapters' steps are made of.
     """
     setup = open_setup(run, settings, order_seed, train_seed)
     if method and not issubclass(kind_of(method), AdapterLearner):
         return Group(run, setup, [make_learner(method, setup)])
-    chain = Chain.on(setup)
+    chain = Chain.on(setup, steps)
     chain.recall = partial(tuned_before, run, chain)
     learners = learners_on(chain, settings.methods)
     if method and kind_of(method) not in map(type, learners):
@@ -146,14 +153,19 @@ def open_group(
 
 
 def open_session(
-    run: Path, settings: RunSettings, order_seed: int, train_seed: int, session: int
+    run: Path,
+    settings: RunSettings,
+    order_seed: int,
+    train_seed: int,
+    session: int,
+    steps: Steps = DYNAMMO,
 ) -> Group:
     """The adapters and the methods they feed as they stood before ``session``.
 
     Raises:
         InputError: the previous session is missing, or was run with other settings, data or code.
     """
-    group = open_group(run, settings, "", order_seed, train_seed)
+    group = open_group(run, settings, "", order_seed, train_seed, steps)
     group.setup.stream.classes(session)  # refuses a session the stream does not have
     for t in range(1, session):
         if not (group.folder(t) / "session.json").exists():
@@ -184,6 +196,7 @@ def learn_stream(
     order_seed: int,
     train_seed: int,
     *,
+    steps: Steps = DYNAMMO,
     progress: bool = True,
 ) -> Group:
     """Learn all sessions of the stream with one method, or with "" all that adapters feed.
@@ -192,9 +205,9 @@ def learn_stream(
     Sessions that other code, settings or images left are learned again.
 
     Args:
-        method: a name, a class, or "": see :func:`open_group`.
+        method, steps: a name, a class, or ""; parts of one's own: see :func:`open_group`.
     """
-    group = open_group(run, settings, method, order_seed, train_seed)
+    group = open_group(run, settings, method, order_seed, train_seed, steps)
     sessions = group.setup.stream.number_of_sessions
     done = sessions
     while done and (group.outdated(done) or not _has_weights(group, done)):

@@ -8,7 +8,7 @@ import inspect
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -103,10 +103,11 @@ def method_files(method: str | type[Learner] = "") -> list[Path]:
 
 
 @cache
-def code_behind(method: str | type[Learner] = "") -> str:
-    """SHA-256 over :func:`method_files`, and over a class's own code if it is elsewhere."""
+def code_behind(method: str | type[Learner] = "", own: tuple[Callable, ...] = ()) -> str:
+    """SHA-256 over :func:`method_files`, and over code that is elsewhere: a class's, ``own``."""
     code = checksum_of(method_files(method))
-    elsewhere = [
+    elsewhere = [inspect.getsource(part) for part in own]
+    elsewhere += [
         inspect.getsource(function)
         for kind in (kind_of(method).__mro__ if method else ())
         if not kind.__module__.startswith((f"{PACKAGE.name}.", "builtins"))

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dynammo.chain import Chain
+from dynammo.chain import DYNAMMO, Chain, Steps
 from dynammo.data.files import write_json
 from dynammo.errors import InputError
 from dynammo.learner import Learner, Setup
@@ -43,9 +43,12 @@ def session_folder(
     return run / f"order{order_seed}-seed{train_seed}" / method / f"session{session}"
 
 
-def part_record(settings: RunSettings, method: str | type[Learner] = "") -> dict[str, Any]:
+def part_record(
+    settings: RunSettings, method: str | type[Learner] = "", steps: Steps = DYNAMMO
+) -> dict[str, Any]:
     """What a method's result depends on, or without one that of the tuned adapters."""
-    return {"settings": settings_behind(settings, method), "code": code_behind(method)}
+    code = code_behind(method, steps.of_ones_own())
+    return {"settings": settings_behind(settings, method), "code": code}
 
 
 def changed(
@@ -53,6 +56,7 @@ def changed(
     settings: RunSettings,
     method: str | type[Learner],
     checksum: str,
+    steps: Steps = DYNAMMO,
     code: bool = True,
 ) -> str:
     """In words, why a session's record does not hold for a method any more; nothing if it does.
@@ -60,7 +64,7 @@ def changed(
     ``code`` says whether other code counts.
     """
     name = method if isinstance(method, str) else method.name
-    before, now = record["parts"].get(name), part_record(settings, method)
+    before, now = record["parts"].get(name), part_record(settings, method, steps)
     if before is None:
         return f"was run without '{name}'"
     other = [k for k, v in now["settings"].items() if before["settings"].get(k) != v]
@@ -131,7 +135,7 @@ def save_chain(chain: Chain, folder: Path, losses: list[float]) -> None:
     save_file(chain.merged_state, folder / "merged_adapters.safetensors")
     save_file(chain.auxiliary.state_dict(), folder / "auxiliary_head.safetensors")
     save_memory(chain.memory, folder)
-    tuned = {"parts": {"": part_record(chain.settings)}, "losses": losses}
+    tuned = {"parts": {"": part_record(chain.settings, "", chain.steps)}, "losses": losses}
     write_json(folder / "tuned.json", tuned | {"data_checksum": chain.stream.checksum})
 
 
@@ -153,7 +157,7 @@ def tuned_before(run: Path, chain: Chain, session: int):
     folder = session_folder(run, *chain.seeds, session)
     try:
         record = json.loads((folder / "tuned.json").read_text())
-        if changed(record, chain.settings, "", chain.stream.checksum):
+        if changed(record, chain.settings, "", chain.stream.checksum, chain.steps):
             return None
         auxiliary = load_file(folder / "auxiliary_head.safetensors", device=str(chain.device))
         state = load_file(folder / "adapters.safetensors", device=str(chain.device))

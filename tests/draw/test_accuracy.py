@@ -38,7 +38,7 @@ def test_every_family_has_a_panel():
 def test_methods_of_a_student_have_a_panel_too():
     table = sessions_table(methods=["acl", *(f"mine_{i}" for i in range(7))])
     assert "mine 6" in words(figure := accuracy_by_family(table, NOTE))
-    assert "Other" in words(figure)
+    assert "One's own" in words(figure)
 
 
 def test_note_tells_runs():

@@ -1,0 +1,119 @@
+"""Steps and methods of one's own: what a cell defines runs through whole streams and tables."""
+
+import numpy as np
+import pytest
+import torch.nn.functional as F
+from helpers import same
+
+from dynammo.adapters import Adapter
+from dynammo.chain import DYNAMMO, Chain, Steps
+from dynammo.draw.accuracy import accuracy_by_family
+from dynammo.learner import Setup
+from dynammo.measure.summary import readable, summarise
+from dynammo.merging import running_mean
+from dynammo.methods import LastAdapter
+from dynammo.run.collect import collect
+from dynammo.run.learn import learn_stream
+
+
+class Quiet(Adapter):
+    """An adapter whose branch is not heard at first."""
+
+    def __init__(self, channels, hidden_channels, alpha, padding="same"):
+        super().__init__(channels, hidden_channels, 0.0, padding)
+
+
+def smoothed(logits, targets):
+    return F.cross_entropy(logits, targets, label_smoothing=0.2)
+
+
+def newest(mean, newest, count):
+    return newest
+
+
+def first(features, count):
+    return np.arange(min(count, len(features)))
+
+
+class FirstSet(LastAdapter):
+    """Only the first session's adapters."""
+
+    name = "first_set"
+
+    def adapter_sets(self):
+        return [self.chain.adapter_states[0]]
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_settings):
+    changes = {"adapter_epochs": 1, "head_epochs": 2, "methods": ("dynammo", "last_adapter")}
+    return tiny_settings.with_changes(changes)
+
+
+@pytest.fixture
+def learned(settings, blobs, pretrained):
+    def learn(**parts):
+        chain = Chain.on(Setup(settings, blobs, pretrained, 1), Steps(**parts))
+        losses = [chain.learn_session(progress=False) for _ in range(2)]
+        return chain, losses
+
+    return learn
+
+
+def test_each_step_may_be_ones_own_and_only_what_follows_from_it_changes(learned):
+    plain, losses = learned()
+    again, _ = learned(mean=lambda *given: running_mean(*given))
+    assert same(again.merged_state, plain.merged_state)
+
+    chain, other = learned(loss=smoothed)
+    assert other != losses and not same(chain.adapter_states[0], plain.adapter_states[0])
+
+    chain, other = learned(mean=newest)
+    assert other == losses and chain.merged_state is chain.adapter_states[1]
+
+    chain, other = learned(choose=first)
+    positions = chain.stream.indices("train", 1)
+    labels = chain.stream.train.labels[positions]
+    share = len(chain.memory.positions[0])
+    assert np.array_equal(chain.memory.positions[0], positions[labels == 0][:share])
+    assert other[0] == losses[0] and other[1] != losses[1]  # what "others" are changed
+
+    chain, _ = learned(adapter=Quiet)
+    fresh = chain.adapters(None)
+    assert {type(one) for one in fresh.adapters} == {Quiet}
+    assert all(one.alpha == 0 for one in fresh.adapters)
+
+
+def test_what_is_not_dynammos_is_told():
+    assert DYNAMMO.of_ones_own() == ()
+    assert Steps(loss=smoothed, mean=newest).of_ones_own() == (smoothed, newest)
+
+
+def test_a_run_with_other_steps_is_another_run(settings, tmp_path, blobs_npz):
+    """Learned again, not taken for DynaMMo's; the same steps are found, and read in peace."""
+    mine = Steps(mean=newest)
+    learn_stream(tmp_path, settings, "", 0, 1, progress=False)
+    with pytest.warns(UserWarning, match="other code"):
+        collect(tmp_path, settings, steps=mine)
+    group = learn_stream(tmp_path, settings, "", 0, 1, steps=mine, progress=False)
+    found = collect(tmp_path, settings, steps=mine)["sessions"]
+    wide = found.pivot_table("accuracy", "session", "method")
+    assert wide.dynammo.equals(wide.last_adapter.rename("dynammo"))  # the newest set is the "mean"
+    before = (group.folder(2) / "session.json").stat().st_mtime_ns
+    group = learn_stream(tmp_path, settings, "", 0, 1, steps=mine, progress=False)
+    assert (group.folder(2) / "session.json").stat().st_mtime_ns == before
+
+
+def test_a_method_of_ones_own_stands_in_tables_and_figures_beside_dynammo(settings, tmp_path):
+    learn_stream(tmp_path, settings, FirstSet, 0, 1, progress=False)
+    found = collect(tmp_path, settings, ["dynammo", "last_adapter", FirstSet])
+    sessions = found["sessions"]
+    assert list(sessions.method.unique()) == ["dynammo", "last_adapter", "first_set"]
+    table = readable(summarise(found)).set_index("method")
+    assert table.family["first set"] == "one's own"
+    figure = accuracy_by_family(sessions, note="a test")
+    assert any(
+        "first set" in text.get_text() for text in figure.findobj(lambda x: hasattr(x, "get_text"))
+    )
+    first_session = sessions[sessions.session == 1].set_index("method").accuracy
+    assert first_session["first_set"] == first_session["dynammo"]
