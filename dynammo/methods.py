@@ -97,6 +97,8 @@ class AdapterLearner(Learner):
 
     def auxiliary_head(self) -> nn.Linear:
         """Head of the newest session's classes and "others" that the learner's head starts from."""
+        if self.session > 1 and self.settings.later_heads == "fresh":
+            return self.chain.fresh_auxiliary_head(self.session)
         return self.chain.auxiliary
 
     @torch.no_grad()

@@ -77,6 +77,8 @@ class Settings(Knobs):
     # which train no head. As released: 0.
     head_epochs: Count = 100
     head_steps: CountOrNone = 1500
+    # What a later session's task head starts from: its auxiliary head, or fresh weights (released).
+    later_heads: Literal["auxiliary", "fresh"] = "auxiliary"
     head_learning_rate: Positive = 1e-3
     head_milestones: Shares = (0.55, 0.8)
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dynammo.baselines.whole_network import Extractor, WholeNetworkLearner
+from dynammo.baselines.whole_network import Extractor, WholeNetworkKnobs, WholeNetworkLearner
 from dynammo.heads import UnifiedHead, session_targets
-from dynammo.settings import Knobs, Positive, Weight
+from dynammo.settings import Positive, Weight
 from dynammo.training import linear_head
 
 
@@ -57,7 +57,7 @@ class DER(WholeNetworkLearner):
     name = "der"
     trains = "a new network for each session, and the head"
 
-    class Knobs(Knobs):
+    class Knobs(WholeNetworkKnobs):
         """Weight of the auxiliary loss, and temperature of the balanced head, as released."""
 
         auxiliary: Weight = 1.0

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dynammo.baselines.whole_network import WholeNetworkLearner
+from dynammo.baselines.whole_network import WholeNetworkKnobs, WholeNetworkLearner
 from dynammo.learner import Setup
-from dynammo.settings import Knobs, Weight
+from dynammo.settings import Weight
 from dynammo.training import flip_half, generator_for
 
 
@@ -24,14 +24,15 @@ class DERPlusPlus(WholeNetworkLearner):
     """Match the logits that exemplars had when they were stored, and their labels too.
 
     Source: Buzzega et al. 2020 (arXiv 2004.07211), equation 6. Each step takes a batch of new
-    images and two half batches of the memory, one for either term. Unlike the paper's reservoir
-    for a single pass over the stream, the memory is the herded one that all methods have here,
-    and logits are stored when a session ends. The squared distance is averaged over logits.
+    images and two of the memory, one for either term, as the released code does; steps are as many
+    as replay takes. Unlike the paper's reservoir for a single pass over the stream, the memory is
+    the herded one that all methods have here, and logits are stored when a session ends. The
+    squared distance is averaged over logits.
     """
 
     name = "der_plus_plus"
 
-    class Knobs(Knobs):
+    class Knobs(WholeNetworkKnobs):
         """Equation 6, from the paper's table for its small memories."""
 
         alpha: Weight = 0.2
@@ -42,22 +43,27 @@ class DERPlusPlus(WholeNetworkLearner):
         self.logits: dict[int, Tensor] = {}  # of each exemplar, by position, in their order
 
     def training_positions(self) -> np.ndarray:
-        """The session's own images; exemplars are drawn anew for every batch."""
+        """The session's own images, some twice, so that an epoch has as many steps as replay's.
+
+        Exemplars are drawn anew for every batch.
+        """
         self.draws = generator_for("memory", *self.seeds, self.session)
-        return self.stream.indices("train", self.session)
+        new = self.stream.indices("train", self.session)
+        again = torch.randint(len(new), (len(self.memory.all_positions()),), generator=self.draws)
+        return np.concatenate([new, new[again.numpy()]])
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """Equation 6: cross-entropy, alpha x logit distance, beta x cross-entropy on the memory."""
         memory = self.memory.all_positions()
         if not len(memory):
             return F.cross_entropy(self.classifier(images), labels)
-        half = max(1, self.settings.batch_size // 2)
-        drawn = memory[torch.randint(len(memory), (2 * half,), generator=self.draws).numpy()]
+        size = self.settings.batch_size
+        drawn = memory[torch.randint(len(memory), (2 * size,), generator=self.draws).numpy()]
         replayed = self.backbone.normalise(self.stream.train.images[drawn])
         logits = self.classifier(torch.cat([images, flip_half(replayed, self.draws)]))
-        new, first, second = logits.split([len(images), half, half])
-        stored = torch.stack([self.logits[i] for i in drawn[:half].tolist()])
-        known = torch.as_tensor(self.stream.train.labels[drawn[half:]], device=self.device)
+        new, first, second = logits.split([len(images), size, size])
+        stored = torch.stack([self.logits[i] for i in drawn[:size].tolist()])
+        known = torch.as_tensor(self.stream.train.labels[drawn[size:]], device=self.device)
         return (
             F.cross_entropy(new, labels)
             + self.knobs.alpha * logit_distance(first, stored)

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dynammo.baselines.fisher import fisher_of_session
-from dynammo.baselines.whole_network import WholeNetworkLearner
+from dynammo.baselines.whole_network import WholeNetworkKnobs, WholeNetworkLearner
 from dynammo.learner import Setup
-from dynammo.settings import Count, Knobs, Weight
+from dynammo.settings import Count, Weight
 
 
 class EWC(WholeNetworkLearner):
@@ -23,7 +23,7 @@ class EWC(WholeNetworkLearner):
     name = "ewc"
     remembers = False
 
-    class Knobs(Knobs):
+    class Knobs(WholeNetworkKnobs):
         """Lambda of equation 3, and how many of a session's images give its information."""
 
         strength: Weight = 1000.0  # PyCIL's; the paper searches it
@@ -39,7 +39,7 @@ class EWC(WholeNetworkLearner):
 
         The head has grown since: its old rows are held, its new ones are free.
         """
-        hardest = 1 / self.settings.network_learning_rate
+        hardest = 1 / self.learning_rate
         named = dict(self.classifier.named_parameters())
         total = torch.zeros((), device=self.device)
         for name, anchor in self.anchor.items():

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dynammo.baselines.distillation import distillation_loss
-from dynammo.baselines.whole_network import WholeNetworkLearner
-from dynammo.settings import Knobs, Positive, Weight
+from dynammo.baselines.whole_network import WholeNetworkKnobs, WholeNetworkLearner
+from dynammo.settings import Positive, Weight
 
 
 class LwF(WholeNetworkLearner):
@@ -19,7 +19,7 @@ class LwF(WholeNetworkLearner):
     has_teacher = True
     remembers = False
 
-    class Knobs(Knobs):
+    class Knobs(WholeNetworkKnobs):
         """As in the paper (section 3)."""
 
         temperature: Positive = 2.0

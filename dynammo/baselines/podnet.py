@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from dynammo.backbones import at_stages
 from dynammo.baselines.cosine_head import CosineHead
 from dynammo.baselines.ucir import UCIR, less_forget
-from dynammo.settings import Count, Knobs, Positive, Weight
+from dynammo.baselines.whole_network import WholeNetworkKnobs
+from dynammo.settings import Count, Positive, Weight
 
 
 def pod_spatial(maps: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
@@ -40,16 +41,16 @@ class PODNet(UCIR):
     """Replay under a head with several proxies a class, all stages' maps held near the old ones.
 
     Source: Douillard et al. 2020 (arXiv 2004.13513): equations 4 to 9, weights times the square
-    root of all over new classes, then the head alone tuned on the balanced memory (here by
-    DynaMMo's step 4). The flat term is 1 minus the cosine, half the squared distance. The paper
-    learns the scale of the cosines, here it is fixed: under the NCA loss it falls for as long as
-    the right class leads by less than the margin, in short sessions below 0.
+    root of all over new classes, old proxies frozen as released, then the head alone tuned on the
+    balanced memory (here by DynaMMo's step 4). The flat term is 1 minus the cosine, half the
+    squared distance. The paper learns the scale of the cosines, here it is fixed: under the NCA
+    loss it falls for as long as the right class leads by less than the margin, in short sessions
+    below 0.
     """
 
     name = "podnet"
-    holds_old_classes = False
 
-    class Knobs(Knobs):
+    class Knobs(WholeNetworkKnobs):
         """lambda_c, lambda_f, margin and proxies of a class as in the paper for CIFAR-100."""
 
         spatial: Weight = 3.0
@@ -85,6 +86,8 @@ class PODNet(UCIR):
     def finish_session(self) -> None:
         """Tune the head on the balanced memory, from session 2 on."""
         if self.session > 1:
+            if self.hold:
+                self.hold.remove()  # to balance classes, all proxies have to move
             head, margin = self.classifier.head, self.knobs.margin
             self.fit_balanced_head(
                 lambda x, y: nca_loss(head.similarities(x[:, 0]), y, head.scale, margin)

@@ -8,20 +8,27 @@ from dynammo.baselines.nearest_class_mean import FrozenFeatureLearner
 from dynammo.baselines.ridge import best_penalty, held_out, ridge_weights
 from dynammo.learner import Setup
 from dynammo.settings import Count, Knobs
+from dynammo.settings import Knobs as NoKnobs
 from dynammo.training import generator_for
 
 
 class RidgeHead(nn.Module):
-    """Scores relu(f P) W of features f [N, D]: P [D, M] is random, W [M, K] solved for."""
+    """Scores h W of features f [N, D]: h = relu(f P), P [D, M] random, or f; W is solved for."""
 
-    def __init__(self, projection: Tensor, weight: Tensor) -> None:
+    def __init__(self, projection: Tensor | None, weight: Tensor) -> None:
         super().__init__()
-        self.projection = nn.Parameter(projection, requires_grad=False)
+        self.projection = projection
+        if projection is not None:
+            self.projection = nn.Parameter(projection, requires_grad=False)
         self.weight = nn.Parameter(weight, requires_grad=False)
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Map features [N, D] to h [N, M]."""
+        return features if self.projection is None else F.relu(features @ self.projection)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features [N, D] to scores [N, K]."""
-        return F.relu(features @ self.projection) @ self.weight
+        return self.hidden(features) @ self.weight
 
 
 class RanPAC(FrozenFeatureLearner):
@@ -36,23 +43,27 @@ class RanPAC(FrozenFeatureLearner):
     trains = "nothing: a ridge regression, solved"
 
     class Knobs(Knobs):
-        """M, the random features (the paper: 10,000 from 768 features)."""
+        """M, the random features (the paper: 10,000 from 768; solving takes M cubed)."""
 
         features: Count = 2000
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        size, wide = self.backbone.feature_size, self.knobs.features
-        generator = generator_for("projection", self.train_seed)
-        projection = torch.randn(size, wide, generator=generator) / size**0.5
-        self.projection = projection.to(self.device)
+        self.projection = self.draw_projection()
+        wide = self.backbone.feature_size if self.projection is None else self.projection.shape[1]
         self.gram = torch.zeros(wide, wide, device=self.device)
         self.correlation = torch.zeros(wide, 0, device=self.device)
         self.penalty = 1.0
 
+    def draw_projection(self) -> Tensor | None:
+        """P [D, M], or None for none."""
+        size, generator = self.backbone.feature_size, generator_for("projection", self.train_seed)
+        projection = torch.randn(size, self.knobs.features, generator=generator) / size**0.5
+        return projection.to(self.device)
+
     def take_in(self, features: Tensor, labels: Tensor) -> None:
         """Choose the penalty on a fifth of the images, then add all of them to G and C."""
-        hidden = F.relu(features @ self.projection)
+        hidden = RidgeHead(self.projection, self.correlation).hidden(features)
         classes = self.stream.classes_seen(self.session)
         targets = F.one_hot(labels, classes).to(hidden)
         old = F.pad(self.correlation, (0, classes - self.correlation.shape[1]))
@@ -86,3 +97,16 @@ class RanPAC(FrozenFeatureLearner):
         self.session = sessions
         shape = (len(self.gram), self.stream.classes_seen(sessions))
         self.correlation = torch.zeros(shape, device=self.device)
+
+
+class RanPACNoProjection(RanPAC):
+    """Its row without random features: the same ridge regression on the features themselves."""
+
+    name = "ranpac_no_projection"
+
+    class Knobs(NoKnobs):
+        """There is no M."""
+
+    def draw_projection(self) -> None:
+        """No projection."""
+        return

@@ -11,3 +11,17 @@ class Replay(WholeNetworkLearner):
     """
 
     name = "replay"
+
+
+class ReplayBalancedHead(Replay):
+    """Replay, then its head tuned once more on the balanced memory, as DynaMMo's is (step 4).
+
+    A control: how much of what other methods are ahead of replay does that alone make up for?
+    """
+
+    name = "replay_balanced_head"
+
+    def finish_session(self) -> None:
+        """Tune the head, from session 2 on."""
+        if self.session > 1:
+            self.fit_balanced_head(self.classifier.head.loss)

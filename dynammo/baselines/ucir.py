@@ -5,10 +5,12 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from dynammo.baselines.cosine_head import CosineHead, imprint
-from dynammo.baselines.whole_network import WholeNetworkLearner
-from dynammo.settings import Count, Knobs, Positive, Weight
+from dynammo.baselines.whole_network import WholeNetworkKnobs, WholeNetworkLearner
+from dynammo.learner import Setup
+from dynammo.settings import Count, Positive, Weight
 
 
 def less_forget(features: Tensor, teacher: Tensor) -> Tensor:
@@ -22,7 +24,8 @@ def margin_ranking(
     """Keep exemplars nearer to their class than to the nearest new classes (equation 8).
 
     From similarities [N, K] and labels [N], of which only those of old classes count: the loss is 0
-    without any. ``negatives`` is how many of the nearest new classes are pushed away.
+    without any. ``negatives`` is how many of the nearest new classes are pushed away; the loss is
+    the mean over them, as released.
     """
     old = labels < old_classes
     if not old.any():
@@ -30,7 +33,16 @@ def margin_ranking(
     own = similarities[old].gather(1, labels[old, None])
     new = similarities[old, old_classes:]
     nearest = new.topk(min(negatives, new.shape[1]), dim=1).values
-    return F.relu(margin - own + nearest).sum(dim=1).mean()
+    return F.relu(margin - own + nearest).mean()
+
+
+def without_last_relu(network: nn.Module) -> None:
+    """Take the last ReLU out of a network, in place: of the last layer, or of the last block."""
+    block = [module for module in network.children() if isinstance(module, nn.Sequential)][-1]
+    if isinstance(block[-1], nn.ReLU | nn.ReLU6):
+        block[-1] = nn.Identity()
+    else:
+        block[-1].last_relu = nn.Identity()
 
 
 class UCIR(WholeNetworkLearner):
@@ -39,20 +51,24 @@ class UCIR(WholeNetworkLearner):
     Source: Hou et al. 2019, *Learning a Unified Classifier Incrementally via Rebalancing*,
     equations 4, 6, 8 and 9. The less-forget weight is ``less_forget`` times the square root
     of old over new classes, as in the released code, and old classes' weights stay as they are.
-    Left out: removing the network's last ReLU, which would change the shared backbone.
+    The network's last ReLU is taken out, so that features may point anywhere.
     """
 
     name = "ucir"
     has_teacher = True
-    holds_old_classes = True  # their weights in the head do not change
+    hold: RemovableHandle | None = None  # keeps old classes' weights in the head as they are
 
-    class Knobs(Knobs):
+    class Knobs(WholeNetworkKnobs):
         """lambda_base, margin and K, the nearest new classes, as in the paper for CIFAR-100."""
 
         less_forget: Weight = 5.0
         margin: Weight = 0.5
         negatives: Count = 2
         scale: Positive = 10.0  # of the cosines, at first; it is learned (released: from 1)
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        without_last_relu(self.classifier.extractor.network)
 
     def make_head(self) -> nn.Module:
         """A cosine head for no classes yet."""
@@ -64,9 +80,11 @@ class UCIR(WholeNetworkLearner):
         positions = self.stream.indices("train", self.session)
         labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
         head.add_classes(imprint(features, labels, head.weight.shape[1], self.seed))
-        if self.holds_old_classes:  # weight decay still shortens them, but only directions count
-            old = self.old_classes
-            head.weight.register_hook(lambda gradient: F.pad(gradient[old:], (0, 0, 0, 0, old, 0)))
+        # Weight decay still shortens old classes' weights, but only directions count.
+        old = self.old_classes
+        self.hold = head.weight.register_hook(
+            lambda gradient: F.pad(gradient[old:], (0, 0, 0, 0, old, 0))
+        )
 
     def outline(self, sessions: int) -> None:
         """A cosine head with empty rows for all classes seen."""

@@ -5,14 +5,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dynammo.baselines.distillation import distillation_loss
-from dynammo.baselines.whole_network import WholeNetworkLearner
-from dynammo.settings import Knobs, Positive
+from dynammo.baselines.whole_network import WholeNetworkKnobs, WholeNetworkLearner
+from dynammo.learner import Setup
+from dynammo.settings import Positive
+
+
+def new_to_old(weight: Tensor, old_classes: int) -> Tensor:
+    """gamma: the mean length of the old classes' rows of [K, D] over the new ones' (equation 7)."""
+    lengths = weight.norm(dim=1)
+    return lengths[:old_classes].mean() / lengths[old_classes:].mean()
 
 
 def align(weight: Tensor, old_classes: int) -> Tensor:
-    """Scale the new classes' rows of [K, D] to the old ones' mean length (equations 6 to 8)."""
-    lengths = weight.norm(dim=1)
-    gamma = lengths[:old_classes].mean() / lengths[old_classes:].mean()
+    """Scale the new classes' rows of [K, D] to the old ones' mean length (equation 6)."""
+    gamma = new_to_old(weight, old_classes)
     return torch.cat([weight[:old_classes], gamma * weight[old_classes:]])
 
 
@@ -20,20 +26,32 @@ class WA(WholeNetworkLearner):
     """Replay with distillation, then make new and old classes' weights equally long.
 
     Source: Zhao et al. 2020 (arXiv 1911.07053): equation 3 with lambda the share of old classes,
-    then :func:`align`. The paper's clipping of negative weights is left out. After sessions of few
-    steps the new rows may be the shorter ones: aligning then favours the new classes.
+    then :func:`align`; the head's weights are clipped at 0 after each step, so that rows of equal
+    length give logits of equal size (section 4.3). After sessions of few steps the new rows may be
+    the shorter ones: gamma, which is kept in ``gammas``, is then above 1 and favours new classes.
     """
 
     name = "wa"
     has_teacher = True
 
-    class Knobs(Knobs):
+    class Knobs(WholeNetworkKnobs):
         """As in the paper (section 5)."""
 
         temperature: Positive = 2.0
+        clip: bool = True  # negative weights of the head become 0
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.gammas: list[float] = []  # of the sessions it learned, from the second on
+
+    def clip(self) -> None:
+        """Leave no negative weight in the head."""
+        if self.knobs.clip:
+            self.classifier.head.weight.data.clamp_(min=0)
 
     def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """(1 - share) x cross-entropy + share x distillation, share = old / all classes."""
+        self.clip()  # after each step is before the next
         logits, old = self.classifier(images), self.old_classes
         loss = F.cross_entropy(logits, labels)
         if self.teacher is None:
@@ -44,6 +62,8 @@ class WA(WholeNetworkLearner):
 
     def finish_session(self) -> None:
         """Align the head's weights."""
+        self.clip()
         if self.old_classes:
             weight = self.classifier.head.weight
+            self.gammas.append(new_to_old(weight.data, self.old_classes).item())
             weight.data = align(weight.data, self.old_classes)

@@ -18,6 +18,7 @@ from dynammo.backbones import Backbone
 from dynammo.heads import UnifiedHead
 from dynammo.learner import Learner, Setup, count_parameters
 from dynammo.memory import ExemplarMemory
+from dynammo.settings import Knobs, Weight
 from dynammo.stream import Images
 
 
@@ -55,9 +56,16 @@ class Classifier(nn.Module):
         return self.head(self.extractor(x))
 
 
+class WholeNetworkKnobs(Knobs):
+    """What every method that trains the whole network may have of its own."""
+
+    learning_rate: Weight = 0.0  # 0: `network_learning_rate`, as all of them
+
+
 class WholeNetworkLearner(Learner):
     """Trains everything by cross-entropy over all classes seen; subclasses change the loss."""
 
+    Knobs = WholeNetworkKnobs
     trains = "the whole network and the head"
     has_teacher = False  # its loss asks the network as it was before the session
 
@@ -92,6 +100,10 @@ class WholeNetworkLearner(Learner):
         new = self.stream.indices("train", self.session)
         return np.concatenate([new, self.memory.all_positions()])
 
+    def epochs(self) -> int:
+        """How many epochs a session is trained for."""
+        return self.settings.adapter_epochs
+
     def extra_state(self) -> dict[str, Tensor]:
         """Tensors to save besides the network's; none here."""
         return {}
@@ -104,6 +116,12 @@ class WholeNetworkLearner(Learner):
     def trained(self) -> list[nn.Parameter]:
         """What training changes: everything that is not frozen."""
         return [p for p in self.classifier.parameters() if p.requires_grad]
+
+    @property
+    def learning_rate(self) -> float:
+        """The method's own, if it has one, or that of all."""
+        own = getattr(self.knobs, "learning_rate", 0)
+        return own or self.settings.network_learning_rate
 
     @property
     def old_classes(self) -> int:
@@ -144,10 +162,10 @@ class WholeNetworkLearner(Learner):
             self.stream.train.select(positions),
             self.backbone,
             self.trained(),
-            self.settings,
+            self.settings.with_changes({"adapter_epochs": self.epochs()}),
             training.generator_for("whole network", *self.seeds, self.session),
             f"{self.name}, session {self.session}" if progress else "",
-            self.settings.network_learning_rate,
+            self.learning_rate,
         )
         self.classifier.eval()
         return losses

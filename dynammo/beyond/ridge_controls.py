@@ -1,6 +1,7 @@
 """Controls for the ridge head on merged adapters: what is each part of it worth?
 
-None of them is a method to use; they are replayed over a tuned chain (notebook 12).
+They are replayed over a tuned chain (notebook 12); those on the frozen network need none, and are
+rows of the catalogue too.
 """
 
 import torch
@@ -9,14 +10,29 @@ from dynammo.baselines.frozen_features import FrozenFeatures
 from dynammo.beyond.dynammo_ridge import ClassStatistics, DynaMMoRidge
 from dynammo.merging import StateDict
 from dynammo.methods import LastAdapter
+from dynammo.settings import Knobs
 
 
 class RidgeFrozen(DynaMMoRidge):
     """The same head on the bare backbone, whose features never move."""
 
+    name = "ridge_frozen"
     title = "ridge on the frozen network"
+    trains = "nothing: the head is solved"
     follows_drift = False
     adapter_sets = FrozenFeatures.adapter_sets
+    stored_adapter_sets = FrozenFeatures.stored_adapter_sets
+
+    class Knobs(Knobs):
+        """Nothing moves, so there is no stiffness."""
+
+    def trained_numbers(self) -> int:
+        """None by gradient."""
+        return 0
+
+    def stored_images(self) -> int:
+        """None: statistics are all that it needs."""
+        return 0
 
 
 class RidgeFeaturesAlone(DynaMMoRidge):
@@ -29,6 +45,7 @@ class RidgeFeaturesAlone(DynaMMoRidge):
 class RidgeFrozenFeaturesAlone(RidgeFrozen):
     """The head on the bare backbone's last features alone: neither adapters nor earlier stages."""
 
+    name = "ridge_frozen_last"
     title = "ridge on frozen, last features alone"
     reader = None
 

@@ -13,6 +13,7 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels_out)
+        self.last_relu = nn.ReLU(inplace=True)
         self.downsample = None
         if stride != 1 or channels_in != channels_out:
             smaller = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
@@ -23,7 +24,7 @@ class BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return self.relu(out + shortcut)
+        return self.last_relu(out + shortcut)
 
 
 class ResNet18(nn.Module):

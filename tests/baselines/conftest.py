@@ -91,8 +91,10 @@ def settings(tiny_settings):
             "network_learning_rate": 0.02,
             "head_epochs": 20,
             "lwf_weight": 3.0,
+            "adapter_stages": ("stage2",),
             "podnet_proxies": PROXIES,
             "podnet_spatial": 1.0,
+            "podnet_margin": 2.0,  # with the paper's the loss is cut off at 0 on these images
             "ranpac_features": WIDE,
         }
     )

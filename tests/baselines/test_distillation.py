@@ -69,7 +69,7 @@ def test_lwf_asks_new_outputs_for_new_labels_and_old_outputs_for_the_old_answers
 
 
 def test_wa_weighs_distillation_by_the_share_of_old_classes(in_session_two):
-    learner = in_session_two("wa", wa_temperature=2.0)
+    learner = in_session_two("wa", wa_temperature=2.0, wa_clip=False)
     _, logits = numbers(learner.classifier, IMAGES)
     _, teacher = numbers(learner.teacher, IMAGES)
     expected = 0.25 * cross_entropy(logits, LABELS) + 0.75 * distillation(
@@ -90,8 +90,19 @@ def test_aligned_rows_are_equally_long_on_average_and_point_where_they_did():
     assert lengths[3] / lengths[4] == pytest.approx(before[3] / before[4], rel=1e-5)
 
 
+def test_wa_clips_the_heads_weights_at_each_step(in_session_two, runs):
+    learner = in_session_two("wa")
+    before = learner.classifier.head.weight.detach().clone()
+    learner.batch_loss(IMAGES, LABELS, WHERE)
+    assert (before < 0).any()
+    assert torch.equal(learner.classifier.head.weight, before.clamp(min=0))
+    assert (runs.learned["wa"].learner.classifier.head.weight >= 0).all()
+
+
 def test_wa_leaves_old_and_new_rows_equally_long(runs):
-    weight = runs.learned["wa"].learner.classifier.head.weight.detach().numpy()
+    learner = runs.learned["wa"].learner
+    weight = learner.classifier.head.weight.detach().numpy()
+    assert len(learner.gammas) == 1  # from the second session on
     lengths = np.linalg.norm(weight, axis=1)
     assert lengths[2:].mean() == pytest.approx(lengths[:2].mean(), rel=1e-5)
     plain = runs.learned["replay"].learner.classifier.head.weight.detach().numpy()

@@ -86,5 +86,6 @@ def test_a_knob_out_of_bounds_is_one_error_that_names_it(settings):
 @pytest.mark.parametrize("name", [name for name in BASELINES if load(name).Knobs.model_fields])
 def test_every_knob_can_be_set_by_its_method_and_name(start, settings, name):
     for knob, value in settings.knobs_by_name(load(name)).items():
-        learner = start(name, **{knob: value + 1})
-        assert getattr(learner.knobs, knob.removeprefix(f"{name}_")) == value + 1
+        other = not value if isinstance(value, bool) else value + 1
+        learner = start(name, **{knob: other})
+        assert getattr(learner.knobs, knob.removeprefix(f"{name}_")) == other

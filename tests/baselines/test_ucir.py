@@ -1,5 +1,6 @@
 """UCIR's three terms against loops written from the paper's equations."""
 
+import copy
 import math
 
 import numpy as np
@@ -18,7 +19,8 @@ from helpers_for_baselines import (
     unit,
 )
 
-from dynammo.baselines.ucir import less_forget, margin_ranking
+from dynammo.backbones import make_backbone
+from dynammo.baselines.ucir import less_forget, margin_ranking, without_last_relu
 
 
 def test_less_forget_is_one_minus_the_mean_cosine():
@@ -33,7 +35,7 @@ def margin_loop(similarities, labels, old_classes, margin, negatives) -> float:
     for row, label in zip(np.asarray(similarities, dtype=np.float64), labels, strict=True):
         if label < old_classes:
             nearest = sorted(row[old_classes:], reverse=True)[:negatives]
-            losses.append(sum(max(0, margin - row[label] + new) for new in nearest))
+            losses.append(np.mean([max(0, margin - row[label] + new) for new in nearest]))
     return float(np.mean(losses)) if losses else 0.0
 
 
@@ -53,7 +55,7 @@ def test_margin_ranking_is_nothing_without_old_images_or_beyond_the_margin():
     assert margin_ranking(similarities, torch.tensor([2, 3, 2]), 2, 0.5, 2).item() == 0
     apart = torch.tensor([[0.9, 0.0, 0.3, -0.2]])
     assert margin_ranking(apart, torch.tensor([0]), 2, 0.5, 2).item() == 0
-    assert margin_ranking(apart, torch.tensor([1]), 2, 0.5, 2).item() == pytest.approx(1.1)
+    assert margin_ranking(apart, torch.tensor([1]), 2, 0.5, 2).item() == pytest.approx(1.1 / 2)
 
 
 def test_ucirs_loss_is_the_sum_of_its_three_terms(in_session_two):
@@ -67,3 +69,20 @@ def test_ucirs_loss_is_the_sum_of_its_three_terms(in_session_two):
     expected = cross_entropy(8 * similarities, LABELS) + 4 * math.sqrt(3 / 1) * forget
     expected += margin_loop(similarities, LABELS, 3, 0.6, learner.knobs.negatives)
     assert learner.batch_loss(IMAGES, LABELS, WHERE).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18"])
+def test_without_the_last_relu_features_may_be_negative_and_nothing_else_is_changed(name):
+    network = make_backbone(name, "random").trainable_network().eval()
+    other = copy.deepcopy(network)
+    without_last_relu(other)
+    maps = {}
+    last = "top" if name == "efficientnet_lite0" else "layer4"
+    for key, one in (("with", network), ("without", other)):
+        getattr(one, last).register_forward_hook(lambda *x, key=key: maps.update({key: x[-1]}))
+        with torch.no_grad():
+            one(normal(2, 3, 64, 64))
+    assert maps["without"].min() < 0
+    top = 6 if name == "efficientnet_lite0" else None
+    torch.testing.assert_close(maps["without"].clamp(0, top), maps["with"])
+    assert dict(other.named_parameters()).keys() == dict(network.named_parameters()).keys()

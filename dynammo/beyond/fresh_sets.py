@@ -1,0 +1,109 @@
+"""ACL and DynaMMo from fresh sets: each session's adapters start from the same random beginning.
+
+Controls: as released, a set starts from the one before, so that no two sets are independent. They
+tune a chain of their own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor, nn
+
+from dynammo.chain import Chain
+from dynammo.learner import Learner, Setup
+from dynammo.memory import ExemplarMemory
+from dynammo.methods import ACL, AdapterLearner, DynaMMo
+from dynammo.stream import Images
+
+
+class FromFreshSets(Learner):
+    """A learner on adapters with a chain of its own, each of whose sets starts fresh."""
+
+    kind: type[AdapterLearner]
+    trains = AdapterLearner.trains
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        settings = setup.settings.with_changes({"adapter_start": "fresh"})
+        own = Setup(settings, setup.stream, setup.backbone, setup.train_seed)
+        self.inner = self.kind(Chain.on(own))
+        self.knows_others = self.inner.knows_others
+        self.inner.chain.memory = ExemplarMemory(settings.memory_budget)
+
+    @property
+    def memory(self) -> ExemplarMemory:
+        """The chain's."""
+        return self.inner.chain.memory
+
+    @memory.setter
+    def memory(self, memory: ExemplarMemory) -> None:
+        self.inner.chain.memory = memory
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Steps 1 to 4."""
+        self.session += 1
+        return self.inner.learn_session(progress=progress)
+
+    def network(self) -> nn.Module:
+        """As under the chain."""
+        return self.inner.network()
+
+    def judge(self, images: Images) -> tuple[Tensor, Tensor | None]:
+        """Scores, and the heads' "others"."""
+        return self.inner.judge(images)
+
+    def judge_split(self, split: str, positions: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """The same for images of the stream."""
+        return self.inner.judge_split(split, positions)
+
+    def trained_numbers(self) -> int:
+        """One adapter set, and the heads."""
+        return self.inner.trained_numbers()
+
+    def stored_numbers(self) -> int:
+        """As under a chain, whose newest set is not needed to go on; so this is an upper bound."""
+        return self.inner.stored_numbers()
+
+    def outline(self, sessions: int) -> None:
+        """Fresh sets for all sessions, and a head of their shape."""
+        self.session, chain = sessions, self.inner.chain
+        states = tuple(chain.adapters(None).state_dict() for _ in range(sessions))
+        auxiliary = chain.fresh_auxiliary_head(sessions) if sessions else nn.Linear(1, 1)
+        chain.go_to(sessions, states, auxiliary)
+        chain.merged_state = states[-1] if states else None
+        self.inner.outline(sessions)
+
+    def state(self) -> dict[str, Tensor]:
+        """Sets, their mean, and the head."""
+        chain = self.inner.chain
+        sets = {f"set{i}": own for i, own in enumerate(chain.adapter_states)}
+        parts = {**sets, "head": self.inner.state()}
+        if self.session > 1:  # the mean of one set is that set
+            parts["merged"] = chain.merged_state
+        return {f"{part}/{k}": v for part, own in parts.items() for k, v in own.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take up what :meth:`state` gave."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            part, _, rest = name.partition("/")
+            parts.setdefault(part, {})[rest] = tensor
+        chain, self.inner.session = self.inner.chain, self.session
+        states = tuple(parts[f"set{i}"] for i in range(self.session))
+        chain.go_to(self.session, states, chain.auxiliary)
+        chain.merged_state = states[0] if self.session == 1 else parts["merged"]
+        self.inner.load_state(parts["head"])
+
+
+class ACLFresh(FromFreshSets):
+    """ACL, whose sets know nothing of each other."""
+
+    name = "acl_fresh"
+    kind = ACL
+
+
+class DynaMMoFresh(FromFreshSets):
+    """The mean of sets that know nothing of each other."""
+
+    name = "dynammo_fresh"
+    kind = DynaMMo

@@ -1,0 +1,57 @@
+"""ACL and DynaMMo from fresh sets: a chain of their own, saved and restored whole."""
+
+import pytest
+import torch
+
+from dynammo.beyond.fresh_sets import ACLFresh, DynaMMoFresh
+from dynammo.chain import Chain
+from dynammo.learner import Setup
+from dynammo.merging import uniform_mean
+from dynammo.methods import make_learner
+from dynammo.run.sessions import restore_learner, save_learner
+
+
+@pytest.fixture(scope="module")
+def setup(tiny_settings, blobs, pretrained):
+    settings = tiny_settings.with_changes({"adapter_epochs": 1, "head_epochs": 2})
+    return Setup(settings, blobs, pretrained, 1)
+
+
+@pytest.mark.parametrize("kind", [ACLFresh, DynaMMoFresh])
+def test_it_is_the_learner_on_a_chain_of_fresh_sets(kind, setup, tmp_path):
+    learner = make_learner(kind.name, setup)
+    assert type(learner) is kind
+    changed = setup.settings.with_changes({"adapter_start": "fresh"})
+    chain = Chain.on(Setup(changed, setup.stream, setup.backbone, setup.train_seed))
+    plain = kind.kind(chain)
+    images = setup.stream.test.images[:8]
+    for session in (1, 2):
+        assert learner.learn_session(progress=False) == plain.learn_session(progress=False)
+        scores, others = learner.judge(images)
+        wanted, wanted_others = plain.judge(images)
+        assert torch.equal(scores, wanted) and torch.equal(others, wanted_others)
+        folder = tmp_path / str(session)
+        folder.mkdir()
+        save_learner(learner, folder)
+        again = make_learner(kind, setup)
+        restore_learner(again, folder, session)
+        assert torch.equal(again.judge(images)[0], scores)
+        assert learner.stored_images() == len(chain.memory.all_positions())
+    assert learner.trained_numbers() == plain.trained_numbers()
+    again = make_learner(kind, setup)  # goes on from where it was
+    restore_learner(again, tmp_path / "1", 1)
+    again.learn_session(progress=False)
+    assert torch.equal(again.judge(images)[0], scores)
+
+
+def test_its_sets_start_from_one_beginning_and_not_from_each_other(setup):
+    learner = DynaMMoFresh(setup)
+    starts = []
+    for _ in (1, 2):
+        starts.append(learner.inner.chain.start())
+        learner.learn_session(progress=False)
+    assert starts == [None, None]
+    chain = learner.inner.chain
+    mean = uniform_mean(chain.adapter_states)
+    for name, value in chain.merged_state.items():
+        torch.testing.assert_close(mean[name], value)
