@@ -26,7 +26,7 @@
 
 # %% [markdown]
 # ## Parameters
-# `method` is one of `replay`, `der_plus_plus`.
+# `method` is one of `replay`, `replay_balanced_head`, `der_plus_plus`.
 
 # %% tags=["parameters"]
 method: str = "replay"  # which of the family
@@ -81,6 +81,12 @@ run = Path(run_folder)
 # old one.
 
 # %% [markdown]
+# ## `replay_balanced_head`: the same, then balance
+# After each session the head alone is tuned once more on the memory, in which all classes have as
+# many images: DynaMMo's step 4. It is a control: whatever a method with such a step is ahead of
+# replay, this may be the reason.
+
+# %% [markdown]
 # ## `der_plus_plus`: labels and old answers
 # A label says "monocyte". The logits that the network once gave say more: how sure it was, and what
 # else it thought of. *Dark experience replay* stores them (Buzzega et al. 2020, equation 6):
@@ -88,7 +94,7 @@ run = Path(run_folder)
 # $$L = \mathrm{CE}(B) + \alpha \, \frac{1}{|A|} \sum_{(x, h, k) \in A} (z_k(x) - h_k)^2
 # + \beta \, \mathrm{CE}(B').$$
 #
-# $B$ is a batch of new images; $B'$ and $A$ come from two further draws of half its size from the
+# $B$ is a batch of new images; $B'$ and $A$ come from two further draws of a full batch from the
 # memory; $h_k$ is the logit of class $k$ when image $x$ was stored, and $A$ leaves out classes not
 # known then. The paper draws its memory at random from a stream seen once and stores logits on the
 # way; here the memory is the herded one, and logits are stored when a session ends.
@@ -96,8 +102,8 @@ run = Path(run_folder)
 # %% [markdown]
 # ## What is trained, what is stored
 # The whole network and the head are trained. Stored are the network, the exemplars and, for DER++,
-# a few logits with each. Each step of DER++ takes as many exemplars as new images, so it is a step
-# on twice as many images.
+# a few logits with each. Each step of DER++ takes two batches of exemplars with one of new images,
+# so it is a step on three times as many images.
 
 # %% [markdown]
 # ## Learn the stream, session after session

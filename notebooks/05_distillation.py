@@ -109,10 +109,11 @@ run = Path(run_folder)
 
 # %% [markdown]
 # ## `icarl`: yes or no for each class, then the nearest mean
-# $$L = -\sum_{k=1}^{K_t} \big[ q_k \log s(z_k) + (1 - q_k) \log (1 - s(z_k)) \big],$$
+# $$L = -\frac{1}{K_t} \sum_{k=1}^{K_t} \big[ q_k \log s(z_k) + (1 - q_k) \log (1 - s(z_k)) \big],$$
 #
 # with $s$ the sigmoid, $q_k = s(\hat z_k)$ for old classes and $q_k = 1$ or $0$ by the label for
-# new ones (Rebuffi et al. 2017, algorithm 3). The head is used in training alone. A test image gets
+# new ones (Rebuffi et al. 2017, algorithm 3; the mean over classes is the released code's). The
+# head is used in training alone. A test image gets
 # the class whose exemplars' mean feature is nearest (algorithm 1), and means of few and of many
 # images are equally long.
 
@@ -126,22 +127,19 @@ run = Path(run_folder)
 # $\gamma = \mathrm{mean}_{old} \lVert w_k \rVert \,/\, \mathrm{mean}_{new} \lVert w_k \rVert$
 # (equations 6 to 8). The paper found new rows longer after long training, hence $\gamma < 1$. After
 # a short one from fresh rows they may be shorter: then $\gamma > 1$, and aligning favours new
-# classes. The paper's clipping of weights is left out.
+# classes. Weights are clipped at 0 after each step, so that longer rows give larger logits.
 
 # %% [markdown]
 # ## `ucir`: directions instead of lengths
 # Logits are $z_k = \eta \cos(f, w_k)$ with learned scale $\eta$ (Hou et al. 2019, equation 4), and
 #
 # $$L = \mathrm{CE}(z, y) + \lambda \sqrt{o_t / n_t} \; (1 - \cos(f, \hat f))
-# + \sum_{k} \max(0, \; m - \cos(f, w_y) + \cos(f, w_k)).$$
+# + \frac{1}{n} \sum_{k} \max(0, \; m - \cos(f, w_y) + \cos(f, w_k)).$$
 #
 # The second term (equation 6) holds the features. The third (equation 8) is for exemplars, averaged
-# over them, with $k$ running over the nearest new classes. New rows begin as mean features; old
-# rows keep their direction. The paper also removes the last ReLU; here the backbone stays as it is,
-# so that no feature is negative, cosines with wrong classes begin far above 0, and a margin of 0.5
-# is seldom met. On images of mixed sources the two constraints together are too stiff: the last
-# accuracy is 49 %, without the margin 59 %, without holding the features 59 %, and 66 % with
-# `ucir_margin = 0` and `ucir_less_forget = 1` (validation images, one seed).
+# over them, with $k$ running over the $n$ nearest new classes. New rows begin as mean features; old
+# rows keep their direction. The network's last ReLU is taken out, so that features may be negative
+# and cosines with wrong classes can fall below 0.
 
 # %% [markdown]
 # ## `podnet`: every stage, pooled

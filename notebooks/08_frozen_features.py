@@ -27,8 +27,8 @@
 
 # %% [markdown]
 # ## Parameters
-# `method` is one of `nearest_class_mean`, `ranpac`. There are no epochs and no learning rate to
-# set.
+# `method` is one of `nearest_class_mean`, `ranpac`, `ranpac_no_projection`. There are no epochs and
+# no learning rate to set.
 
 # %% tags=["parameters"]
 method: str = "ranpac"  # which of the family
@@ -114,7 +114,7 @@ under = note(settings, group.setup.stream)
 # the class that each class is most easily taken for. Cosines near 1 leave little room between two.
 
 # %%
-if method == "ranpac":
+if method != "nearest_class_mean":
     gram = learner.gram.double()
     ridge = gram + learner.penalty * torch.eye(len(gram), device=gram.device)
     used = torch.linalg.solve(ridge, gram).trace().item()  # the sum over eigenvalues, as above

@@ -77,10 +77,8 @@ def test_every_setting_that_a_session_depends_on_reaches_its_notebook():
 
 @pytest.mark.parametrize("method", [m for m in METHODS if not adapter_methods([m])])
 def test_each_family_has_a_notebook_with_the_knobs_of_its_methods(method):
-    (path,) = (ROOT / "notebooks").glob(f"0*_{METHODS[method].family}.ipynb")
+    (path,) = (ROOT / "notebooks").glob(f"[0-9]*_{METHODS[method].family}.ipynb")
     known = papermill.inspect_notebook(str(path))
-    others = set(settings_behind(RunSettings(), "fine_tuning"))
-    assert set(settings_behind(RunSettings(), method)) - others <= set(known)
     assert {"method", "stream", "order_seed", "train_seed", "run_folder", "more"} <= set(known)
     assert f"`{method}`" in path.read_text()
     wanted = settings_behind(RunSettings().with_changes({"head_epochs": 3, "threads": 2}), method)

@@ -1,0 +1,156 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 19 · Fresh sets: must adapters descend from each other to be averaged?
+#
+# **What you will see.** DynaMMo and ACL with one thing changed: each session's adapters start from
+# the same random beginning, instead of from the set of the session before.
+#
+# **Expected.** ACL, which keeps its sets apart, loses nothing by it. The mean of sets that never
+# met is another matter. The section "As published?" has the numbers where there are any.
+#
+# **Takes** about a minute and a half on one core with the default parameters.
+
+# %% [markdown]
+# ## Parameters
+# `method` is one of `acl_fresh`, `dynammo_fresh`.
+
+# %% tags=["parameters"]
+method: str = "dynammo_fresh"  # which of the two
+run_folder: str = "../runs/by-hand"  # where the sessions' state lies
+order_seed: int = 0  # draws the order in which classes arrive
+train_seed: int = 1  # draws everything random in training
+stream: str = "blood"  # which data: see notebook 1
+more: dict = {}  # any other setting by name
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from dynammo.draw.heat_maps import accuracy_matrices
+from dynammo.measure.between_sets import relative_distance
+from dynammo.measure.summary import cost_by_session
+from dynammo.run.collect import collect
+from dynammo.run.expected import compare, told
+from dynammo.run.learn import learn_stream
+from dynammo.run.provenance import note
+from dynammo.run.settings import settings_from
+
+settings = settings_from(globals()).with_changes(
+    {"methods": [method], "order_seeds": [order_seed], "train_seeds": [train_seed]}
+)
+run = Path(run_folder)
+
+# %% [markdown]
+# ## The question
+# As released, $\theta_t$ starts from $\theta_{t-1}$. So the last set has seen all sessions, and the
+# mean of all sets is a mean of points on one path. Why does the mean work: because averaging
+# collects what each set learned, or because all sets are nearly the same? Sets with one random
+# beginning and nothing else in common tell the two apart.
+
+# %% [markdown]
+# ## Learn the stream, session after session
+
+# %%
+group = learn_stream(run, settings, method, order_seed, train_seed)
+found = collect(run, settings)
+under = note(settings, group.setup.stream)
+accuracy_matrices(found["accuracy"], note=under)
+
+# %% [markdown]
+# ## As published?
+
+# %%
+compared = compare(found["sessions"], settings)
+print(told(compared))
+compared.round(1)
+
+# %% [markdown]
+# ## How far apart are the sets?
+# In relative length, from each set to the mean of all. Compare with notebook 2, where each set
+# started from the one before.
+
+# %%
+chain = group.learners[0].inner.chain
+pd.Series(
+    {
+        f"session {i}": relative_distance(state, chain.merged_state)
+        for i, state in enumerate(chain.adapter_states, start=1)
+    },
+    name="distance to the mean",
+).to_frame().round(3)
+
+# %% [markdown]
+# ## What it costs
+# As for ACL and DynaMMo: a pass for each set, or one pass.
+
+# %%
+cost_by_session(found)
+
+# %% [markdown]
+# ## Code it: how alike are two changes?
+# Each set's change is its distance from the random beginning. Write the cosine between the changes
+# of two sets, over all of their entries together.
+
+
+# %% tags=["exercise"]
+def cosine_of_changes(one, other, beginning):
+    """Cosine of (one - beginning) and (other - beginning), state dicts of one layout."""
+    raise NotImplementedError("Replace this line.")
+
+
+# %% tags=["solution"]
+def cosine_of_changes(one, other, beginning):
+    """Cosine of (one - beginning) and (other - beginning), state dicts of one layout."""
+    a, b = (torch.cat([(s[k] - beginning[k]).flatten() for k in beginning]) for s in (one, other))
+    return torch.dot(a, b) / (a.norm() * b.norm())
+
+
+# %% tags=["check"]
+nought = {"w": torch.zeros(2), "b": torch.zeros(1)}
+right = {"w": torch.tensor([3.0, 0.0]), "b": torch.zeros(1)}
+up = {"w": torch.tensor([0.0, 2.0]), "b": torch.zeros(1)}
+both = {"w": torch.tensor([1.0, 1.0]), "b": torch.zeros(1)}
+assert abs(cosine_of_changes(right, right, nought) - 1) < 1e-6, "A change is like itself: 1."
+assert abs(cosine_of_changes(right, up, nought)) < 1e-6, "At right angles the cosine is 0."
+assert abs(cosine_of_changes(right, both, nought) - 0.5**0.5) < 1e-6, "Half a right angle: 0.71."
+assert abs(cosine_of_changes(right, up, both) + 0.949) < 1e-3, "Measure from the beginning."
+print("That is the cosine of two changes; notebook 10 draws it for the run's own sets.")
+
+# %% [markdown]
+# ## Exercises
+# 1. Run both methods, and compare with `acl` and `dynammo` in notebook 13. For which of the two
+#    does it matter where sets start?
+# 2. Why is the mean of fresh sets not as bad as chance, although no two of them ever met?
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. For DynaMMo. ACL reads each set with the head that was trained on it, so sets may be as
+#    different as they like. The mean of fresh sets keeps $1/T$ of each session's change.
+# 2. They share the random beginning and the frozen network. Each change is small beside what the
+#    frozen network does, the heads are tuned again on the merged features, and the changes point
+#    partly the same way: every session has to suppress what all cells have in common.
+
+# %% [markdown]
+# ## References
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
+# * B. Neyshabur et al., *What is being transferred in transfer learning?*, arXiv 2008.11687.
+#
+# **Before:** [inside a merge](10_inside_a_merge.ipynb) ·
+# **Next:** [ablations](11_ablations.ipynb)
