@@ -5,8 +5,9 @@ classes it moves the average accuracy by several points.
 """
 
 import hashlib
+import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def make_stream(
     phantom_seed: int = 0,
     phantom_per_class: Mapping[str, int] | None = None,
     split_seed: int = 0,
+    sets_in_turn: bool = False,
     cache: Path | None = None,
 ) -> Stream:
     """Load the data sets of a specification and cut them into sessions.
@@ -43,6 +45,8 @@ def make_stream(
             stands for four sets.
         classes_per_session: new classes in a session; a set's last session may be smaller. Not
             given: 2 for one set, all classes of a set in one session for joined sets.
+        sets_in_turn: sessions of joined sets come from the first, the second, ... in turn; classes
+            that are left over at the sets' ends share sessions.
         train_per_class: keep only the first so many training images of each class, for shortened
             runs; all are kept where there are fewer. Validation and test images always all stay.
         phantom_seed, phantom_per_class, split_seed, cache: as in `sources.load_data_set`.
@@ -71,24 +75,27 @@ def make_stream(
         short_names.append(part if len(members) > 1 else sets[-1].name)
     _check_joinable(sets)
 
-    named: list[tuple[str, str]] = []  # by new label: the set, the class
-    original_labels: list[int] = []  # by new label
-    new_labels: list[np.ndarray] = []  # by set: new by old label
-    sessions: list[tuple[int, ...]] = []
-    for data_set in sets:
-        offset, count = len(named), data_set.number_of_classes
+    queues: list[list[tuple[int, int]]] = []  # by set: the set and each old label, as they arrive
+    for i, data_set in enumerate(sets):
+        count = data_set.number_of_classes
         if count < (classes_per_session or 1):
             raise InputError(
                 f"classes_per_session is {classes_per_session}, but {data_set.name} has only "
                 f"{count} classes. Pass fewer classes per session."
             )
-        step = classes_per_session or (count if len(sets) > 1 else DEFAULT_CLASSES_PER_SESSION)
-        labels = range(offset, offset + count)
-        sessions += [tuple(labels[start : start + step]) for start in range(0, count, step)]
         order = np.random.RandomState(order_seed).permutation(count)
-        named += [(data_set.name, data_set.class_names[label]) for label in order]
-        original_labels += [offset + int(label) for label in order]
-        new_labels.append(offset + np.argsort(order))
+        queues.append([(i, int(label)) for label in order])
+    whole = max(map(len, queues)) if len(sets) > 1 else DEFAULT_CLASSES_PER_SESSION
+    taken = _take(queues, classes_per_session or whole, sets_in_turn)
+    arriving = [one for session in taken for one in session]
+    ends = list(itertools.accumulate(map(len, taken)))
+    sessions = [tuple(range(end - len(own), end)) for own, end in zip(taken, ends, strict=True)]
+    named = [(sets[i].name, sets[i].class_names[label]) for i, label in arriving]  # by new label
+    first = [0, *itertools.accumulate(map(len, queues))]
+    original_labels = [first[i] + label for i, label in arriving]
+    new_labels = [np.empty(len(queue), dtype=np.int64) for queue in queues]  # by set, old label
+    for new, (i, label) in enumerate(arriving):
+        new_labels[i][label] = new
     if len(sessions) < 2:
         raise InputError(
             f"{spec} has {len(named)} classes, all in its only session, but class-incremental "
@@ -113,6 +120,26 @@ def make_stream(
         checksum=hashlib.sha256("".join(s.checksum() for s in sets).encode()).hexdigest(),
         note="; ".join(filter(None, (data_set.note for data_set in sets))),
     )
+
+
+def _take(
+    queues: Sequence[list[tuple[int, int]]], step: int, in_turn: bool
+) -> list[list[tuple[int, int]]]:
+    """Cut the classes of each set into sessions, one set after another or in turn.
+
+    In turn, what single sets have left over at their end shares sessions.
+    """
+    cut = [_pieces(queue, step) for queue in queues]
+    if not in_turn:
+        return [session for one in cut for session in one]
+    in_turns = itertools.chain(*itertools.zip_longest(*cut, fillvalue=[]))
+    sessions = [session for session in in_turns if session]
+    left = [one for session in sessions if len(session) < step for one in session]
+    return [s for s in sessions if len(s) == step] + _pieces(left, step)
+
+
+def _pieces(queue: list, step: int) -> list[list]:
+    return [queue[start : start + step] for start in range(0, len(queue), step)]
 
 
 def repeated_images(stream: Stream) -> dict[str, int]:

@@ -54,6 +54,7 @@ def load_stream(settings: RunSettings, order_seed: int, run: Path | None = None)
         order_seed,
         train_per_class=settings.train_per_class or None,
         split_seed=settings.split_seed,
+        sets_in_turn=settings.sets_in_turn,
         phantom_seed=settings.phantom_seed,
         phantom_per_class={
             "train": settings.phantom_train,

@@ -16,6 +16,7 @@ DATA_SETTINGS = (
     "classes_per_session",
     "train_per_class",
     "split_seed",
+    "sets_in_turn",
     "phantom_train",
     "phantom_val",
     "phantom_test",
@@ -42,6 +43,8 @@ class RunSettings(Settings):
     classes_per_session: CountOrNone = 0
     # Use only the first images of each training class, so that all of it takes minutes; 0: all.
     train_per_class: CountOrNone = 100
+    # Sessions of joined sets come from each set in turn, instead of one set after another.
+    sets_in_turn: bool = False
     split_seed: CountOrNone = 0  # splits a folder of images that has no splits
     # Seeds of the class order and of everything random in training; every pair is run.
     order_seeds: Seeds = (0, 1, 2)

@@ -1,8 +1,8 @@
 """Settings for a comparison, chosen alike for every method: as many trials each, none on test data.
 
-``python -m dynammo.run.tuning [FOLDER]`` tries what ``trials.toml`` says on validation images,
-under class orders that the study does not use. Each result is written as it comes, so an
-interrupted call goes on; what the table already has is not tried again.
+``python -m dynammo.run.tuning TABLE [NAME ...]`` tries what ``trials.toml`` says, or for some names
+of it, on validation images, under class orders that the study does not use. Each result is written
+as it comes, so an interrupted call goes on; what the table already has is not tried again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from dynammo.data.files import exit_status, write_csv
+from dynammo.errors import InputError
 from dynammo.run.ablations import try_out
 from dynammo.run.options import ROOT
 from dynammo.run.profiles import load_runs
@@ -35,15 +36,15 @@ def trials() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], dict[str,
     return table["common"], table["trials"], table["groups"]
 
 
-def planned() -> Iterator[tuple[dict[str, str], RunSettings]]:
-    """Each trial's key in the table, and its settings."""
+def planned(names: Sequence[str] = ()) -> Iterator[tuple[dict[str, str], RunSettings]]:
+    """Each trial's key in the table, and its settings; of some methods or groups, or of all."""
     common, tried, groups = trials()
     runs = load_runs("study")
     for stream in common["streams"]:
         settings = runs[f"study-{stream}"].with_changes(common["settings"])
-        for name, changes in tried.items():
+        for name in names or tried:
             methods = groups.get(name, [name])
-            for change in changes:
+            for change in tried[name]:
                 key = {"tried_for": name, "changes": json.dumps(change), "stream": stream}
                 yield key, settings.with_changes({"methods": methods, **change})
 
@@ -57,8 +58,13 @@ def chosen(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return found
 
 
-def tune(path: Path, folder: Path) -> pd.DataFrame:
-    """Make all planned trials that the table does not have; return the table.
+def tune(path: Path, folder: Path, names: Sequence[str] = ()) -> pd.DataFrame:
+    """Make the planned trials that the table does not have; return the table.
+
+    Args:
+        path: of the table, a csv.
+        folder: for drawn or split images, which are not kept.
+        names: whose trials; all if empty.
 
     Returns:
         A row per trial, stream and method: ``tried_for``, ``changes`` (JSON), ``average_accuracy``
@@ -66,7 +72,7 @@ def tune(path: Path, folder: Path) -> pd.DataFrame:
     """
     table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=KEY)
     done = set(map(tuple, table[KEY].to_numpy()))
-    for key, settings in planned():
+    for key, settings in planned(names):
         if tuple(key.values()) in done:
             continue
         begun = time.time()
@@ -84,8 +90,11 @@ def tune(path: Path, folder: Path) -> pd.DataFrame:
 
 def main(arguments: Sequence[str]) -> int:
     """Try what is left, and print what is chosen."""
+    path, names = Path(arguments[0]) if arguments else TABLE, arguments[1:]
+    if unknown := sorted(set(names) - set(trials()[1])):
+        raise InputError(f"No trials for {', '.join(unknown)}: {TRIALS.name} has others.")
     with tempfile.TemporaryDirectory() as folder:
-        table = tune(TABLE, Path(arguments[0]) if arguments else Path(folder))
+        table = tune(path, Path(folder), names)
     for name, changes in chosen(table).items():
         print(f"{name}: {changes or 'as it is'}")
     return 0

@@ -170,3 +170,31 @@ def test_bad_streams_are_refused_with_advice(spec, options, wrong, to_do):
         make_stream(spec, **options)
     assert wrong in str(refusal.value)
     assert to_do in str(refusal.value)
+
+
+def test_joined_sets_may_come_in_turn_and_what_is_left_over_shares_sessions(tmp_path):
+    for name, classes, shade in (("a", 5, 10), ("b", 3, 100)):
+        images = {f"{s}_images": np.zeros((2 * classes, 8, 8, 3), np.uint8) for s in SPLITS}
+        for split in SPLITS:  # the shade says which set and class an image is of
+            images[f"{split}_labels"] = labels = np.repeat(np.arange(classes), 2)[:, None]
+            images[f"{split}_images"] += (shade + labels[:, :, None, None]).astype(np.uint8)
+        np.savez(tmp_path / f"{name}.npz", **images)
+    spec = f"{tmp_path}/a.npz+{tmp_path}/b.npz"
+    stream = make_stream(spec, 2, order_seed=3, sets_in_turn=True)
+    assert [len(session) for session in stream.sessions] == [2, 2, 2, 2]
+    shades = [
+        {int(x) for x in stream.train.images[stream.indices("train", t)][:, 0, 0, 0]}
+        for t in range(1, 5)
+    ]
+    sources = [{"a" if shade < 100 else "b" for shade in session} for session in shades]
+    assert sources == [{"a"}, {"b"}, {"a"}, {"a", "b"}]
+    assert len(set.union(*shades)) == 8
+    after = make_stream(spec, 2, order_seed=3)  # the same classes in each set's own order
+    assert [len(session) for session in after.sessions] == [2, 2, 1, 2, 1]
+    assert sorted(after.original_labels) == sorted(stream.original_labels) == list(range(8))
+    assert after.original_labels[:5] == tuple(x for x in stream.original_labels if x < 5)
+    for one in (stream, after):
+        for label in range(8):
+            own = one.train.images[one.train.labels == label][:, 0, 0, 0]
+            old = one.original_labels[label]
+            assert set(own.tolist()) == {10 + old if old < 5 else 100 + old - 5}

@@ -8,6 +8,7 @@ from dynammo.learner import Setup
 from dynammo.methods import make_learner
 from dynammo.run.profiles import PROFILES, load_profile, load_runs, profile_names
 from dynammo.run.settings import RunSettings, changes_of
+from dynammo.run.tuning import trials
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -34,10 +35,22 @@ def test_a_profile_may_have_several_runs_that_change_it_further():
         load_runs("demo/x")
 
 
-def test_the_study_runs_every_method_with_three_orders_and_seeds():
-    for settings in load_runs("study").values():
+def test_the_study_runs_every_method_alike_and_forgets_what_is_scarce():
+    runs = load_runs("study")
+    for name in ("blood", "mixed", "skin", "histology"):
+        settings = runs[f"study-{name}"]
         assert settings.methods == tuple(METHODS)
-        assert len(settings.order_seeds) == len(settings.train_seeds) == 3
+        assert len(settings.order_seeds) * len(settings.train_seeds) == 6
+    for settings in runs.values():  # all runs paired, all images, heads that converge
+        assert (settings.baseline_runs, settings.train_per_class) == (0, 0)
+        assert settings.head_steps >= 1500
+
+
+def test_no_order_of_the_study_was_tuned_on():
+    common, tried, _ = trials()
+    used = {order for run in load_runs("study").values() for order in run.order_seeds}
+    assert not used & set(common["settings"]["order_seeds"])
+    assert {len(changes) for changes in tried.values()} == {5}  # as many for every method
 
 
 def test_smoke_runs_every_method_and_demo_at_least_one_of_each_family():
