@@ -1,0 +1,85 @@
+"""Trials before the study: as many for each method, kept as they come, the best chosen."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from dynammo.errors import InputError
+from dynammo.run import tuning
+from dynammo.run.tuning import chosen, main, planned, trials, tune
+
+ACCURACY = {0.1: 0.8, 0.03: 0.9, 0.01: 0.7}  # of the settings that are tried
+
+
+@pytest.fixture
+def tried(monkeypatch, tmp_path):
+    """Two methods with two trials each, judged without learning; what was asked for is noted."""
+    asked = []
+
+    def try_out(folder, settings, variants):
+        assert variants == {"": {}}
+        asked.append(settings)
+        own = settings.of_methods.get("replay", {}).get("learning_rate")
+        rate = own or settings.adapter_learning_rate
+        return pd.DataFrame(
+            [
+                {"method": m, "order_seed": 7, "train_seed": 1, "session": s, "accuracy": a}
+                for m in settings.methods
+                for s, a in ((1, ACCURACY[rate] + 0.1), (2, ACCURACY[rate] - 0.1))
+            ]
+        )
+
+    toml = """
+        [common]
+        streams = ["blood"]
+        [common.settings]
+        order_seeds = [7]
+        [groups]
+        adapters = ["acl", "dynammo"]
+        [trials]
+        adapters = [{}, { adapter_learning_rate = 0.01 }]
+        replay = [{}, { replay_learning_rate = 0.03 }]
+    """
+    path = tmp_path / "trials.toml"
+    path.write_text(toml)
+    monkeypatch.setattr(tuning, "TRIALS", path)
+    monkeypatch.setattr(tuning, "try_out", try_out)
+    return asked
+
+
+def test_each_trial_is_a_change_of_the_studys_run_under_another_order(tried):
+    keys, settings = zip(*planned(), strict=True)
+    assert [key["tried_for"] for key in keys] == ["adapters"] * 2 + ["replay"] * 2
+    assert {one.order_seeds for one in settings} == {(7,)}
+    assert settings[0].methods == ("acl", "dynammo") and settings[2].methods == ("replay",)
+    assert [one.adapter_learning_rate for one in settings] == [0.1, 0.01, 0.1, 0.1]
+    assert settings[0].memory_budget == 40  # the study's
+
+
+def test_what_the_table_has_is_not_tried_again_and_the_best_is_chosen(tried, tmp_path):
+    path = tmp_path / "table.csv"
+    table = tune(path, tmp_path, ["replay"])
+    assert len(tried) == 2 and list(table.changes) == [
+        "{}",
+        json.dumps({"replay_learning_rate": 0.03}),
+    ]
+    assert table.average_accuracy.tolist() == pytest.approx([0.8, 0.9])
+    assert table.last_accuracy.tolist() == pytest.approx([0.7, 0.8])
+    table = tune(path, tmp_path)
+    assert len(tried) == 4 and len(table) == 2 + 2 * 2
+    assert tune(path, tmp_path).equals(pd.read_csv(path)) and len(tried) == 4
+    assert chosen(table) == {"replay": {"replay_learning_rate": 0.03}, "adapters": {}}
+
+
+def test_names_without_trials_are_refused(tried, tmp_path):
+    with pytest.raises(InputError, match="No trials for acl"):
+        main([str(tmp_path / "table.csv"), "acl"])
+    assert not tried
+
+
+def test_what_is_tried_is_a_setting_of_its_method():
+    _, tried, groups = trials()
+    for name, settings in ((key["tried_for"], settings) for key, settings in planned()):
+        assert settings.methods == tuple(groups.get(name, [name]))
+    assert all(changes[0] == {} for changes in tried.values())
