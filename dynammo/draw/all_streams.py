@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -13,7 +14,6 @@ from dynammo.draw.costs import against_cost, finish_cost_axes
 from dynammo.draw.style import (
     NOT_FROM_ZERO,
     PALETTE,
-    canvas,
     checked,
     draw_means,
     finished,
@@ -28,9 +28,12 @@ DOTS = [
     for name, kind in METHODS.items()
     if name == "fine_tuning" or kind.family in ("replay", "distillation", "regularization")
 ]
-# How streams are told apart.
-_COLOURS = (0, 1, 2, 4, 10, 11, 12, 13)
-_MARKERS = "osD^vPX*"
+# How verdicts are told apart: colour, marker, face, and what they mean.
+VERDICTS = {
+    "✓": (PALETTE[0], "o", PALETTE[0], "✓ holds: all of the interval is\nwithin the claim's bound"),
+    "✗": (PALETTE[3], "X", PALETTE[3], "✗ does not hold: all of it is\noutside"),
+    "open": ("0.45", "D", "white", "open: the bound is inside the\ninterval"),
+}
 
 
 @styled
@@ -72,54 +75,69 @@ def accuracy_against_macs_by_stream(summaries: Mapping[str, pd.DataFrame], note:
 
 @styled
 def claims_figure(claims: pd.DataFrame, note: str) -> Figure:
-    """Differences of average accuracy that the claims are about, one row each, with their bounds.
+    """Differences of average accuracy that the claims are about, with intervals and bounds.
 
-    The table is as :func:`dynammo.measure.claims.judged` gives it.
+    A panel for each stream and a row for each claim, as :func:`dynammo.measure.claims.judged` gives
+    them; colour and marker tell the verdict.
     """
-    columns = ["claim", "measure", "method", "other", "stream", "mean", "sd", "at_least", "holds"]
+    columns = ["claim", "measure", "method", "other", "stream", "mean", "low", "high", "verdict"]
+    columns += ["at_least", "at_most", "covers"]
     table = checked(claims, columns, "claims").query("measure == 'average'")
     table = checked(table, columns, "claims (average accuracy)")
-    asked = table.drop_duplicates("claim").reset_index(drop=True)
-    told = "Difference of average accuracy, run by run on the same class order and seed; bar: ± 1 "
-    told += "standard deviation over runs; orange line: the claim holds to the right of it; "
-    told += "hollow: it does not"
-    figure, ax = canvas(f"{told} · {note}", 9.4, 1.6 + 0.62 * len(asked))
-    ax.axvline(0, color="0.6", lw=1, ls=":")
-    rows = {claim: y for y, claim in asked["claim"].items()}
-    ax.vlines(asked["at_least"], asked.index - 0.42, asked.index + 0.42, PALETTE[3], lw=1.6)
-    for i, (stream, own) in enumerate(table.groupby("stream", sort=False)):
-        colour, marker = PALETTE[_COLOURS[i]], _MARKERS[i]
-        y = own["claim"].map(rows) + 0.7 * ((i + 0.5) / table["stream"].nunique() - 0.5)
-        ax.errorbar(own["mean"], y, xerr=own["sd"], fmt="none", ecolor=colour, elinewidth=1)
-        for holds, face in ((True, colour), (False, "white")):
-            part = own["holds"] == holds
-            ax.plot(own["mean"][part], y[part], marker, color=colour, mfc=face, ms=5.5)
-        ax.plot([], [], marker, color=colour, ms=5.5, label=stream)
-    names = [f"{look(row.method).title} − {look(row.other).title}" for row in asked.itertuples()]
-    ax.set_yticks(range(len(asked)), names)
-    ax.set_ylim(len(asked) - 0.5, -0.5)
-    ax.set_xlabel("points of average accuracy")
-    ax.set_title("What the paper's accuracy claims come to, and controls")
-    ax.grid(axis="x")
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    asked = table.drop_duplicates("claim")["claim"].tolist()
+    titles = table.drop_duplicates("claim")[["method", "other"]].map(lambda name: look(name).title)
+    names = (titles["method"] + " − " + titles["other"]).tolist()
+    streams = table["stream"].unique()
+    told = "Difference of average accuracy, on the same runs and images; line: 5 % to 95 % bound "
+    told += f"over {' or '.join(table['covers'].unique())}; black: the claim's bound"
+    side = (3.1, 0.6 + 0.3 * len(asked))
+    figure, axes = panels(f"{told} · {note}", len(streams), 3, side, "points", "", key=True)
+    for ax, stream in zip(axes[:-1], streams, strict=True):
+        if ax is not axes[0]:
+            ax.sharex(axes[0])
+        own = table[table["stream"] == stream]
+        y = own["claim"].map(asked.index)
+        ax.axvline(0, color="0.6", lw=1, ls=":")
+        for bound in ("at_least", "at_most"):
+            ax.vlines(
+                own[bound].where(np.isfinite(own[bound])), y - 0.36, y + 0.36, "black", lw=1.2
+            )
+        for verdict, (colour, marker, face, _) in VERDICTS.items():
+            part = own["verdict"] == verdict
+            half = (own["high"] - own["low"])[part] / 2
+            kind = {"color": colour, "mfc": face, "ms": 4.5, "elinewidth": 1.6, "capsize": 4}
+            ax.errorbar(own["mean"][part], y[part], xerr=half, fmt=marker, **kind)
+        ax.set_yticks(range(len(asked)), names)
+        ax.set(ylim=(len(asked) - 0.5, -0.5), title=stream)
+        ax.grid(axis="x")
+        ax.tick_params(labelleft=ax.get_subplotspec().is_first_col())
+    for colour, marker, face, text in VERDICTS.values():
+        axes[-1].plot([], [], marker, color=colour, mfc=face, ms=4.5, ls="-", lw=1.6, label=text)
+    axes[-1].legend(loc="center left", borderaxespad=0, labelspacing=1)
     return finished(figure)
 
 
-def with_checks(claims: pd.DataFrame) -> pd.DataFrame:
-    """The claims as a table to print: a row each, a column for each stream, with a mark.
+def interval_text(table: pd.DataFrame) -> pd.Series:
+    """Differences with their bounds as text, ``-1.4 [-2.4, -0.5]``; a single run has no bounds."""
+    texts = [
+        f"{mean:+.1f}" + ("" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
+        for mean, low, high in zip(table["mean"], table["low"], table["high"], strict=True)
+    ]
+    return pd.Series(texts, table.index, dtype=object)
 
-    ✓ where the mean is within the bounds and so are most runs by themselves, ~ where the mean is
-    and most runs are not, ✗ where the mean is not. In brackets is in how many runs it is.
+
+def with_checks(claims: pd.DataFrame) -> pd.DataFrame:
+    """The claims as a table to print: a row each, a column for each stream, with the verdict.
+
+    In brackets are the bounds of the interval, and the last row says what they cover.
     """
-    cells = []
-    for row in claims.itertuples():
-        mark = "✗" if not row.holds else "✓" if 2 * row.runs_that_hold > row.runs else "~"
-        number = f"{row.mean:.2f}" if row.measure == "macs" else f"{row.mean:+.1f}"
-        if row.sd > 0 and row.measure != "macs":
-            number += f" ± {row.sd:.1f} ({row.runs_that_hold} of {row.runs})"
-        cells.append(f"{mark} {number}")
     keys = ["claim", "source", "holds_if"]
-    wide = claims.assign(cell=pd.Series(cells, claims.index, dtype=object))
-    wide = wide.pivot_table(index=keys, columns="stream", values="cell", aggfunc="first")
-    order = claims.drop_duplicates("claim")[keys]
-    return wide.loc[list(order.itertuples(index=False, name=None)), claims["stream"].unique()]
+    runs = claims["runs"].map(lambda count: f", {count} run{'s' if count > 1 else ''}")
+    told = claims["verdict"] + " " + interval_text(claims) + runs
+    different = claims.drop_duplicates(["stream", "covers"]).groupby("stream", sort=False)
+    over = different["covers"].agg("; ".join).rename("cell").reset_index()
+    over = over.assign(claim="the interval is over", source="", holds_if="")
+    cells = pd.concat([claims.assign(cell=told), over])
+    wide = cells.pivot_table("cell", keys, "stream", aggfunc="first")
+    order = cells.drop_duplicates("claim")[keys]
+    return wide.loc[list(order.itertuples(index=False, name=None)), over["stream"].tolist()]

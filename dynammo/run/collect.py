@@ -17,6 +17,7 @@ from dynammo.data.files import write_csv, write_text
 from dynammo.errors import InputError
 from dynammo.learner import Learner
 from dynammo.measure import metrics
+from dynammo.measure.intervals import intervals, right_or_wrong
 from dynammo.measure.predictions import Predictions, accuracy_rows, session_row
 from dynammo.measure.summary import readable
 from dynammo.methods import adapter_methods
@@ -41,14 +42,15 @@ def collect(
 
     Returns:
         ``sessions`` (a row per method, seeds and session, with its cost), ``accuracy`` (the
-        accuracy matrices), ``confusion`` (after the last session, mean over seeds), ``losses`` and
-        ``timings``.
+        accuracy matrices), ``confusion`` (after the last session, mean over seeds), ``losses``,
+        ``timings``, and ``intervals`` (of any two methods' difference in accuracy).
 
     Raises:
         InputError: a session of the run is missing, or was run with other settings or data.
     """
     rows: dict[str, list[dict]] = {"sessions": [], "accuracy": [], "losses": [], "timings": []}
     confusions: dict[str, list[np.ndarray]] = {}
+    right: dict[tuple[str, int, int], list[np.ndarray]] = {}
     wanted = settings.methods if methods is None else methods
     first_order, checksum, outdated = settings.order_seeds[0], "", set()
     for order_seed, train_seed, owner in jobs(settings, wanted):
@@ -64,6 +66,8 @@ def collect(
                 outdated |= _checked(folder, record, settings, kind, checksum, steps)
                 method = getattr(kind, "name", kind)
                 answers = answered[method]
+                whose = (method, order_seed, train_seed)
+                right.setdefault(whose, []).append(right_or_wrong(answers))
                 tag = {"method": method, **key}
                 rows["sessions"].append(tag | session_row(answers) | record["costs"][method])
                 rows["accuracy"] += [tag | row for row in accuracy_rows(answers)]
@@ -79,6 +83,8 @@ def collect(
     for name in ("sessions", "accuracy"):
         in_order = tables[name].method.map(place).fillna(len(place))
         tables[name] = tables[name].iloc[in_order.argsort(kind="stable")].reset_index(drop=True)
+    ordered = sorted(right, key=lambda run: list(METHODS).index(run[0]))
+    tables["intervals"] = intervals({run: right[run] for run in ordered}, answers.labels)
     return tables | {"confusion": _confusion_table(confusions, names)}
 
 
@@ -123,11 +129,12 @@ def _confusion_table(confusions: dict[str, list[np.ndarray]], names: list[str]) 
 
 
 def write_tables(figures: Path, collected: dict[str, pd.DataFrame], summary: pd.DataFrame) -> None:
-    """Write ``accuracy``, ``sessions`` and ``timings`` as csv, ``summary`` as csv, md and tex.
+    """Write ``accuracy``, ``sessions``, ``timings`` and ``intervals`` as csv, ``summary`` also as
+    md and tex.
 
     The summary comes last: where it is, the others are complete.
     """
-    for name in ("accuracy", "sessions", "timings"):
+    for name in ("accuracy", "sessions", "timings", "intervals"):
         write_csv(figures / f"{name}.csv", collected[name])
     printed = readable(summary)
     write_text(figures / "summary.md", printed.to_markdown(index=False) + "\n")

@@ -2,10 +2,12 @@
 
 import numpy as np
 from helpers_for_draw import sessions_table, summary_table, words
+from matplotlib.colors import to_hex
 
 from dynammo.draw.all_streams import accuracy_against_macs_by_stream, claims_figure
 from dynammo.draw.style import look
 from dynammo.measure import claims
+from dynammo.measure.intervals import over_runs
 
 
 def test_the_figures_show_every_stream_and_claim():
@@ -14,9 +16,32 @@ def test_the_figures_show_every_stream_and_claim():
     assert "4.0× fewer MACs, \u22123.3 points" in words(figure)
     assert [ax.get_title(loc="left") for ax in figure.axes[:2]] == ["a", "b"]
     assert all(look(method).title in words(figure) for method in summary.method)
-    judged = claims.judged({"a": sessions_table(), "b": sessions_table()})
+
+
+def test_a_claim_is_drawn_with_its_interval_its_bound_and_its_verdict():
+    table = over_runs(sessions_table())
+    single = over_runs(sessions_table(seeds=1))  # no interval
+    judged = claims.judged({"a": table, "b": table, "one run": single})
     figure = claims_figure(judged, "note")
     assert "DynaMMo − ACL" in words(figure) and "DynaMMo − last adapter" in words(figure)
-    drawn = [x for line in figure.axes[0].get_lines() for x in line.get_xdata()]
-    for mean in judged.query("measure == 'average'")["mean"]:
-        assert any(np.isclose(x, mean) for x in drawn)
+    assert "over runs only or nothing" in words(figure)
+    assert [ax.get_title(loc="left") for ax in figure.axes[:3]] == ["a", "b", "one run"]
+    for ax, (stream, own) in zip(figure.axes, judged.groupby("stream"), strict=False):
+        lines = [x for group in ax.collections for path in group.get_paths() for x in path.vertices]
+        places = np.array([*lines, *(p for line in ax.get_lines() for p in line.get_xydata())])
+        for y, row in enumerate(own.itertuples()):
+            drawn = places[np.abs(places[:, 1] - y) < 0.4, 0]
+            wanted = [row.mean, row.at_least, *(() if stream == "one run" else (row.low, row.high))]
+            assert all(np.isclose(drawn, x).any() for x in wanted), (stream, row)
+
+
+def test_verdicts_differ_in_colour_and_in_marker():
+    table = over_runs(sessions_table()).query("method == 'dynammo' and measure == 'average'")
+    told = table.set_index("other").loc[["acl", "last_adapter", "frozen_features"]].reset_index()
+    told = told.assign(low=[0, -9, -9], high=[1, 1, -8], mean=[0.5, -4, -8.5])
+    ax = claims_figure(claims.judged({"a": told}), "note").axes[0]
+    marks = [line for line in ax.get_lines() if line.get_marker() in ("o", "X", "D")]
+    looks = {
+        line.get_marker(): to_hex(line.get_color()) for line in marks if line.get_xydata().size
+    }
+    assert len(looks) == len(set(looks.values())) == 3

@@ -1,82 +1,122 @@
-"""Claims are judged by the numbers alone, run by run, and marked as they were judged."""
+"""Claims are judged by intervals alone, and marked as they were judged; cost is only counted."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from dynammo.draw.all_streams import with_checks
+from dynammo.draw.all_streams import interval_text, with_checks
 from dynammo.measure import claims
 from dynammo.measure.claims import Claim
+from dynammo.measure.intervals import over_runs
 
 CLOSE = Claim("close", "mine", "average", "dynammo", "acl", at_least=-3)
-CHEAP = Claim("cheap", "mine", "macs", "acl", "dynammo", 0.95, 1.05, per_session=True)
 
 
-def runs(accuracies: dict[str, list[float]], sessions: int = 2) -> pd.DataFrame:
-    """Each method's accuracy, the same after every session, in runs of seeds 0, 1, ..."""
+def runs(accuracies: dict[str, list[float]], classes=(2, 4)) -> pd.DataFrame:
+    """Each method's accuracy, the same after every session, in class orders 0, 1, ..."""
     rows = [
         {
             "method": method,
             "order_seed": seed,
             "train_seed": 1,
             "session": t,
+            "classes_seen": seen,
             "accuracy": value,
             "macs": 10 * t if method == "acl" else 10,
         }
         for method, values in accuracies.items()
         for seed, value in enumerate(values)
-        for t in range(1, sessions + 1)
+        for t, seen in enumerate(classes, start=1)
     ]
     return pd.DataFrame(rows)
 
 
+def found(low: float, high: float, **others) -> pd.DataFrame:
+    """Intervals of one pair of methods."""
+    row = {"method": "dynammo", "other": "acl", "measure": "average", "runs": 3, "orders": 3}
+    row |= {"covers": "runs and images", "mean": (low + high) / 2, "low": low, "high": high}
+    return pd.DataFrame([row | others])
+
+
 def test_differences_are_taken_run_by_run():
-    table = runs({"acl": [0.9, 0.5, 0.7], "dynammo": [0.88, 0.49]})
-    np.testing.assert_allclose(claims.paired(table, CLOSE), [-2, -1])  # the third has no partner
-    judged = claims.judged({"blood": table}, [CLOSE]).iloc[0]
-    assert judged["mean"] == pytest.approx(-1.5) and judged["sd"] == pytest.approx(0.5**0.5)
-    assert judged["runs"] == 2 and judged["holds"]
-
-
-@pytest.mark.parametrize(("merged", "holds"), [(0.871, True), (0.869, False)])
-def test_a_claim_holds_within_its_bounds_only(merged, holds):
-    table = runs({"acl": [0.9], "dynammo": [merged]})
-    assert claims.judged({"blood": table}, [CLOSE]).holds.tolist() == [holds]
+    table = runs({"acl": [0.9, 0.5, 0.7], "dynammo": [0.88, 0.49]})  # the third has no partner
+    table.loc[(table.session == 2) & (table.method == "acl"), "accuracy"] += 0.02
+    np.testing.assert_allclose(claims.paired(table, "dynammo", "acl", "average"), [-3, -2])
+    np.testing.assert_allclose(claims.paired(table, "dynammo", "acl", "last"), [-4, -3])
 
 
 @pytest.mark.parametrize(
-    ("merged", "mark"),
-    [([0.9, 0.9, 0.85], "✓"), ([0.95, 0.86, 0.86], "~"), ([0.9, 0.7, 0.7], "✗")],
+    ("low", "high", "verdict"),
+    [
+        (-3, 1, "✓"),  # the bound itself is within it
+        (-3.001, 1, "open"),
+        (-9, -3, "open"),
+        (-9, -3.001, "✗"),
+        (np.nan, np.nan, "open"),  # a single run
+    ],
 )
-def test_a_mean_that_most_runs_do_not_share_has_a_mark_of_its_own(merged, mark):
-    judged = claims.judged({"blood": runs({"acl": [0.9] * 3, "dynammo": merged})}, [CLOSE])
-    assert with_checks(judged).iloc[0, 0].startswith(mark)
+def test_a_claim_holds_if_the_whole_interval_is_within_its_bound(low, high, verdict):
+    judged = claims.judged({"blood": found(low, high)}, [CLOSE]).iloc[0]
+    assert judged.verdict == verdict
+    assert (judged.at_least, judged.at_most, judged.stream) == (-3, np.inf, "blood")
 
 
-def test_a_bound_per_session_grows_with_the_sessions():
-    table = runs({"acl": [0.9], "dynammo": [0.9]}, sessions=10)
-    judged = claims.judged({"cifar": table}, [CHEAP]).iloc[0]
-    assert (judged["mean"], judged["at_least"], judged["at_most"]) == (10, 9.5, 10.5)
-    assert judged["holds"]
-    table.loc[table.method == "acl", "macs"] *= 0.9
-    assert not claims.judged({"cifar": table}, [CHEAP]).holds.any()
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-1, 1, "✓"), (-1, 1.1, "open"), (-2, 2, "open"), (1.1, 2, "✗"), (-2, -1.1, "✗")],
+)
+def test_a_claim_may_have_bounds_on_both_sides(low, high, verdict):
+    assert Claim("level", "mine", "last", "a", "b", -1, 1).verdict(low, high) == verdict
+
+
+def test_an_identical_method_is_no_worse():
+    table = over_runs(runs({"acl": [0.9, 0.8], "dynammo": [0.9, 0.8]}))
+    better = Claim("better", "mine", "average", "dynammo", "acl", at_least=0)
+    assert claims.judged({"blood": table}, [better]).verdict.tolist() == ["✓"]
 
 
 def test_claims_about_methods_that_were_not_run_are_left_out():
-    judged = claims.judged({"blood": runs({"acl": [0.9], "dynammo": [0.9]})})
-    assert set(judged.other) | set(judged.method) == {"acl", "dynammo"}
-    assert len(judged) == 2
-
-
-def test_the_table_has_a_row_a_claim_and_a_column_a_stream():
-    streams = {
-        "blood": runs({"acl": [0.9, 0.9], "dynammo": [0.89, 0.86]}),
-        "skin": runs({"acl": [0.9], "dynammo": [0.5]}),
-    }
-    table = with_checks(claims.judged(streams, [CLOSE, CHEAP]))
-    assert table.index.get_level_values("claim").tolist() == ["close", "cheap"]
-    assert table.columns.tolist() == ["blood", "skin"]
-    assert table.to_numpy().tolist() == [
-        ["~ -2.5 ± 2.1 (1 of 2)", "✗ -40.0"],
-        ["✓ 2.00", "✓ 2.00"],
+    table = over_runs(runs({"acl": [0.9, 0.8], "dynammo": [0.9, 0.7]}))
+    judged = claims.judged({"blood": table})
+    assert judged[["method", "other", "measure"]].to_numpy().tolist() == [
+        ["dynammo", "acl", "average"]
     ]
+
+
+def test_the_table_has_a_row_a_claim_a_column_a_stream_and_says_what_intervals_cover():
+    streams = {
+        "blood": found(-4, -1),
+        "skin": pd.concat(
+            [
+                found(np.nan, np.nan, mean=-40, runs=1, covers="nothing"),
+                found(1, 2, measure="last", covers="runs only"),
+            ]
+        ),
+    }
+    at_the_end = Claim("better at the end", "mine", "last", "dynammo", "acl", at_least=0)
+    table = with_checks(claims.judged(streams, [CLOSE, at_the_end]))
+    assert table.index.get_level_values("claim").tolist() == [
+        *("close", "better at the end", "the interval is over")
+    ]
+    assert table.columns.tolist() == ["blood", "skin"]
+    assert table["blood"].fillna("").tolist() == [
+        *("open -2.5 [-4.0, -1.0], 3 runs", "", "runs and images")
+    ]
+    assert table["skin"].tolist() == [
+        *("open -40.0, 1 run", "✓ +1.5 [+1.0, +2.0], 3 runs", "nothing; runs only")
+    ]
+    assert interval_text(found(0, 1)[:0]).empty
+
+
+def test_cost_is_said_once_for_each_number_of_sessions():
+    four = runs({"acl": [0.9], "dynammo": [0.9]}, classes=(2, 4, 6, 8))
+    text = claims.cost_in_words({"a": four, "b": four, "c": runs({"acl": [0.9], "dynammo": [0.9]})})
+    assert "MACs of ACL over DynaMMo's: 2.00 (T = 2), 4.00 (T = 4)." in text and "DER" not in text
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [((2, 4, 5), "T = 3 (last: 1 class)"), ((2, 4, 6), "T = 3"), ((1, 2), "T = 2 (last: 1 class)")],
+)
+def test_a_last_session_of_one_class_is_named(classes, told):
+    assert claims.length(runs({"acl": [0.9]}, classes)) == told

@@ -45,6 +45,10 @@ def record(run, method, session=2):
     return session_folder(run, 0, 1, session, method) / "session.json"
 
 
+def points(sessions, method):
+    return 100 * sessions[sessions.method == method].accuracy.to_numpy()
+
+
 def read_quietly(run, settings):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -65,6 +69,11 @@ def test_every_session_of_every_method_has_its_rows(run, settings):
     assert len(tables["accuracy"]) == 2 * (1 + 2)
     assert set(tables["losses"].method) == {"replay", "adapters"}
     assert list(tables["confusion"].groupby("method").size()) == [16, 16]
+    found = tables["intervals"].set_index(["method", "measure"])
+    gaps = points(sessions, "replay") - points(sessions, "dynammo")
+    assert found["mean"]["replay", "average"] == pytest.approx(gaps.mean())
+    assert found["mean"]["replay", "last"] == pytest.approx(gaps[-1])
+    assert set(found.covers) == {"images only"} and list(found.other["dynammo"]) == ["replay"] * 2
     alone = collect(run, settings, ["dynammo"])["sessions"]
     pd.testing.assert_frame_equal(alone, sessions[2:].reset_index(drop=True))
 

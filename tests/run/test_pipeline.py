@@ -113,6 +113,9 @@ def test_tables_keep_their_contract(smoke):
     assert not accuracy.duplicated(key).any()
     assert len(accuracy) == len(METHODS) * (1 + 2)  # two sessions: 1 and 2 evaluated ones
     assert accuracy.accuracy.between(0, 1).all()
+    intervals = pd.read_csv(figures / "intervals.csv")
+    assert len(intervals) == 2 * len(METHODS) * (len(METHODS) - 1)  # two measures of every pair
+    assert (intervals.low <= intervals["mean"]).all() and set(intervals.covers) == {"images only"}
     for path in figures.glob("*.csv"):
         timed = "seconds" in pd.read_csv(path).columns
         assert timed == (path.name == "timings.csv"), path.name
