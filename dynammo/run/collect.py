@@ -83,7 +83,7 @@ def collect(
     for name in ("sessions", "accuracy"):
         in_order = tables[name].method.map(place).fillna(len(place))
         tables[name] = tables[name].iloc[in_order.argsort(kind="stable")].reset_index(drop=True)
-    ordered = sorted(right, key=lambda run: list(METHODS).index(run[0]))
+    ordered = sorted(right, key=lambda run: place.get(run[0], len(place)))
     tables["intervals"] = intervals({run: right[run] for run in ordered}, answers.labels)
     return tables | {"confusion": _confusion_table(confusions, names)}
 
