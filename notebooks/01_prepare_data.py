@@ -35,7 +35,7 @@
 # in any number, a path to your own `.npz` or image folder, or several of these joined with `+`.
 
 # %% tags=["parameters"]
-stream: str = "blood"  # which data: see the README, "Your own data"
+stream: str = "blood"  # which data: see RUNNING.md, "Your own data"
 classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
 order_seed: int = 0  # draws the order in which classes arrive
 train_per_class: int = 100  # keep only so many training images a class; 0: all

@@ -254,7 +254,7 @@ sorted(path.name for path in figures.glob("*.csv"))
 #    In the demo all of it is below zero, so the last adapter is better. Both have the same
 #    adapters, so what differs is the merging: on images of one source it is not what keeps accuracy
 #    up, since each set grew out of those before it. The interval is over other class orders and
-#    test images of this stream. Of other streams it says nothing; the README's study has more.
+#    test images of this stream. Of other streams it says nothing; [the study](STUDY.md) has more.
 # 3. Ask the table, and look up the sessions in notebook 1:
 #
 #    ```python

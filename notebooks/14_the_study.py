@@ -21,10 +21,10 @@
 # written down before the study was run ([claims.py](../dynammo/measure/claims.py)). Each verdict
 # comes with an interval that says how sure it is.
 #
-# **Expected:** the numbers in the README, exactly, since this notebook reads the study's committed
-# tables. It draws them again when `./run_all.sh --profile study` has made new ones.
+# **Expected:** the numbers in [the study's page](STUDY.md), exactly, since this notebook reads the
+# study's committed tables. It draws them again when `./run_all.sh --profile study` has made new ones.
 #
-# **Takes** ten seconds. The study itself takes hours; the README says how many.
+# **Takes** ten seconds. The study itself takes hours.
 
 # %% [markdown]
 # ## Parameters
