@@ -22,7 +22,8 @@
 # comes with an interval that says how sure it is.
 #
 # **Expected:** the numbers in [the study's page](STUDY.md), exactly, since this notebook reads the
-# study's committed tables. It draws them again when `./run_all.sh --profile study` has made new ones.
+# study's committed tables. It draws them again when `./run_all.sh --profile study` has made new
+# ones.
 #
 # **Takes** ten seconds. The study itself takes hours.
 

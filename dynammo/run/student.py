@@ -1,7 +1,7 @@
 """The student version: the notebooks without their solutions.
 
 ``python -m dynammo.run.student [FOLDER]`` copies every notebook without the cells tagged
-``solution``, with the glossary that they link to, into a folder that lies beside ``notebooks/``.
+``solution``, with the pages that they link to, into a folder that lies beside ``notebooks/``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dynammo.errors import InputError
 from dynammo.run.options import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
-GLOSSARY = "GLOSSARY.md"
 LECTURERS_PAGE = "LECTURER.md"  # has answers, so it stays behind and links to it become plain text
 RECORD = ".made.json"  # checksum of each file as it was made, so that a student's changes show
 
@@ -37,9 +36,14 @@ def student_version(path: Path) -> nbformat.NotebookNode:
         notebook, _ = preprocessor(notebook, {})
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = re.sub(rf"\[([^]]+)\]\({LECTURERS_PAGE}\)", r"\1", cell.source)
+            cell.source = without_lecturers_page(cell.source)
     notebook.metadata["jupytext"] = {"formats": "ipynb"}
     return notebook
+
+
+def without_lecturers_page(text: str) -> str:
+    """Links to it become plain text."""
+    return re.sub(rf"\[([^]]+)\]\({LECTURERS_PAGE}\)", r"\1", text)
 
 
 def checksum(name: str, text: str) -> str:
@@ -67,7 +71,9 @@ def make_student_version(folder: Path) -> list[Path]:
         raise InputError(f"{folder} cannot be the student version's folder: name another one.")
     sources = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
     texts = {path.name: nbformat.writes(student_version(path)) + "\n" for path in sources}
-    texts[GLOSSARY] = (NOTEBOOKS / GLOSSARY).read_text()
+    for path in sorted(NOTEBOOKS.glob("*.md")):
+        if path.name != LECTURERS_PAGE:
+            texts[path.name] = without_lecturers_page(path.read_text())
     made = {name: checksum(name, text) for name, text in texts.items()}
 
     record, there = _read_record(folder), {}
@@ -106,7 +112,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     folder = parser.parse_args(arguments).folder
     notebooks = make_student_version(folder)
-    print(f"{len(notebooks)} notebooks without solutions, and the glossary, are in {folder}")
+    print(
+        f"{len(notebooks)} notebooks without solutions, and the pages beside them, are in {folder}"
+    )
     return 0
 
 
