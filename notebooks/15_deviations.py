@@ -126,7 +126,9 @@ pd.DataFrame(rows).set_index("sessions").round(2)
 # |---|---|---|---|
 # | backbone | ResNet-18 | EfficientNet-Lite0 | `--profile paper` |
 # | images | 224 px | 64 px | `--profile paper` |
-# | adapter tuning | 200 epochs, rate 0.01 | 8 epochs, rate 0.1 | `--profile paper` |
+# | adapter tuning | 200 epochs, rate 0.01 | 10 epochs, rate 0.1 | `--profile paper` |
+# | later sessions' heads | fresh | from the auxiliary head | `later_heads = "fresh"` |
+# | head tuning | 100 epochs | 1,500 steps | `head_steps = 0` |
 # | initial alpha | 0.02 | 2 | `adapter_alpha = 0.02` |
 # | padding | none | same size | `adapter_padding = "valid"` |
 # | head | figure 2: one; release: one a session | one a session | `dynammo_unified_head` |
