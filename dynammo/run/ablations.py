@@ -7,6 +7,7 @@ tuned chain (:func:`replay`). Other settings of step 1, or another stream, need 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 
 from dynammo.chain import Chain
 from dynammo.errors import InputError
+from dynammo.measure.between_sets import relative_distance
 from dynammo.measure.predictions import accuracy_rows, predict, session_row
 from dynammo.methods import AdapterLearner, adapter_methods, learners_on, make_learner
 from dynammo.networks.recipes import RECIPES
@@ -123,9 +125,8 @@ def vary(
     found = []
     for label, changes in variants.items():
         changed = settings.with_changes(changes)
-        folder = run
-        if parameters_of(changed) != parameters_of(settings) or not _has_chains(run, changed):
-            folder = run / "variants" / re.sub(r"[^\w.]+", "_", _identity(changed, settings))
+        folder = place_of(run, changed, settings)
+        if folder != run:
             for order_seed, train_seed in pairs(changed):
                 learn_stream(folder, changed, "", order_seed, train_seed, **options)
         found.append(collect(folder, changed)["sessions"].assign(variant=label))
@@ -158,6 +159,32 @@ def try_out(
                     row = session_row(predict(learner, split, unseen=False))
                     tag = key | {"method": learner.name, "session": session}
                     rows.append(tag | {"accuracy": row["accuracy"]})
+    return pd.DataFrame(rows)
+
+
+def place_of(run: Path, changed: RunSettings, settings: RunSettings) -> Path:
+    """The folder with a variant's chains: the run's own, if it has them."""
+    if parameters_of(changed) == parameters_of(settings) and _has_chains(run, changed):
+        return run
+    return run / "variants" / re.sub(r"[^\w.]+", "_", _identity(changed, settings))
+
+
+def steps_apart(run: Path, settings: RunSettings, variants: Mapping[str, Changes]) -> pd.DataFrame:
+    """How far consecutive adapter sets of :func:`vary`'s chains are apart, in relative length.
+
+    Returns:
+        A row per ``variant``, seeds and ``session`` from the second on: ``distance``.
+    """
+    rows = []
+    for label, changes in variants.items():
+        changed = settings.with_changes(changes)
+        folder = place_of(run, changed, settings)
+        for order_seed, train_seed in pairs(changed):
+            sets = last_session(folder, changed, order_seed, train_seed).chain.adapter_states
+            key = {"variant": label, "order_seed": order_seed, "train_seed": train_seed}
+            for session, (before, newest) in enumerate(itertools.pairwise(sets), start=2):
+                distance = relative_distance(newest, before)
+                rows.append({**key, "session": session, "distance": distance})
     return pd.DataFrame(rows)
 
 

@@ -1,0 +1,117 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 20 · When does merging pay?
+#
+# **What you will see.** The same stream learned with little and much memory, few and many epochs,
+# in few and more sessions: where the mean of all adapter sets is ahead, and where the newest set,
+# every set kept, or a head that is solved on the frozen network.
+#
+# **Expected.** No single answer. The longer the sets are tuned, the further each moves from the one
+# before, and the less an average of them is like any of them.
+#
+# **Takes** an hour on one core with the default parameters: 18 cells of three runs each. Each
+# session is saved as it ends, so an interrupted notebook goes on. It varies what `./run_all.sh`
+# left; if that is not there yet, it is made first (ten minutes).
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+run_folder: str = "../runs/demo"  # the run that is varied
+figures_folder: str = "../figures/by-hand"  # where picture and numbers go
+runs: int = 0  # how many of its pairs of seeds; 0: all
+memories: list = [16, 40, 160]  # exemplars in all
+epochs: list = [3, 10, 30]  # of each session
+classes: list = [2, 4]  # new classes a session
+compared: list = ["frozen_features", "ridge_frozen", "dynammo", "last_adapter", "acl"]  # on adapters, or frozen
+
+# %%
+# %matplotlib inline
+import itertools
+from pathlib import Path
+
+from dynammo.draw.style import save_figure
+from dynammo.draw.sweep import sweep_figure, to_dynammo
+from dynammo.run import ablations, command
+from dynammo.run.provenance import note, provenance
+from dynammo.run.run_folder import load_stream, settings_of
+
+run, figures = Path(run_folder), Path(figures_folder)
+if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
+    command.main(["--profile", "demo"])
+settings = settings_of(run, runs).with_changes({"methods": compared})
+data = load_stream(settings, settings.order_seeds[0], run)
+
+# %% [markdown]
+# ## The cells
+# Everything else stays as in the run: images, class orders, seeds, the recipe of the heads.
+
+# %%
+names = ["memory_budget", "adapter_epochs", "classes_per_session"]
+cells = itertools.product(memories, epochs, classes)
+variants = {str(cell): dict(zip(names, cell, strict=True)) for cell in cells}
+found = ablations.vary(run, settings, variants)
+apart = ablations.steps_apart(run, settings, variants)
+
+# %%
+key = ["variant", "method", "order_seed", "train_seed"]
+table = found.groupby(key, sort=False).accuracy.mean().rename("average_accuracy").reset_index()
+cut = {c: -(-data.number_of_classes // c) for c in classes}
+for frame in (table, apart):
+    of = frame.variant.map(variants)
+    frame["memory"] = of.map(lambda changes: changes["memory_budget"])
+    frame["epochs"] = of.map(lambda changes: changes["adapter_epochs"])
+    frame["sessions"] = of.map(lambda changes: cut[changes["classes_per_session"]])
+
+# %%
+origin = provenance(data)
+figure = sweep_figure(table, apart, note(settings, data))
+save_figure(figure, table, figures / "when_merging_pays", origin)
+figure
+
+# %% [markdown]
+# ## Who is ahead, cell by cell?
+# Points over DynaMMo, mean over runs.
+
+# %%
+cell = ["sessions", "memory", "epochs"]
+to_dynammo(table).pivot_table("mean", cell, "method").round(1)
+
+# %% [markdown]
+# ## How far do sets move?
+# From each set to the one before, in relative length, mean over sessions and runs.
+
+# %%
+apart.pivot_table("distance", ["sessions", "memory"], "epochs").round(3)
+
+# %% [markdown]
+# ## Exercises
+# 1. In which cells is the newest set behind the mean? What do they have in common?
+# 2. ACL keeps every set. Does it gain most where sets are far apart? Why would it?
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. Read the table: negative numbers under "last_adapter". The mean protects old classes from the
+#    newest session, so expect it where little else does: few exemplars, long tuning.
+# 2. It should: what the mean loses is what sets disagree about, and ACL loses none of it. Compare
+#    the two tables cell by cell before you believe it.
+
+# %% [markdown]
+# ## References
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
+#
+# **Before:** [fresh sets](19_fresh_sets.ipynb) · **Next:** [ablations](11_ablations.ipynb)
