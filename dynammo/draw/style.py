@@ -123,13 +123,13 @@ class Picture(Figure):
         return buffer.getvalue()
 
 
-def canvas(note: str, width: float, height: float, rows: int = 1, columns: int = 1):
+def canvas(note: str, width: float, height: float, rows: int = 1, columns: int = 1, **grid):
     """Return a Picture of so many inches with a note at its foot, and its axes as subplots does."""
     figure = Picture(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     foot = {"x": 0.1 / width, "ha": "left", "fontsize": 7.5, "color": "0.42"}
     figure.supxlabel(textwrap.fill(note, int(17.5 * width)), **foot)
-    return figure, figure.subplots(rows, columns)
+    return figure, figure.subplots(rows, columns, **grid)
 
 
 def panels(

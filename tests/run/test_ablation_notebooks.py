@@ -16,6 +16,7 @@ def test_every_ablation_runs_headlessly_and_leaves_its_pictures(tmp_path):
     figures = tmp_path / "figures" / "smoke"
     names = {path.stem for path in figures.glob("*.png")}
     assert {"ablation_merging", "ablation_memory", "beyond_the_paper"} <= names
+    assert "forget_adapt_average" in names
     inside = {"line", "cosines", "others", "kept"}
     assert {f"inside_{name}" for name in inside} <= names
     merging = pd.read_csv(figures / "ablation_merging.csv")

@@ -22,6 +22,8 @@ NAMES = "GLOSSARY LECTURER CARDS STUDY SPEED GUARANTEES RUNNING"
 PAGES = [ROOT / "notebooks" / f"{name}.md" for name in NAMES.split()]
 OTHERS = {"run_folder", "figures_folder", "session", "method", "order_seed", "train_seed", "more"}
 METHODS_WITH_KNOBS = tuple(f"{name}_" for name in METHODS)
+# DynaMMo's four steps are to be seen at once.
+LONGER = {"00_dynammo_in_ten_minutes": {("four_steps",): 45}}
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -40,7 +42,8 @@ def test_no_output_is_committed_and_cells_are_short(path):
             if "parameters" not in cell.metadata.get("tags", []):
                 lines = cell.source.splitlines()
                 imports = [line for line in lines if line.startswith(("from ", "import ", "%"))]
-                assert len(lines) - len(imports) <= 20, cell.source
+                most = LONGER.get(path.stem, {}).get(tuple(cell.metadata.get("tags", [])), 20)
+                assert len(lines) - len(imports) <= most, cell.source
 
 
 @each_notebook
