@@ -38,7 +38,6 @@ import pandas as pd
 
 from dynammo.data import files
 from dynammo.draw.accuracy import accuracy_by_family
-from dynammo.draw.all_streams import interval_text
 from dynammo.draw.costs import accuracy_against_macs, cost_growth
 from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
 from dynammo.draw.method import method_diagram
@@ -147,6 +146,8 @@ readable(summary)
 # pairs of methods are in `intervals.csv`.
 
 # %%
+from dynammo.draw.all_streams import interval_text
+
 pairs = collected["intervals"].query("method == 'dynammo'")
 pairs = pairs.assign(points=interval_text(pairs), other=[look(name).title for name in pairs.other])
 keys = ["other", "runs", "covers"]
