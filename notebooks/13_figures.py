@@ -19,8 +19,9 @@
 # **What you will see.** Every figure of a run: what is kept and what is forgotten, session after
 # session, and what each method costs. Each picture is saved as PNG and SVG with its numbers as csv.
 #
-# **Expected.** DynaMMo is a point or two under ACL at a quarter of its multiply-accumulates, and the
-# last adapter alone is level with DynaMMo or above. The section "As published?" has the numbers.
+# **Expected.** DynaMMo is a point or two under ACL at a quarter of its multiply-accumulates, and
+# the last adapter alone is level with DynaMMo or above. The section "As published?" has the
+# numbers.
 #
 # **Takes** about half a minute. It draws what `./run_all.sh` left; if that is not there yet, it is
 # made first (ten minutes).
