@@ -51,7 +51,14 @@ styled = style.context(["default", STYLE])
 # Ten colours that colour-blind readers tell apart, and six dark ones that go with them.
 MORE = ("#332288", "#882255", "#117733", "#999933", "#aa4499", "#222222")
 PALETTE = [*sns.color_palette("colorblind"), *map(to_rgb, MORE)]
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+DASHES = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1, 1)),
+    (0, (5, 1, 1, 1)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (1, 2.5)),
+)
 # Palette number, marker and dash number. No colour comes twice in a family, and no pair of colour
 # and marker twice at all; the colours of the methods met most are theirs alone.
 LOOKS = {
@@ -74,6 +81,12 @@ LOOKS = {
     "der": (10, "h", 2),
     "nearest_class_mean": (14, "<", 2),
     "ranpac": (12, ">", 1),
+    "ranpac_no_projection": (4, "D", 3),
+    "ridge_frozen_last": (8, "h", 4),
+    "ridge_frozen": (10, "s", 5),
+    "replay_balanced_head": (8, "D", 2),
+    "acl_fresh": (11, "s", 1),
+    "dynammo_fresh": (6, "*", 0),
 }
 SPARE_COLOURS = (2, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15)  # for methods without a look of their own
 SPARE_MARKERS = "H8o"

@@ -162,6 +162,7 @@ def test_knobs_of_a_method_are_settings_under_its_name():
     settings = RunSettings().with_changes({"lwf_temperature": 4.0, "der_plus_plus_alpha": 0.25})
     assert settings.knobs(LwF) == LwF.Knobs(temperature=4.0)
     assert settings.knobs_by_name(LwF) == {
+        "lwf_learning_rate": 0.0,
         "lwf_temperature": 4.0,
         "lwf_weight": LwF.Knobs().weight,
     }
