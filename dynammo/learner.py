@@ -50,6 +50,7 @@ class Learner(Setup):
     session = 0  # how many sessions were learned
     memory: ExemplarMemory | None = None  # the exemplars, where there are any
     remembers = True  # keeps exemplars
+    tunes_adapters = False  # so that their settings concern it, and those of whole networks do not
     knows_others = False  # tells, session by session, images that are none of its classes
 
     def __init__(self, setup: Setup) -> None:

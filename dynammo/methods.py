@@ -45,6 +45,7 @@ class AdapterLearner(Learner):
 
     head_kind: type[TaskHeads] | type[UnifiedHead] = TaskHeads
     trains = "one adapter set, then the heads"
+    tunes_adapters = True
     reader: Reader | None = None  # what the head reads, where that is more than the features
 
     def __init__(self, chain: Chain) -> None:

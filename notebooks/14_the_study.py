@@ -47,8 +47,7 @@ from dynammo.data import files
 from dynammo.draw import all_streams
 from dynammo.draw.style import look, save_figure
 from dynammo.errors import InputError
-from dynammo.measure import claims
-from dynammo.measure.intervals import over_runs
+from dynammo.measure import claims, intervals
 from dynammo.run.profiles import load_runs
 
 place = Path(figures_folder)
@@ -60,12 +59,12 @@ print("Runs:", ", ".join(runs))
 
 # %%
 origins = {name: json.loads((place / name / "provenance.json").read_text()) for name in runs}
-sessions, summaries, intervals = {}, {}, {}
+sessions, summaries, compared = {}, {}, {}
 for name in runs:
     read, file = pd.read_csv(place / name / "sessions.csv"), place / name / "intervals.csv"
     title = f"{name.removeprefix(f'{profile}-')}, {claims.length(read)}"
     sessions[title], summaries[title] = read, pd.read_csv(place / name / "summary.csv")
-    intervals[title] = pd.read_csv(file) if file.exists() else over_runs(read)
+    compared[title] = pd.read_csv(file) if file.exists() else intervals.over_runs(read)
 
 # %% [markdown]
 # ## What was run
@@ -145,7 +144,7 @@ figure
 # What a method costs is not judged: it follows from how it is built.
 
 # %%
-judged = claims.judged(intervals)
+judged = claims.judged(compared)
 table = all_streams.with_checks(judged)
 cost = claims.cost_in_words(sessions)
 text = f"{table.reset_index().to_markdown(index=False)}\n\n{cost}\n"
@@ -186,7 +185,7 @@ table.rename(titles)
 def behind(measure, other, title):
     """DynaMMo's difference to another method on one stream, in words."""
     found = claims.paired(sessions[title], "dynammo", other, measure)
-    pair = intervals[title].query("method == 'dynammo' and other == @other and measure == @measure")
+    pair = compared[title].query("method == 'dynammo' and other == @other and measure == @measure")
     told = all_streams.interval_text(pair).item()
     told += f", ± {found.std():.1f}" if len(found) > 1 else ""
     return f"{told} ({(found < 0).sum()}, {(found < -2.76).sum()} of {len(found)})"
@@ -272,7 +271,7 @@ recall
 #
 #    ```python
 #    mine = claims.Claim("RanPAC is enough", "mine", "average", "dynammo", "ranpac", at_most=0)
-#    claims.judged(intervals, [mine])
+#    claims.judged(compared, [mine])
 #    ```
 #
 #    Where runs differ more than images do, twice as narrow an interval takes four times the class

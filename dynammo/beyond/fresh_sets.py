@@ -21,6 +21,7 @@ class FromFreshSets(Learner):
 
     kind: type[AdapterLearner]
     trains = AdapterLearner.trains
+    tunes_adapters = True
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

@@ -75,7 +75,7 @@ def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
         return all(now[name] == then[name] for name in now if name not in ARITHMETIC)
 
     known = sessions[sessions.method.isin(METHODS)]
-    known = known[[same(method) for method in known.method]]
+    known = known[known.method.map(same).astype(bool)]
     found = numbers(known) if len(known) else published.published[:0].rename("found")
     if len(known.session.unique()) < len(published.index.unique("session")) - 1:
         found = found.drop("average", level="session", errors="ignore")  # of some sessions only
@@ -122,7 +122,7 @@ def publish(figures: Path, variants: dict[str, Path], path: Path) -> pd.DataFram
     for label, folder in variants.items():
         other = pd.read_csv(folder / "sessions.csv").assign(train_seed=sessions.train_seed[0])
         gaps[label] = numbers(other) - table.published
-    gaps = pd.DataFrame(gaps)
+    gaps = pd.DataFrame(gaps).reindex(table.index)
     several = table.index.get_level_values("order_seed").str.extract(r"mean of (\d+)")[0]
     squares = (gaps[several.isna().to_numpy()] ** 2).groupby(KEY[::3])
     spread = np.sqrt(squares.sum().sum(axis=1) / squares.count().sum(axis=1))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dynammo.learner import Learner
-from dynammo.methods import AdapterLearner, adapter_methods, kind_of
+from dynammo.methods import adapter_methods, kind_of
 from dynammo.run.settings import RunSettings
 
 # What adapters are made of and start from; all else of step 1 is every method's.
@@ -54,7 +54,7 @@ def settings_behind(settings: RunSettings, method: str | type[Learner] = "") -> 
     A method's own knobs, named after it, concern no other.
     """
     values = settings.model_dump(exclude={"of_methods", *WHICH_JOBS})
-    if not method or issubclass(kind_of(method), AdapterLearner):
+    if not method or kind_of(method).tunes_adapters:
         del values["network_learning_rate"]
     else:
         for name in ADAPTERS_ALONE:

@@ -35,3 +35,10 @@ def test_only_methods_without_adapters_may_have_fewer_seeds():
     assert alone == [(7, 4, "replay"), (7, 5, "replay"), (8, 5, "replay"), (9, 4, "replay")]
     every = orders.with_changes({"baseline_runs": 0})
     assert len([job for job in jobs(every, ("dynammo", "replay")) if job[2]]) == 6
+
+
+def test_methods_that_tune_adapters_of_their_own_depend_on_the_adapters_settings():
+    for method in ("acl", "dynammo_fresh"):
+        behind = settings_behind(SETTINGS, method)
+        assert "adapter_alpha" in behind and "network_learning_rate" not in behind
+    assert "adapter_alpha" not in settings_behind(SETTINGS, "replay")
