@@ -26,7 +26,7 @@
 # gets when nobody says which session a test image is from, and how far when somebody does.
 #
 # **Expected.** The springs hold a small share of the weights, and those firmly. EWC is above
-# fine-tuning (notebook 3) and far below the methods that keep images. The section "As published?"
+# fine-tuning (notebook 3) and well below the methods that keep images. The section "As published?"
 # has the numbers.
 #
 # **Takes** about three minutes on one core with the default parameters.
