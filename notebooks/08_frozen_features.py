@@ -45,6 +45,7 @@ more: dict = {}  # any other setting by name: {"weights": "random", "classes_per
 
 # %%
 # %matplotlib inline
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -234,8 +235,8 @@ rows = [
     }
     for penalty in PENALTIES
 ]
-small = f"{len(gram)} random features, the newest session's images · {under}"
-penalty_curve(pd.DataFrame(rows), note=small)
+few = f"{len(gram)} random features, the newest session's images · {under}"
+penalty_curve(pd.DataFrame(rows), note=few)
 
 # %% [markdown]
 # ## All sessions
@@ -265,22 +266,19 @@ class MyRanPAC(RanPAC):
         h, y = hidden(features, self.projection), F.one_hot(labels, classes).to(features)
         old = F.pad(self.correlation, (0, classes - self.correlation.shape[1]))
         held, kept = held_out(len(labels), self, self.session)
+        gram, correlation = sums(h[kept], y[kept])
         if len(held):  # a fifth of very few images is none
-            gram, correlation = sums(h[kept], y[kept])
             self.penalty = choose(self.gram + gram, old + correlation, h[held], y[held])
         gram, correlation = sums(h, y)
         self.gram, self.correlation = self.gram + gram, old + correlation
 
     def head(self):
-        weight = self.correlation
-        if not weight.is_meta:  # as it is where costs are counted and nothing is computed
-            weight = solve(self.gram, self.correlation, self.penalty).float()
-        return RidgeHead(self.projection, weight)
+        weight = solve(self.gram, self.correlation, self.penalty)
+        return RidgeHead(self.projection, weight.float())
 
 
 # %%
-few = setup.settings.with_changes({"ranpac_features": 100})
-small = open_setup(run, few, order_seed, train_seed)
+small = replace(setup, settings=settings.with_changes({"ranpac_features": 100}))
 both = MyRanPAC(small), RanPAC(small)
 for learner in both:
     for learner.session, (features, labels) in enumerate(by_session[:2], start=1):
