@@ -16,14 +16,18 @@
 # %% [markdown]
 # # 8 · Frozen features: no training at all
 #
-# **What you will see.** Two methods that pass each image through the frozen ImageNet network once,
-# add up some sums and solve for a head. Seconds instead of minutes, no image kept, and an accuracy
-# that methods with training have to beat first.
+# **The idea.** If the features $f(x)$ never change, nothing that was learned about them goes out of
+# date. What is left to learn is a head, and some heads follow from **sums over images**. Sums can
+# be added up session by session: the result is the same as if all images had been there at once.
 #
-# **Expected.** RanPAC is far above class means on the same features. The section "As published?"
-# has the numbers.
+# **What you will see.** Two such heads, class means and a ridge regression, written out in cells
+# and shown to be the library's. Then which classes lie close to each other, how a penalty is chosen
+# on images held out, and an accuracy that methods with training have to beat first.
 #
-# **Takes** half a minute on one core with the default parameters.
+# **Expected.** RanPAC is far above class means on the same features, in seconds and with no image
+# kept. The section "As published?" has the numbers.
+#
+# **Takes** less than a minute on one core with the default parameters.
 
 # %% [markdown]
 # ## Parameters
@@ -36,38 +40,60 @@ run_folder: str = "../runs/by-hand"  # where the sessions' state lies
 order_seed: int = 0  # draws the order in which classes arrive
 train_seed: int = 1  # draws everything random in training
 
-stream: str = "blood"  # which data: see notebook 1
-classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
-train_per_class: int = 100  # keep only so many training images a class; 0: all
-
 ranpac_features: int = 2000  # M, the number of random features; the paper: 10,000
-more: dict = {}  # any other setting of dynammo/settings.py, by name
+more: dict = {}  # any other setting by name: {"weights": "random", "classes_per_session": 4}
 
 # %%
 # %matplotlib inline
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 
-from dynammo.draw.heat_maps import accuracy_matrices
+from dynammo.baselines.nearest_class_mean import NearestClassMean
+from dynammo.baselines.ranpac import RanPAC, RidgeHead
+from dynammo.baselines.ridge import PENALTIES, best_penalty, held_out, ridge_weights
+from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices, cosines_between
+from dynammo.draw.ridge import penalty_curve
 from dynammo.measure.summary import cost_by_session
 from dynammo.run.collect import collect
 from dynammo.run.expected import compare, told
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import note
+from dynammo.run.run_folder import open_setup
 from dynammo.run.settings import settings_from
 
+# %%
 settings = settings_from(globals()).with_changes(
     {"methods": [method], "order_seeds": [order_seed], "train_seeds": [train_seed]}
 )
 run = Path(run_folder)
+setup = open_setup(run, settings, order_seed, train_seed)
+data, under = setup.stream, note(settings, setup.stream)
 
 # %% [markdown]
-# ## The idea
-# If the features $f(x)$ never change, nothing that was learned about them goes out of date. What is
-# left to learn is a head, and some heads follow from **sums over images**. Sums can be added up
-# session by session: the result is the same as if all images had been there at once.
+# ## One pass
+# Each training image passes the frozen ImageNet network once. All that follows is made of these
+# features, 1280 numbers an image with the default network.
+
+
+# %%
+@torch.no_grad()
+def features_of(session):
+    """Features [N, D] and labels [N] of a session's training images."""
+    positions = data.indices("train", session)
+    images, labels = data.train.images[positions], data.train.labels[positions]
+    batches = [images[start : start + 64] for start in range(0, len(images), 64)]
+    features = [setup.backbone(setup.backbone.normalise(batch)) for batch in batches]
+    return torch.cat(features), torch.as_tensor(labels, device=setup.device)
+
+
+# %%
+by_session = [features_of(session) for session in range(1, data.number_of_sessions + 1)]
+print(*(tuple(features.shape) for features, _ in by_session), "images and features, by session")
 
 # %% [markdown]
 # ## `nearest_class_mean`: one vector a class
@@ -77,6 +103,43 @@ run = Path(run_folder)
 # with $N_k$ the number of training images of class $k$ (Mensink et al. 2013; on frozen pretrained
 # features Janson et al. 2022). There is no loss. A class that arrives adds a vector, and no other
 # vector moves.
+
+
+# %%
+def class_means(features, labels, classes):
+    """Mean feature of length 1 of each class, [k, D]."""
+    unit = F.normalize(features, dim=1)
+    return torch.stack([unit[labels == label].mean(dim=0) for label in classes])
+
+
+def nearest(features, means):
+    """The class whose mean has the largest cosine with a feature, [N]."""
+    return (F.normalize(features, dim=1) @ F.normalize(means, dim=1).T).argmax(dim=1)
+
+
+# %% [markdown]
+# The library's are the same. (From here on, each `assert` says so of what the cell before wrote.)
+
+# %%
+learner = NearestClassMean(setup)
+found = []
+for learner.session, (features, labels) in enumerate(by_session, start=1):
+    found.append(class_means(features, labels, data.classes(learner.session)))
+    learner.take_in(features, labels)
+means = torch.cat(found)
+assert torch.allclose(means, learner.means)
+assert (nearest(features, means) == learner.head()(features).argmax(dim=1)).all()
+
+# %% [markdown]
+# Which class means lie close to each other? A cosine of 1 is the same direction. The darker the
+# field of two classes, the less room there is between them. Look for dark fields **outside** the
+# small squares on the diagonal: those are classes of different sessions, and a class that arrives
+# takes images away from one that was there.
+
+# %%
+unit = F.normalize(means, dim=1)
+cosines = (unit @ unit.T).cpu().numpy()
+cosines_between(cosines, data.class_names, data.session_of_class, note=under)
 
 # %% [markdown]
 # ## `ranpac`: random features and ridge regression
@@ -89,41 +152,171 @@ run = Path(run_folder)
 #
 # where $e_y$ has a 1 at label $y$ and 0 elsewhere, $G = \sum_x h(x)^{\top} h(x)$,
 # $C = \sum_x h(x)^{\top} e_y$, and $h(x)$ is a row. The sums run over all images of all sessions so
-# far. A fifth of the newest session's training images chooses $\lambda$, a power of ten.
+# far. (`ranpac_no_projection` is the same with $h(x) = f(x)$.)
+
+
+# %%
+def hidden(features, projection):
+    """Random features [N, M]; without a projection, the features themselves."""
+    return features if projection is None else torch.relu(features @ projection)
+
+
+def sums(h, targets):
+    """G [M, M] and C [M, K] of some images."""
+    return h.T @ h, h.T @ targets
+
+
+def solve(gram, correlation, penalty):
+    """W [M, K], in double precision."""
+    identity = torch.eye(len(gram), dtype=torch.double, device=gram.device)
+    return torch.linalg.solve(gram.double() + penalty * identity, correlation.double())
+
 
 # %% [markdown]
-# ## What is trained, what is stored
+# Three asserts. The first is the library's word. The second says that sums session by session are
+# the sums of all images at once. The third asks what $W$ is for: the gradient of the loss at $W$ is
+# 0, so no step of gradient descent could improve it.
+
+# %%
+random = torch.Generator().manual_seed(0)
+size = setup.backbone.feature_size
+projection = (torch.randn(size, 200, generator=random) / size**0.5).to(setup.device)
+h = [hidden(features, projection).double() for features, _ in by_session]
+y = [F.one_hot(labels, data.number_of_classes).double() for _, labels in by_session]
+gram, correlation = (sum(parts) for parts in zip(*map(sums, h, y), strict=True))
+weight = solve(gram, correlation, 10.0)
+assert torch.allclose(weight, ridge_weights(gram, correlation, 10.0))
+
+at_once = sums(torch.cat(h), torch.cat(y))
+assert torch.allclose(gram, at_once[0]) and torch.allclose(correlation, at_once[1])
+
+weight.requires_grad_(True)
+missed = torch.cat(h) @ weight - torch.cat(y)
+loss = missed.square().sum() + 10 * weight.square().sum()
+(gradient,) = torch.autograd.grad(loss, weight)
+assert gradient.abs().max() < 1e-6 * loss
+
+# %% [markdown]
+# ## The penalty
+# Without $\lambda$ the head would fit every training image, noise and all. A fifth of the newest
+# session's training images is held out, and the power of ten is chosen that predicts these best.
+# Then $G$ and $C$ get all images.
+
+
+# %%
+def error_of(gram, correlation, penalty, h, targets):
+    """Mean squared error on some images, of the head that a penalty gives."""
+    return (h.double() @ solve(gram, correlation, penalty) - targets).square().mean().item()
+
+
+def choose(gram, correlation, h, targets):
+    """The penalty of the least error."""
+    return min(PENALTIES, key=lambda penalty: error_of(gram, correlation, penalty, h, targets))
+
+
+# %%
+newest, wanted = h[-1], y[-1]
+held, kept = held_out(len(newest), setup, data.number_of_sessions)
+before = gram - newest.T @ newest, correlation - newest.T @ wanted
+given = [a + b for a, b in zip(before, sums(newest[kept], wanted[kept]), strict=True)]
+given = *given, newest[held], wanted[held]
+assert choose(*given) == best_penalty(*given)
+
+# %% [markdown]
+# To the left, with hardly any penalty, the images that were solved for are fitted best; those held
+# out say that this is too well. To the right both are missed, since $W$ goes to 0.
+
+# %%
+rows = [
+    {
+        "penalty": penalty,
+        "solved_for": error_of(*given[:2], penalty, newest[kept], wanted[kept]),
+        "held_out": error_of(*given[:2], penalty, *given[2:]),
+    }
+    for penalty in PENALTIES
+]
+few = f"{len(gram)} random features, the newest session's images · {under}"
+penalty_curve(pd.DataFrame(rows), note=few)
+
+# %% [markdown]
+# ## All sessions
+# These are both methods made of the functions above. What the classes do not define, they have from
+# the library: the pass over each session's images, the random matrix, what is saved.
+
+
+# %%
+class MyNearestMean(NearestClassMean):
+    """Nearest class mean, of the functions above; its head is the library's."""
+
+    name = "my_nearest_mean"
+
+    def take_in(self, features, labels):
+        new = class_means(features, labels, self.stream.classes(self.session))
+        self.means = torch.cat([self.means, new])
+
+
+# %%
+class MyRanPAC(RanPAC):
+    """RanPAC, of the functions above."""
+
+    name = "my_ranpac"
+
+    def take_in(self, features, labels):
+        classes = self.stream.classes_seen(self.session)
+        h, y = hidden(features, self.projection), F.one_hot(labels, classes).to(features)
+        old = F.pad(self.correlation, (0, classes - self.correlation.shape[1]))
+        held, kept = held_out(len(labels), self, self.session)
+        gram, correlation = sums(h[kept], y[kept])
+        if len(held):  # a fifth of very few images is none
+            self.penalty = choose(self.gram + gram, old + correlation, h[held], y[held])
+        gram, correlation = sums(h, y)
+        self.gram, self.correlation = self.gram + gram, old + correlation
+
+    def head(self):
+        weight = solve(self.gram, self.correlation, self.penalty)
+        return RidgeHead(self.projection, weight.float())
+
+
+# %%
+small = replace(setup, settings=settings.with_changes({"ranpac_features": 100}))
+both = MyRanPAC(small), RanPAC(small)
+for learner in both:
+    for learner.session, (features, labels) in enumerate(by_session[:2], start=1):
+        learner.take_in(features, labels)
+mine, theirs = both
+assert mine.penalty == theirs.penalty and torch.allclose(mine.gram, theirs.gram)
+assert torch.allclose(mine.head()(features), theirs.head()(features), atol=1e-4)
+
+# %% [markdown]
 # Nothing is trained by gradient. Stored are the backbone and the sums: one vector a class, or $G$
-# and $C$, which are $M \times M$ and $M \times K_t$ numbers for $M$ = `ranpac_features`.
-
-# %% [markdown]
-# ## Learn the stream, session after session
+# and $C$, which are $M \times M$ and $M \times K_t$ numbers for $M$ = `ranpac_features` and $K_t$
+# classes.
+#
 # Each session is saved as it ends: run this cell again after an interruption and it goes on.
 # With changed settings it starts over; to keep both results, give the second another `run_folder`.
 
 # %%
-group = learn_stream(run, settings, method, order_seed, train_seed)
+learns = method  # or MyNearestMean or MyRanPAC, when you have changed a line of it
+group = learn_stream(run, settings, learns, order_seed, train_seed)
 (learner,) = group.learners
-found = collect(run, settings)
-under = note(settings, group.setup.stream)
+found = collect(run, settings, [learns])
 
 # %% [markdown]
 # ## Instead of a training loss
-# For RanPAC: the penalty $\lambda$ that was chosen last, and how many of the $M$ random features it
-# leaves in use, $\sum_i e_i / (e_i + \lambda)$ for the eigenvalues $e_i$ of $G$. For class means:
-# the class that each class is most easily taken for. Cosines near 1 leave little room between two.
+# For RanPAC: the penalty $\lambda$ that was chosen last, and how many of the $M$ features it leaves
+# in use, $\sum_i e_i / (e_i + \lambda)$ for the eigenvalues $e_i$ of $G$. For class means: the
+# class that each class is most easily taken for.
 
 # %%
-if method != "nearest_class_mean":
+if hasattr(learner, "gram"):
     gram = learner.gram.double()
-    ridge = gram + learner.penalty * torch.eye(len(gram), device=gram.device)
-    used = torch.linalg.solve(ridge, gram).trace().item()  # the sum over eigenvalues, as above
-    rows = {"penalty": learner.penalty, "random features": len(gram), "in use": round(used)}
-    shown = pd.Series(rows, name="RanPAC after the last session").to_frame()
+    used = solve(gram, gram, learner.penalty).trace().item()  # the sum over eigenvalues, as above
+    rows = {"penalty": learner.penalty, "features": len(gram), "in use": round(used)}
+    shown = pd.Series(rows, name="after the last session").to_frame()
 else:
-    means, names = learner.network().head.means, learner.stream.class_names
-    cosines, nearest = (means @ means.T).fill_diagonal_(-1).max(dim=1)
-    rows = {"nearest other class": [names[i] for i in nearest], "cosine": cosines.tolist()}
+    names = np.array(data.class_names)
+    apart = np.where(np.eye(len(names), dtype=bool), -1, cosines)
+    rows = {"nearest other class": names[apart.argmax(axis=1)], "cosine": apart.max(axis=1)}
     shown = pd.DataFrame(rows, index=names).round(3)
 shown
 
@@ -140,11 +333,19 @@ shown
 accuracy_matrices(found["accuracy"], note=under)
 
 # %% [markdown]
+# Which class is taken for which, after the last session? Compare with the cosines above: are the
+# classes that lie closest those that are confused most?
+
+# %%
+confusion_matrices(found["confusion"], data.session_of_class, note=under)
+
+# %% [markdown]
 # ## The order does not matter
 # After the last session class means are the same whatever the order and division of the classes, up
-# to rounding. So are RanPAC's sums for a given $P$. What is left here is small: $\lambda$ is chosen
-# by the newest session, on a fifth of its images. For trained methods the order is a source of
-# spread of several points. Who reports one order only cannot tell it from a difference of methods.
+# to rounding. So are RanPAC's sums for a given $P$, as the second assert above says. What is left
+# here is small: $\lambda$ is chosen by the newest session, on a fifth of its images. For trained
+# methods the order is a source of spread of several points. Who reports one order only cannot tell
+# it from a difference of methods.
 
 # %% [markdown]
 # ## Why papers on pretrained models must beat them
@@ -174,22 +375,92 @@ compared.round(1)
 
 # %% [markdown]
 # ## What it costs
-# One pass, the random features included. Look at RanPAC's "numbers stored": $G$ alone has 4
-# million, more than the backbone. With the paper's $M$ it would be 100 million.
+# One pass, the random features included. Look at RanPAC's "numbers stored": $G$ has $M^2$, which
+# with the default $M$ is more than the backbone has. With the paper's $M$ it would be 100 million.
 
 # %%
 cost_by_session(found)
 
 # %% [markdown]
+# ## Now change a line
+# In `hidden`, write `torch.tanh` or `torch.sin` for `torch.relu`. In `choose`, let a penalty be
+# chosen by the images solved for. In `class_means`, leave out the normalisation, so that long
+# features count more. Run that cell again, set `learns = MyRanPAC` (or `MyNearestMean`), and run
+# the cells from there on. (The cells with an assert would now stop you, as they should.) The
+# library sees that a function was changed, and learns all sessions anew.
+
+# %% [markdown]
+# ## Code it: another head from the same sums
+# *Linear discriminant analysis* takes each class for a cloud around its mean. All clouds have the
+# same shape, the **scatter** of images around their own class mean:
+#
+# $$S = \sum_k \sum_{x \text{ of class } k} (f(x) - \mu_k)^{\top} (f(x) - \mu_k)
+# = \sum_x f(x)^{\top} f(x) - \sum_k N_k \, \mu_k^{\top} \mu_k.$$
+#
+# (Here $\mu_k$ is the plain mean, and vectors are rows.) So $S$ follows from $G$ and from each
+# class's sum, which is a column of $C$. An image belongs to the class with the largest
+#
+# $$f(x) \, S^{-1} \mu_k^{\top} - \tfrac12 \, \mu_k S^{-1} \mu_k^{\top}.$$
+#
+# The check below uses two such clouds, side by side. They differ in the direction in which they are
+# narrow, and a nearest mean does not know that.
+
+
+# %%
+def two_clouds(count, generator):
+    """Images of two classes: long clouds, which lie side by side."""
+    x = torch.randn(2 * count, 2, dtype=torch.double, generator=generator) * torch.tensor([9, 1])
+    labels = torch.arange(2).repeat_interleave(count)
+    x[:, 1] += 5 * labels
+    return x, labels
+
+
+# %% tags=["exercise"]
+def discriminant(gram, correlation, counts, penalty):
+    """Weights [D, K] and biases [K] from G [D, D], C [D, K] and N_k [K]; S + penalty I for S."""
+    raise NotImplementedError("Replace this line.")
+
+
+# %% tags=["solution"]
+def discriminant(gram, correlation, counts, penalty):
+    """Weights [D, K] and biases [K] from G [D, D], C [D, K] and N_k [K]; S + penalty I for S."""
+    means = correlation / counts  # column k is the mean of class k
+    scatter = gram - means @ correlation.T  # N_k times a mean is a column of C
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    weight = torch.linalg.solve(scatter + penalty * identity, means)
+    return weight, -(means * weight).sum(dim=0) / 2
+
+
+# %% tags=["check"]
+x, labels = two_clouds(60, torch.Generator().manual_seed(0))
+onehot = F.one_hot(labels, 2).double()
+weight, bias = discriminant(x.T @ x, x.T @ onehot, onehot.sum(dim=0), 0.0)
+assert weight.shape == (2, 2) and bias.shape == (2,), "One column and one bias for each class."
+centre = torch.stack([x[labels == k].mean(dim=0) for k in (0, 1)])
+around = x - centre[labels]
+assert torch.allclose(around.T @ around @ weight, centre.T), "S W should be the means, as columns."
+middle = centre.mean(dim=0) @ weight + bias
+assert torch.allclose(middle[0], middle[1]), "Half way between two means, both scores are equal."
+stiff, _ = discriminant(x.T @ x, x.T @ onehot, onehot.sum(dim=0), 1e9)
+assert torch.allclose(1e9 * stiff, centre.T, rtol=1e-3), "Add the penalty to S, not to G's inverse."
+right = ((x @ weight + bias).argmax(dim=1) == labels).double().mean()
+by_mean = (torch.cdist(x, centre).argmin(dim=1) == labels).double().mean()
+assert right > 0.95, "It should tell nearly all of these images apart."
+print(f"Linear discriminant analysis: {right:.0%} right; the nearest mean alone: {by_mean:.0%}.")
+
+# %% [markdown]
 # ## Exercises
-# 1. Run `nearest_class_mean` with `order_seed = 0` and `1`, then with `classes_per_session = 4`.
-#    What agrees in the last row of the table, and what does not?
+# 1. Run `nearest_class_mean` with `order_seed = 0` and `1`, then with
+#    `more = {"classes_per_session": 4}`. What agrees in the last row of the table, and what does
+#    not?
 # 2. Run `ranpac` with `ranpac_features = 100`, then `500`. What happens to accuracy, to the
 #    features in use, and to the numbers stored?
 # 3. Set `more = {"weights": "random"}`, a network that never saw an image, for
 #    `nearest_class_mean`. How much is left, and what does that say about the images? Then for
 #    `ranpac`: look at the penalty, and explain why only one of the two minds that features are very
 #    short.
+# 4. Make a method of `discriminant`: a class like `MyRanPAC`, from `RanPACNoProjection`, with a
+#    `head` of its own. Is it better than class means, and than `ranpac_no_projection`?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
@@ -198,15 +469,37 @@ cost_by_session(found)
 #    Seconds and peak memory are measured, so they never agree exactly; with four classes a session
 #    the last session has twice the images. Earlier rows differ, because other classes were there.
 # 2. Accuracy falls with fewer features: 100 numbers cannot hold what 1280 did. At most as many can
-#    be in use as there are images, since $G$ is a sum of one term an image: 800 of the 2000 after
-#    four sessions, and nearly all of 100. Stored are $M^2 + 8 M$ numbers beside the backbone's 3.35
-#    M: 3.36 M in all for 100, 3.60 M for 500, 7.37 M for 2000.
+#    be in use as there are images, since $G$ is a sum of one term an image; of 100 nearly all are.
+#    Stored are $M^2 + 8 M$ numbers beside the backbone's: 100 features add hardly anything, 500 add
+#    a quarter of a million, and 2000 more than the backbone has.
 # 3. Expect clearly more than chance, which is 12.5 % of eight classes: a random network still
 #    passes on colour, brightness and size, so whatever is left says how much of the difference is
 #    as plain as that. RanPAC's penalty should be at the low end of its range. Eigenvalues of $G$
 #    grow with the square of the features' length, so for very short ones even the smallest
 #    $\lambda$ is large and the solution crude. Class means divide by the length first and do not
 #    mind.
+# 4. Expect it above class means: it knows in which directions images of one class differ anyway,
+#    and makes little of these. Ridge regression on the same features uses the same sums, and comes
+#    out near it. (For two classes the two directions are known to be the same.)
+#
+#    ```python
+#    from torch import nn
+#    from dynammo.baselines.ranpac import RanPACNoProjection
+#
+#    class Discriminant(RanPACNoProjection):
+#        name = "discriminant"
+#
+#        def head(self):
+#            head = nn.Linear(*self.correlation.shape, device=self.device).requires_grad_(False)
+#            if not self.correlation.is_meta:
+#                labels = torch.as_tensor(self.stream.train.labels, device=self.device)
+#                counts = torch.bincount(labels)[: self.correlation.shape[1]]
+#                sums = self.gram.double(), self.correlation.double()
+#                weight, bias = discriminant(*sums, counts, self.penalty)
+#                head.weight.copy_(weight.T)
+#                head.bias.copy_(bias)
+#            return head
+#    ```
 
 # %% [markdown]
 # ## References
@@ -214,5 +507,7 @@ cost_by_session(found)
 # * P. Janson et al., *A simple baseline that questions the use of pretrained-models in continual
 #   learning*, arXiv 2210.04428.
 # * M. D. McDonnell et al., *RanPAC*, NeurIPS 2023, arXiv 2307.02251.
+# * T. L. Hayes, C. Kanan, *Lifelong machine learning with deep streaming linear discriminant
+#   analysis*, CVPR workshops 2020, arXiv 1909.01520.
 #
 # **Before:** [network expansion](07_expansion.ipynb) · **Next:** [merging](09_merging.ipynb)

@@ -10,6 +10,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from dynammo.draw.style import (
+    canvas,
     checked,
     finished,
     look,
@@ -96,4 +97,52 @@ def confusion_matrices(
             ax.axhline(edge, color="0.35", lw=0.9)
             ax.axvline(edge, color="0.35", lw=0.9)
     figure.colorbar(mesh, ax=axes, label="share of the true class (%)", shrink=0.8, pad=0.02)
+    return finished(figure)
+
+
+@styled
+def spoken_for(shares: pd.DataFrame, note: str) -> Figure:
+    """How much each extractor raises the logit of the right class, for the images of each session.
+
+    Args:
+        shares: a row per ``session`` and ``extractor``, with ``logit``: above 0 it speaks for the
+            right class, below 0 for others.
+    """
+    table = checked(shares, ["session", "extractor", "logit"], "shares")
+    matrix = table.pivot_table("logit", "session", "extractor")
+    side = max(2.6, 0.62 * len(matrix))
+    figure, ax = canvas(note, side + 3, side + 1.3)
+    most = max(matrix.abs().to_numpy().max(), 1e-9)
+    letters = 9 if len(matrix) <= 10 else 0
+    signed = {"cmap": "PuOr_r", "vmin": -most, "vmax": most, "square": True}
+    mesh = heat_map(ax, matrix, letters, ".1f", **signed)
+    ax.set_xticks(np.arange(matrix.shape[1]) + 0.5, matrix.columns)
+    ax.set_yticks(np.arange(len(matrix)) + 0.5, matrix.index, rotation=0)
+    ax.set(xlabel="extractor, by its session", ylabel="test images of session")
+    ax.set_title("Who speaks for the right class?")
+    told = "raises the right logit by\n(over the mean of all logits)"
+    figure.colorbar(mesh, ax=ax, label=told, shrink=0.8, pad=0.03)
+    return finished(figure)
+
+
+@styled
+def cosines_between(
+    cosines: np.ndarray, names: Sequence[str], session_of_class: Sequence[int], note: str
+) -> Figure:
+    """Cosines between the mean features of classes, in order of arrival; lines part sessions."""
+    side = max(3.4, 0.5 * len(names))
+    figure, ax = canvas(note, side + 3.4, side + 1.7)
+    table = pd.DataFrame(cosines).mask(np.eye(len(names), dtype=bool))  # a class and itself: 1
+    letters = 0 if len(names) > 20 else 8
+    ax.set_facecolor("0.88")
+    mesh = heat_map(ax, table, letters, ".2f", cmap="Blues", square=True)
+    written, places = [short_name(name) for name in names], np.arange(len(names)) + 0.5
+    ax.set_xticks(places, written, rotation=90)
+    ax.set_yticks(places, written, rotation=0)
+    ax.tick_params(labelsize=8 if len(names) <= 20 else 5.5)
+    for edge in np.flatnonzero(np.diff(session_of_class)) + 1:
+        ax.axhline(edge, color="0.35", lw=0.9)
+        ax.axvline(edge, color="0.35", lw=0.9)
+    ax.set_title("How alike are the class means?")
+    figure.colorbar(mesh, ax=ax, label="cosine of two class means", shrink=0.8, pad=0.03)
     return finished(figure)

@@ -1,12 +1,18 @@
 """Heat maps tell the numbers they are given, for few methods and for all of them."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers_for_draw import NOTE, cannot_be_drawn, confusion_table
 from matplotlib.text import Text
 
 from dynammo.catalogue import METHODS
-from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
+from dynammo.draw.heat_maps import (
+    accuracy_matrices,
+    confusion_matrices,
+    cosines_between,
+    spoken_for,
+)
 
 
 def accuracy_table(methods=("dynammo", "acl"), sessions: int = 3) -> pd.DataFrame:
@@ -56,9 +62,34 @@ def test_confusion_names_classes_and_parts_sessions():
     assert len(figure.axes[0].get_lines()) == 2
 
 
+SPOKEN = pd.DataFrame(
+    {"session": [1, 1, 2, 2], "extractor": [1, 2, 1, 2], "logit": [3.0, 0.5, -1.0, 2.0]}
+)
+
+
+def test_extractors_stand_in_columns_and_0_in_the_middle_of_the_colours():
+    ax, bar = spoken_for(SPOKEN, NOTE).axes
+    cells = {text.get_position(): text.get_text() for text in ax.texts}
+    assert cells[(1.5, 0.5)] == "0.5" and cells[(0.5, 1.5)] == "-1.0"
+    assert bar.get_ylim() == (-3, 3)
+    assert ax.get_xlabel().startswith("extractor") and ax.get_ylabel().endswith("session")
+
+
+def test_cosines_leave_out_a_class_and_itself_and_part_sessions():
+    names = ["platelet", "immature_granulocyte", "basophil"]
+    cosines = np.array([[1, 0.5, 0.2], [0.5, 1, 0.7], [0.2, 0.7, 1]])
+    ax = cosines_between(cosines, names, [1, 1, 2], NOTE).axes[0]
+    assert (
+        sorted(text.get_text() for text in ax.texts) == ["0.20"] * 2 + ["0.50"] * 2 + ["0.70"] * 2
+    )
+    assert len(ax.get_lines()) == 2
+    assert "immature granulocyte" in [text.get_text() for text in ax.get_xticklabels()]
+
+
 @pytest.mark.parametrize(
     ("draw", "table"),
     [
+        (spoken_for, SPOKEN),
         (accuracy_matrices, accuracy_table()),
         (confusion_matrices, confusion_table()),
     ],
