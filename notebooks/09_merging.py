@@ -327,8 +327,10 @@ by_session.rename(index=lambda name: name.split("|")[0]).round(1)
 
 # %% [markdown]
 # ## Now change a line
-# * In `only_where_all_agree`, write `changes[-1]` instead of `changes.mean(dim=0)`. Then run on
-#   from there with `runs = 1` and `statistics = ["averaged"]`, which is quick.
+# With `runs = 1` and `statistics = ["averaged"]` among the parameters the notebook runs in a minute
+# or two.
+#
+# * In `only_where_all_agree`, write `changes[-1]` instead of `changes.mean(dim=0)`.
 # * Let `ties` keep everything (`density=1`), and add it: `own["TIES, untrimmed"] = ties`. What did
 #   trimming do?
 # * Add a rule that answers 0 for every number: `own["nothing"] = lambda changes: 0 * changes[0]`,

@@ -24,9 +24,9 @@
 # over the triangle between three; and whether sessions change the weights alike. Each tool is
 # written out in a cell first.
 #
-# **Expected.** Nothing falls between the first and the last set, so there is no barrier. Changes of
-# two sessions are nearly at right angles, so they do not undo each other. The captions of the
-# pictures have the numbers of this run.
+# **Expected.** Nothing falls between the first and the last set, so there is no barrier. In the
+# convolutions, which hold nearly all of the numbers, the changes of two sessions are nearly at
+# right angles, so they do not undo each other. The captions have the numbers of this run.
 #
 # **Takes** one or two minutes on one core. It looks into what `./run_all.sh` left; if that is not
 # there yet, it is made first (ten minutes).
@@ -311,6 +311,8 @@ print(f"The mean of five sets keeps {', '.join(f'{share:.0%}' for share in kept)
 #    set? Which sessions has the merged set learned least of?
 # 3. Why is a head tuned at every point before it is judged? What would the line look like with the
 #    head of the last session left as it is?
+# 4. In the picture of cosines the rows of `bn1` stand out, batch norm's weights: sessions do pull
+#    those alike. What part of the training is the same in every session, whatever its images?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
@@ -325,6 +327,10 @@ print(f"The mean of five sets keeps {', '.join(f'{share:.0%}' for share in kept)
 # 3. Because features move when weights do, and a head fits the features that it was tuned on. Left
 #    as it is, the line would fall towards the first set: it would show how well a head fits, and
 #    not what the features are worth.
+# 4. Weight decay: each step takes the same small share of every weight away. Weights of `bn1` begin
+#    at 1 and move little else, so most of their change is that (print the mean of
+#    `state["adapters.3.bn1.weight"]` for each of `states`). Convolutions begin with weights of both
+#    signs near 0, and what they learn is far larger than what decays.
 
 # %% [markdown]
 # ## References

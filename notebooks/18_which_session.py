@@ -313,8 +313,8 @@ if "acl" in set(accuracy.method):
 #   (len(logits),))`. Why is what is left of the accuracy about that of `told`, divided by the
 #   number of sessions?
 # * In `ByRule`, write `rule = staticmethod(surest)`, and run on from there.
-# * In `answer`, replace `believed` by `session` in the line with `own`. What do you get, and whom
-#   would you have to ask for it when there are patients?
+# * `outcomes(logits[shown], session)` believes the true session. What does it say, and whom would
+#   you have to ask for the session in a clinic?
 
 # %% [markdown]
 # ## Code it: by the margin
