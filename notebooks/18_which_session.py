@@ -105,8 +105,10 @@ def answer(logits, believed, first):
 
 
 # %% [markdown]
-# All test images, under each method that has such heads. ACL has a set of adapters for each head,
-# so its heads read different features; under the other methods all heads read the same.
+# All test images, under each method that has such heads. They differ in the adapters that an image
+# passes. *ACL* passes every session's set, one for each head, so its heads read different features.
+# *DynaMMo* passes the mean of all sets, the *last adapter* the newest set alone, and *frozen
+# features* none: under these all heads read the same.
 
 # %%
 seen = data.indices("test", range(1, last + 1))
@@ -134,7 +136,7 @@ for name, learner in learners.items():
 # ## Two images
 # One whose session DynaMMo finds, and one that it sends to a wrong session, each with the least
 # doubt of its kind. A head may be sure of an image that it was never taught: what it learned is
-# its own classes, and a few exemplars of others.
+# its own classes, and of others a few *exemplars*, the images that were kept.
 
 
 # %%
