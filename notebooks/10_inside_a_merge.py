@@ -87,11 +87,11 @@ def save(figure, table, name):
 
 # %% [markdown]
 # ## The path of the sets
-# *Adapters* are small branches that are tuned in front of the stages of a frozen network. A *set* is
-# all adapters of one session: some hundred thousand learned numbers, hence a point in a space of as
-# many dimensions. Session 1 starts from a random beginning $\theta_0$, and each later
-# session $i$ from the set before it, $\theta_{i-1}$. That makes a path. To see it we need the plane
-# that shows most of the distances: the first two *principal components* of the points.
+# *Adapters* are small branches that are tuned in front of the stages of a frozen network. A *set*
+# is all adapters of one session: some hundred thousand learned numbers, hence a point in a space of
+# as many dimensions. Session 1 starts from a random beginning $\theta_0$, and each later session
+# $i$ from the set before it, $\theta_{i-1}$. That makes a path. To see it we need the plane that
+# shows most of the distances: the first two *principal components* of the points.
 
 
 # %%
@@ -112,8 +112,8 @@ steps = list(zip(names[:last], names[1 : last + 1], strict=True))
 save(path_figure(points, steps, told), points, "inside_path")
 
 # %% [markdown]
-# The star is the mean. It lies among the sets, where nothing was ever trained. What does the network
-# do at such a point?
+# The star is the mean. It lies among the sets, where nothing was ever trained. What does the
+# network do at such a point?
 
 # %% [markdown]
 # ## On the line between two sets
