@@ -22,8 +22,8 @@
 # them. There is a slider over the merging weight.
 #
 # **Expected.** Fine-tuning ends at nothing on all but the newest session's kinds. ACL and DynaMMo
-# keep most of every session, and DynaMMo stays close to ACL. ACL costs as many times DynaMMo's
-# multiply-accumulates as there are sessions.
+# keep most of every session, and DynaMMo stays close to ACL. An image costs ACL as many times
+# DynaMMo's multiply-accumulates as there are sessions.
 #
 # **Takes** about three minutes on one core. Everything is computed here; nothing is
 # downloaded and nothing needs to have been run before.
@@ -130,9 +130,9 @@ def table(*names):
 accuracy_matrices(table("fine_tuning"), note=under)
 
 # %% [markdown]
-# Old kinds fall to 0 at once: nothing in the new images says that they ever existed. The last layer
-# gives one number to each kind, its *logit*, and the largest logit is the answer. Training on new
-# kinds alone only ever lowers the logits of old ones.
+# Old kinds fall to nothing at once: nothing in the new images says that they ever existed. The last
+# layer gives one number to each kind, its *logit*, and the largest logit is the answer. Training on
+# new kinds alone only ever lowers the logits of old ones.
 
 # %% [markdown]
 # ## 2. DynaMMo, by hand
@@ -147,11 +147,12 @@ method_diagram(data.number_of_sessions, *named, under)
 
 # %% [markdown]
 # To see them happen, take a small part of the stream: 20 images of each kind, and a memory of 16.
-# (Rates do not drop here while training goes on; in the library's settings they do by default.)
+# (The learning rate stays the same here. By default the library lowers it while it trains.)
 
 # %%
 short = {"train_per_class": 20, "memory_budget": 16, "adapter_epochs": 3, "head_steps": 0}
 short |= {"head_epochs": 100, "adapter_milestones": [1.0], "head_milestones": [1.0]}
+short |= {"adapter_learning_rate": 0.1, "head_learning_rate": 1e-3, "batch_size": 32}
 small = settings.with_changes(short)
 part = load_stream(small, order_seed)
 empty = Chain(small, part, backbone, train_seed)  # draws what adapters and heads begin with
@@ -244,7 +245,8 @@ assert closest(random, 5) == memory.herd(random.numpy(), 5).tolist()
 # %% tags=["four_steps"]
 def learn_session(session, sets, heads, kept):
     """Learn a session: add a set, a head and images to keep; return the mean of all sets."""
-    classes, new = part.classes(session), torch.as_tensor(part.indices("train", session))
+    classes = part.classes(session)
+    new = torch.as_tensor(part.indices("train", session), device=device)
 
     # Step 1: tune adapters and a head on new images, and on those kept, which are "others".
     shown = torch.cat([new, *kept.values()])
@@ -311,9 +313,10 @@ for session in (1, 2):
     test = part.indices("test", range(1, session + 1))
     found = answer(backbone.normalise(part.test.images[test]), merged, heads).cpu().numpy()
     right = found == part.test.labels[test]
-    each = [f"{right[part.test.labels[test] == c].mean():.0%} {part.class_names[c]}" for c in kept]
-    print(f"After session {session} the mean of {len(sets)} set(s) finds {', '.join(each)}.")
-    print(f"  The memory holds {', '.join(str(len(kept[c])) for c in kept)} of them.")
+    share = {part.class_names[c]: right[part.test.labels[test] == c].mean() for c in kept}
+    print(f"After session {session}, with the mean of {len(sets)} set(s), right answers among")
+    print("  " + ", ".join(f"{name}s: {value:.0%}" for name, value in share.items()))
+    print(f"  The memory holds {len(kept[0])} images of each.")
 
 # %% [markdown]
 # The library, asked for the same, gets the same set and gives the same answers:
@@ -332,9 +335,10 @@ assert (predict(library, "test", unseen=False).predicted == found).mean() > 0.99
 # `assert` then says that it is DynaMMo no longer.)
 # * `merged = empty.adapters(sets[-1])` in step 2 drops the average. This is the control called
 #   *last adapter*: the newest set alone, which grew out of the sets before it.
-# * `shown = new` in step 1 leaves out the images kept. No head ever hears of "others" while its
-#   adapters are tuned. What is left for step 4 to mend?
-# * The loop in the cell that calls it may go further, over `(1, 2, 3, 4)`.
+# * `shown = new` in step 1 leaves out the images kept, so that no head hears of "others" while its
+#   adapters are tuned. Step 4 alone then teaches it, on the few images of the memory.
+# * The loop in the cell that calls it may go further, over `(1, 2, 3, 4)`, where each change shows
+#   more.
 
 # %% [markdown]
 # ## 3. Keep every set, or average them

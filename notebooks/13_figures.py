@@ -35,12 +35,14 @@ figures_folder: str = "../figures/by-hand"  # where pictures and numbers go
 from pathlib import Path
 
 import pandas as pd
+from IPython.display import display
 
 from dynammo.data import files
 from dynammo.draw.accuracy import accuracy_by_family
 from dynammo.draw.costs import accuracy_against_macs, cost_growth
 from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
 from dynammo.draw.method import method_diagram
+from dynammo.draw.strip import forget_adapt_average
 from dynammo.draw.style import look, save_figure
 from dynammo.measure import cost
 from dynammo.measure.summary import readable, summarise, training_cost
@@ -90,6 +92,21 @@ save(
     None,
     "method",
 )
+
+# %% [markdown]
+# ## The story in one picture
+# Where the run has fine-tuning, ACL and DynaMMo, under its first class order.
+
+# %%
+told_by = ("fine_tuning", "acl", "dynammo")
+if set(told_by) <= set(settings.methods):
+    own = collected["accuracy"].query("method in @told_by")
+    own = own[own.order_seed == settings.order_seeds[0]]
+    final = collected["sessions"].query("session == session.max()").groupby("method").macs.max()
+    macs = {name: final[name] for name in told_by}
+    first = settings.with_changes({"order_seeds": settings.order_seeds[:1]})
+    strip = forget_adapt_average(own, macs, note(first, data))
+    display(save(strip, own.assign(macs=own.method.map(macs)), "forget_adapt_average"))
 
 # %% [markdown]
 # ## Accuracy after each session

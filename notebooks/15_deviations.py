@@ -38,7 +38,6 @@ sessions: int = 10  # T, how many sessions to count with
 
 # %%
 # %matplotlib inline
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -67,9 +66,6 @@ from dynammo.training import linear_head
 # %%
 if released_code:
     facts = release_facts(Path(released_code))
-    texts = [path.read_text() for path in Path(released_code).glob("options/**/dynammo/*.yaml")]
-    named = {name for text in texts for name in re.findall(r"^\s*method:\s*(\S+)", text, re.M)}
-    facts["methods that its configurations name"] = ", ".join(sorted(named))
     display(pd.Series(facts, name="found").to_frame())
 else:
     print("No clone of the release here: name its folder in `released_code` to read it.")

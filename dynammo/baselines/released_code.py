@@ -68,8 +68,8 @@ def release_facts(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*.py") if ".git" not in path.parts)
     text = {path: path.read_text(errors="replace") for path in files}
     (merged,) = [path for path in text if path.stem.strip() == "dynammo_cl_net"]
-    configurations = "\n".join(p.read_text() for p in folder.glob("options/**/*dynammo*.yaml"))
-    methods = sorted(set(re.findall(r"^method:\s*(\S+)", configurations, re.M)))
+    configurations = "\n".join(p.read_text() for p in folder.glob("options/**/dynammo/*.yaml"))
+    methods = sorted(set(re.findall(r"^\s*method:\s*(\S+)", configurations, re.M)))
     importing = [path.name for path in text if re.search(r"import.*dynammo_cl_net", text[path])]
     defining = [path.name for path in text if "def average_dicts" in text[path]]
     return {

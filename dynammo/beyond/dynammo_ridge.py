@@ -101,6 +101,7 @@ class DynaMMoRidge(DynaMMo):
     name = "dynammo_ridge"
     trains = "one adapter set; the head is solved"
     head_kind = RidgeOnMerged
+    statistics_kind = ClassStatistics
     reader = SeveralDepths
     follows_drift = True
 
@@ -111,7 +112,7 @@ class DynaMMoRidge(DynaMMo):
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(chain)
-        self.statistics = ClassStatistics(0)
+        self.statistics = self.statistics_kind(0)
         self.penalty = 1.0
 
     def fit(self) -> None:
@@ -120,7 +121,7 @@ class DynaMMoRidge(DynaMMo):
         positions = stream.indices("train", session)
         features = self.both_sides(running, positions)
         if session == 1:
-            self.statistics = ClassStatistics(features.shape[2]).to(self.device)
+            self.statistics = self.statistics_kind(features.shape[2]).to(self.device)
         elif self.follows_drift:
             known = self.chain.training_positions(session)  # with the exemplars of old classes
             was = self.both_sides(self.set_before(), known)
@@ -165,7 +166,7 @@ class DynaMMoRidge(DynaMMo):
         image = torch.zeros(1, 3, 32, 32, device=self.device)
         wide = self.chain.network(None, self.reader)(image).shape[1]
         self.head = RidgeOnMerged(wide, classes).to(self.device)
-        self.statistics = ClassStatistics(wide, classes).to(self.device)
+        self.statistics = self.statistics_kind(wide, classes).to(self.device)
 
     def state(self) -> dict[str, Tensor]:
         """The head and what it was solved from."""

@@ -75,7 +75,7 @@ def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
         return all(now[name] == then[name] for name in now if name not in ARITHMETIC)
 
     known = sessions[sessions.method.isin(METHODS)]
-    known = known.loc[[same(method) for method in known.method]]
+    known = known[known.method.map(same).astype(bool)]
     found = numbers(known) if len(known) else published.published[:0].rename("found")
     if len(known.session.unique()) < len(published.index.unique("session")) - 1:
         found = found.drop("average", level="session", errors="ignore")  # of some sessions only

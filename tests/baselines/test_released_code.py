@@ -46,11 +46,11 @@ def test_released_heads_learn_only_from_batches_with_images_of_theirs():
 def test_facts_are_read_off_a_clone(tmp_path):
     learner = tmp_path / "methods/multi_steps/dynammo.py"
     merged = tmp_path / "backbone/dynammo_cl_net .py"
-    for path in (learner, merged, tmp_path / "options/skin8/dynammo_skin8.yaml"):
+    for path in (learner, merged, tmp_path / "options/multi_steps/dynammo/skin8.yaml"):
         path.parent.mkdir(parents=True, exist_ok=True)
     learner.write_text("from backbone.adapter_cl_net import Net\nclass DyanMMo(Net): pass\n")
     merged.write_text("class Net:\n    def f(self): return self.average_dicts([])\n")
-    (tmp_path / "options/skin8/dynammo_skin8.yaml").write_text("seed: 1\nmethod: acl\n")
+    (tmp_path / "options/multi_steps/dynammo/skin8.yaml").write_text("basic:\n  method: acl\n")
     facts = release_facts(tmp_path)
     assert list(facts.values()) == [
         "DyanMMo",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dynammo.beyond.dynammo_ridge import DynaMMoRidge
+from dynammo.beyond.dynammo_ridge import ClassStatistics, DynaMMoRidge
 from dynammo.beyond.ridge_controls import (
     CONTROLS,
     RidgeDriftIgnored,
@@ -15,11 +15,21 @@ from dynammo.beyond.ridge_controls import (
 from dynammo.chain import Chain
 
 
+class Staying(ClassStatistics):
+    def move(self, old, new, stiffness):
+        pass
+
+
+class RidgeOnStaying(DynaMMoRidge):
+    title = "statistics of one's own"
+    statistics_kind = Staying
+
+
 @pytest.fixture(scope="module")
 def moving(tiny_settings, blobs, pretrained):
     """Two sessions whose adapters really move, with the ridge head and its controls."""
     chain = Chain(tiny_settings.with_changes({"adapter_epochs": 3}), blobs, pretrained, 1)
-    learners = {kind: kind(chain) for kind in (DynaMMoRidge, *CONTROLS)}
+    learners = {kind: kind(chain) for kind in (DynaMMoRidge, RidgeOnStaying, *CONTROLS)}
     for _ in range(2):
         chain.tune(progress=False)
         chain.merge()
@@ -59,6 +69,14 @@ def test_following_the_drift_brings_old_means_nearer_to_where_they_are(moving):
         return (learners[kind].statistics.means[:2] - truth).norm()
 
     assert off(DynaMMoRidge) < 0.8 * off(RidgeDriftIgnored)
+
+
+def test_statistics_of_ones_own_take_the_place_of_the_library_s(moving):
+    _, learners = moving
+    own, ignored = learners[RidgeOnStaying], learners[RidgeDriftIgnored]
+    assert isinstance(own.statistics, Staying)
+    assert torch.equal(own.head.weight, ignored.head.weight)
+    assert not torch.equal(own.head.weight, learners[DynaMMoRidge].head.weight)
 
 
 def test_the_last_set_is_followed_from_the_one_before(moving):

@@ -24,6 +24,7 @@ FIGURES = [
     "class_balance",
     "confusion",
     "cost_growth",
+    "forget_adapt_average",
     "method",
     "sample_sheet",
 ]
