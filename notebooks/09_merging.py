@@ -16,14 +16,19 @@
 # %% [markdown]
 # # 9 · Merging: is the mean the best average?
 #
-# **What you will see.** Eight ways to make one adapter set of many, and three ways to treat batch
-# norm's statistics, over the same tuned sets: nothing but heads is trained here, so all differences
-# are those of merging. Among them the uncomfortable control, the last set alone.
+# **The idea.** Every session leaves a *set* of tuned adapters, small branches in front of the
+# stages of a frozen network ([notebook 2](02_incremental_session.ipynb)). DynaMMo keeps the
+# **mean** of all sets. There are other ways to make one set of many, and they are easy to write
+# down: each is a rule for single numbers.
 #
-# **Expected** for the demo (three training seeds): the mean reaches 90 ± 1 %, the last set alone is
-# 1.2 ± 0.2 points above it, seed by seed, and no way of merging is above the last set by more than
-# its spread. Measuring batch norm's statistics again helps most ways. The same with fewer images
-# (`./run_all.sh --profile ablations`): 89 ± 1 %, and 1.3 ± 0.3 points.
+# **What you will see.** Three of these rules in cells, and what each makes of the same numbers;
+# eight of them and one of your own over the same tuned sets. Nothing but heads is trained here, so
+# all differences are those of merging. Among them is the uncomfortable control, the *last set
+# alone*: no merging at all.
+#
+# **Expected.** Most rules lie close together, the plain mean among them, and the last set alone is
+# as good or better. Whether a difference is more than its spread over runs is computed below; the
+# section "As published?" has the numbers.
 #
 # **Takes** ten minutes on one core, a third of that with `runs = 1`, which knows no spread. It
 # merges the sets that `./run_all.sh` left; if they are not there yet, they are made first (ten
@@ -43,34 +48,133 @@ statistics: list = ["averaged", "mixture", "measured again"]  # choices for batc
 from pathlib import Path
 
 import pandas as pd
+import torch
 
+from dynammo.beyond import batch_norm, ways_of_merging
 from dynammo.beyond.merged_by import STRATEGIES, MergedBy
-from dynammo.draw.comparisons import merging_figure
+from dynammo.beyond.ways_of_merging import is_learned
+from dynammo.draw.comparisons import merging_figure, plain_mean
+from dynammo.draw.merging import numbers_figure, pooled_figure
 from dynammo.draw.style import save_figure
+from dynammo.merging import uniform_mean
 from dynammo.run import ablations, command
+from dynammo.run.expected import compare, told
+from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
-from dynammo.run.run_folder import load_stream, settings_of
+from dynammo.run.run_folder import settings_of
 
+# %%
 run, figures = Path(run_folder), Path(figures_folder)
 if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
     command.main(["--profile", "demo"])
 settings = settings_of(run, runs)
-data = load_stream(settings, settings.order_seeds[0], run)
+chain = last_session(run, settings, settings.order_seeds[0], settings.train_seeds[0]).chain
+data, sets, initial = chain.stream, chain.adapter_states, chain.adapters(None).state_dict()
+under = note(settings, data)
 
 # %% [markdown]
 # ## Why should averaging weights work at all?
 # A network is not linear: the mean of two sets of weights need not do anything that the two do.
-# Two networks trained from different random beginnings, averaged, are as bad as chance. Here three
-# things help. All sets have a **common beginning**: each session's starts from the one before, so
-# they lie near each other. They are **small changes** of a frozen network that does most of the
-# work. And a **head is tuned afterwards**, for the features as they are after merging.
-#
-# [Notebook 10](10_inside_a_merge.ipynb) looks at what lies between two sets. This one asks whether
-# the plain mean is the best that can be done.
+# Two networks trained from different random beginnings, averaged, are usually as bad as chance.
+# Here three things help. All sets have a **common beginning**: each session's starts from the one
+# before, so they lie near each other. They are **small changes** of a frozen network that does most
+# of the work. And a **head is tuned afterwards**, for the features as they are after merging.
+# [Notebook 10](10_inside_a_merge.ipynb) looks at what lies between two sets.
 
 # %% [markdown]
+# ## A rule for single numbers
+# Let $\theta_0$ be the initial set, the one that session 1 began from, and $\theta_i$ the set after
+# session $i$. What a rule merges is the *changes* $\tau_i = \theta_i - \theta_0$. Below a rule is a
+# function of changes `[t, N]`, one row for each of the $t$ sessions and one column for each of the
+# $N$ numbers of a set, and it returns one row `[N]`.
+#
+# **The mean** counts every session alike. **MagMax** takes the change of greatest magnitude.
+
+
+# %%
+def mean(changes):
+    """DynaMMo: the mean of all sessions' changes."""
+    return changes.mean(dim=0)
+
+
+def magmax(changes):
+    """Of each number, the change that is largest in size, with its sign."""
+    largest = changes.abs().argmax(dim=0, keepdim=True)
+    return changes.gather(0, largest)[0]
+
+
+# %% [markdown]
+# **TIES** takes three steps. It *trims* each session's changes: only the largest fifth of them
+# stays, the rest become 0. It *elects* a sign for each number, that of the sum. And it averages the
+# changes that have this sign, so that sessions do not cancel each other.
+
+
+# %%
+def ties(changes, density=0.2):
+    """Trim each session's changes, elect a sign for each number, average what agrees."""
+    sizes = changes.abs()
+    kept = max(1, int(density * changes.shape[1]))
+    smallest_kept = sizes.topk(kept, dim=1)[0][:, -1:]
+    trimmed = torch.where(sizes >= smallest_kept, changes, 0)
+    elected = trimmed.sum(dim=0).sign()
+    agree = (trimmed != 0) & (trimmed.sign() == elected)
+    return (trimmed * agree).sum(dim=0) / agree.sum(dim=0).clamp(min=1)
+
+
+# %% [markdown]
+# What the three make of four made-up numbers in three sessions, nothing trimmed:
+
+# %%
+cases = ["all agree", "one is large", "one disagrees", "two cancel"]
+made_up = torch.tensor([[3, 0.5, 4, 2], [2, -0.4, -3, -2.2], [2.5, 4, 1, 0.4]])
+rules = {"mean": mean, "MagMax": magmax, "TIES": lambda changes: ties(changes, density=1)}
+numbers_figure(
+    pd.DataFrame(made_up.tolist(), columns=cases),
+    pd.DataFrame([rule(made_up).tolist() for rule in rules.values()], rules, cases),
+    "made-up numbers; TIES trims nothing here",
+)
+
+# %% [markdown]
+# Now of the run's own sets, and the library does the same. A rule is about what is *learned*, the
+# weights, biases and $\alpha$; what batch norm *measured* comes further down. (From here on, each
+# `assert` says so of what the cells before wrote.)
+
+
+# %%
+def flat(state):
+    """All learned numbers of a set in one row."""
+    learned = [name for name in sorted(state) if is_learned(name, state[name])]
+    return torch.cat([state[name].double().flatten() for name in learned])
+
+
+changes = torch.stack([flat(state) - flat(initial) for state in sets])
+for rule, library in (
+    (mean, uniform_mean(sets)),
+    (magmax, ways_of_merging.magmax(sets, initial)),
+    (ties, ways_of_merging.ties(sets, initial)),
+):
+    by_hand = flat(initial) + rule(changes)
+    assert torch.allclose(by_hand, flat(library), atol=1e-6), rule.__name__
+print(f"{changes.shape[0]} sets of {changes.shape[1]:,} numbers each")
+
+# %% [markdown]
+# Do the made-up cases occur? For how many numbers all sessions' changes have the same sign, and how
+# long the merged change is, beside the change of the last session's set:
+
+# %%
+same = (changes > 0).all(dim=0) | (changes < 0).all(dim=0)
+print(f"all sessions agree in sign for {100 * same.double().mean():.0f} % of the numbers")
+last = changes[-1].norm()
+lengths = {rule.__name__: float(rule(changes).norm() / last) for rule in (mean, magmax, ties)}
+pd.Series(lengths, name="length, in lengths of the last set's change").to_frame().round(2)
+
+# %% [markdown]
+# Sets agree where they do because each grew out of the one before: a change that session 1 made is
+# in all later sets, unless a session took it back.
+#
 # ## The strategies
-# With $\theta_0$ the initial set, $\tau_i = \theta_i - \theta_0$ the change up to session $i$:
+# The library has these and five more, each in a few lines with its paper
+# ([ways_of_merging.py](../dynammo/beyond/ways_of_merging.py)):
 #
 # | strategy | merged set | stored, besides the newest |
 # |---|---|---|
@@ -83,18 +187,65 @@ data = load_stream(settings, settings.order_seeds[0], run)
 # | Fisher | $\sum_i F_i\theta_i / \sum_i F_i$, $F_i$ Fisher information (notebook 6) | 2 sets |
 # | last set alone | $\theta_t$ | nothing |
 #
-# Every strategy but TIES can be kept up to date from session to session, without the
-# old sets. `dynammo/beyond/ways_of_merging.py` has each in a few lines, with its paper.
+# Every strategy but TIES can be kept up to date from session to session, without the old sets.
 
 # %% [markdown]
 # ## Batch norm's statistics
-# Batch norm subtracts a mean and divides by a deviation *measured* on the maps of one set. Merged
-# weights make other maps. What should stand there?
+# A batch norm layer subtracts a mean and divides by a deviation that it *measured* on the maps of
+# one set. Merged weights make other maps. What should stand there?
 #
 # * **averaged**: the mean of the sets' means and of their variances. What DynaMMo does.
-# * **mixture**: the variance of all sessions' values together, mean$(\sigma^2+\mu^2) - \bar\mu^2$.
-#   The plain mean leaves out how far the sessions' means are apart, so it is too small.
+# * **mixture**: the variance of all sessions' values together, the average of $\sigma^2 + \mu^2$
+#   less $\bar\mu^2$. The plain average leaves out how far the sessions' means are apart.
 # * **measured again**: on the balanced memory, under the merged weights, before the head is tuned.
+#
+# (For the last set alone, "mixture" puts the variance of all sessions' values about its own mean.)
+
+
+# %%
+def mixture(means, variances):
+    """Variance of several sessions' values together, from theirs [t, channels]."""
+    return (variances + means**2).mean(dim=0) - means.mean(dim=0) ** 2
+
+
+# %%
+averaged, apart = uniform_mean(sets), {}
+pooled = batch_norm.mixture_variance(sets, averaged)
+for name in (name for name in initial if name.endswith("running_var")):
+    variances = torch.stack([state[name].double() for state in sets])
+    means = torch.stack([state[name.replace("_var", "_mean")].double() for state in sets])
+    assert torch.allclose(mixture(means, variances).float(), pooled[name], rtol=1e-4), name
+    ratio, channel = (mixture(means, variances) / variances.mean(dim=0)).max(dim=0)
+    apart[name] = float(ratio), int(channel), means, variances
+
+# %% [markdown]
+# The channel whose sessions lie furthest apart. The merged layer will take for granted that values
+# are spread as one of the black curves says; each session's own were spread as the coloured ones.
+
+# %%
+name = max(apart, key=lambda name: apart[name][0])
+_, channel, means, variances = apart[name]
+m, v = means[:, channel], variances[:, channel]
+ways = {"averaged": v.mean(), "mixture": mixture(m, v)}
+merged = pd.DataFrame({"mean": float(m.mean()), "variance": pd.Series(ways).astype(float)})
+sessions = pd.DataFrame({"mean": m.tolist(), "variance": v.tolist()})
+where = f"channel {channel} of {name.removesuffix('.running_var')}"
+pooled_figure(sessions, merged, f"values that arrive at {where}", under)
+
+# %% [markdown]
+# ## A strategy of your own
+# Any rule can stand beside the library's. This one is careful: where all sessions agree in sign it
+# takes the mean, and everywhere else it changes nothing.
+
+
+# %%
+def only_where_all_agree(changes):
+    """The mean, but 0 where sessions disagree in sign."""
+    agree = (changes > 0).all(dim=0) | (changes < 0).all(dim=0)
+    return torch.where(agree, changes.mean(dim=0), 0)
+
+
+own = {"only where all agree": only_where_all_agree}  # by name: add yours
 
 # %% [markdown]
 # ## Merge
@@ -103,22 +254,23 @@ data = load_stream(settings, settings.order_seeds[0], run)
 
 
 # %%
-def ways(chain):
+def followers(chain):
     """A learner for every strategy and every choice for batch norm, on one chain."""
+    strategies = {name: name for name in STRATEGIES} | own
     return {
-        f"{strategy}|{choice}": MergedBy(chain, strategy, choice)
-        for strategy in STRATEGIES
+        f"{name}|{choice}": MergedBy(chain, strategy, choice)
+        for name, strategy in strategies.items()
         for choice in statistics
     }
 
 
-replayed = ablations.replay(run, settings, ways)
+replayed = ablations.replay(run, settings, followers)
 found = ablations.averages(replayed)
 found[["strategy", "statistics"]] = found.pop("label").str.split("|", expand=True)
 
 # %%
 origin = provenance(data)
-figure = merging_figure(found, note=note(settings, data))
+figure = merging_figure(found, note=under)
 save_figure(figure, found, figures / "ablation_merging", origin)
 figure
 
@@ -130,55 +282,146 @@ columns = ["average_accuracy", "last_accuracy"]
 (100 * found.pivot_table(columns, "strategy", "statistics")).round(1)
 
 # %% [markdown]
+# ## As published?
+# The uniform mean with averaged statistics is DynaMMo, and the last set alone is the method "last
+# adapter". What they got here, beside the numbers that are published with this project
+# ([expected.csv](../figures/expected.csv)), in percent.
+
+# %%
+known = {"uniform mean|averaged": "dynammo", "last set alone|averaged": "last_adapter"}
+after = ablations.over_classes(replayed[replayed.label.isin(known)])
+compared = compare(after.assign(method=after.label.map(known)), settings)
+print(told(compared))
+compared[compared.index.get_level_values("session") == "average"].round(1)
+
+# %% [markdown]
 # ## Is the difference real?
-# Each strategy against the uniform mean with averaged statistics, **seed by seed**: same sets, same
-# memory, same images. A mean smaller than its spread over seeds says nothing.
+# Each strategy against the uniform mean, **run by run**: same sets, same memory, same images. A
+# mean difference that is smaller than its spread over runs says nothing. (With a single run there
+# is no spread to see.)
 
 # %%
 key = ["order_seed", "train_seed"]
 wide = 100 * found.pivot_table("average_accuracy", ["strategy", "statistics"], key)
-difference = wide - wide.loc[("uniform mean", "averaged")]
+difference = wide - wide.loc[plain_mean(found)]
 pd.DataFrame({"points": difference.mean(axis=1), "sd": difference.std(axis=1)}).round(1)
 
 # %% [markdown]
 # ## When does merging win?
-# Against the last set alone. Accuracy by the session that brought the class, at the end: the last
-# set was tuned on the newest classes, with the old ones only as "others", and still it started
-# from all that came before. The mean keeps only $1/t$ of the newest session's change, and holds on
-# to the older ones. So merging should trade newest classes for old ones. In [the
-# study](14_the_study.ipynb) it does, with three or four sessions: it loses 3 to 10 points on the
-# newest session's, and gains 2 to 3 on the first session's (on blood cells nothing). With ten
-# sessions it does not: it gains 2.7 on the newest, and loses on the six before. Which weighs more
-# is the stream's: averaged over sessions the last set is ahead in 31 of 36 runs on one source
-# (blood, skin, tissue, CIFAR), the mean in 8 of 9 where each session brings another source, by 0.4
-# ± 0.5 points. That is one stream, which also has more classes and fewer exemplars of each than the
-# other medical ones, so the reason is open.
+# The mean against the last set alone. Accuracy at the end, by the session that brought the class.
+# The last set was tuned on the newest classes, with the old ones only as "others"; still it started
+# from all that came before. The mean keeps only $1/t$ of the newest session's change and holds on
+# to older ones. So merging should trade newest classes for old ones. Does it, here?
 
 # %%
 end = replayed[replayed.session == replayed.session.max()]
-shown = end[end.label.isin(["uniform mean|averaged", "last set alone|averaged"])]
-by_session = 100 * shown.pivot_table("accuracy", "label", "evaluated_session")
+_, choice = plain_mean(found)
+shown = [f"{name}|{choice}" for name in ("uniform mean", "last set alone", *own)]
+by_session = 100 * end.pivot_table("accuracy", "label", "evaluated_session").loc[shown]
 by_session.rename(index=lambda name: name.split("|")[0]).round(1)
+
+# %% [markdown]
+# Which of the two weighs more depends on the stream, on the memory and on how long the sets are
+# tuned. [Notebook 20](20_when_merging_pays.ipynb) varies them together, and
+# [notebook 14](14_the_study.ipynb) has other streams.
+
+# %% [markdown]
+# ## Now change a line
+# With `runs = 1` and `statistics = ["averaged"]` among the parameters the notebook runs in a minute
+# or two.
+#
+# * In `only_where_all_agree`, write `changes[-1]` instead of `changes.mean(dim=0)`.
+# * Let `ties` keep everything (`density=1`), and add it: `own["TIES, untrimmed"] = ties`. What did
+#   trimming do?
+# * Add a rule that answers 0 for every number: `own["nothing"] = lambda changes: 0 * changes[0]`,
+#   with `statistics = ["measured again"]`, since what tuned sets measured does not fit an untuned
+#   one. How much of the accuracy is left without any change?
+
+# %% [markdown]
+# ## Code it: a weighted mean
+# Most strategies are weighted means. Write one that takes the sessions' weights; only their ratios
+# should count.
+
+
+# %% tags=["exercise"]
+def weighted_mean(changes, weights):
+    """Mean of changes [t, N] with weights [t], which need not add up to 1."""
+    raise NotImplementedError("Replace this line.")
+
+
+# %% tags=["solution"]
+def weighted_mean(changes, weights):
+    """Mean of changes [t, N] with weights [t], which need not add up to 1."""
+    shares = torch.as_tensor(weights, dtype=changes.dtype)
+    return (shares[:, None] * changes).sum(dim=0) / shares.sum()
+
+
+# %% tags=["check"]
+rows = torch.tensor([[4.0, 0.0], [-3.0, 6.0], [1.0, 1.0]], dtype=torch.double)
+alike, ratios = weighted_mean(rows, [1, 1, 1]), weighted_mean(rows, [1, 2, 1])
+assert alike.shape == (2,), "One number for each column: sum over the sessions, dimension 0."
+assert torch.allclose(alike, mean(rows)), "Equal weights give the mean."
+assert torch.equal(weighted_mean(rows, [0, 0, 1]), rows[-1]), "Weight on the last: the last set."
+assert torch.allclose(weighted_mean(rows, [2, 4, 2]), ratios), "Divide by the sum of weights."
+assert abs(ratios[0] + 0.25) < 1e-9, "(4 - 2 * 3 + 1) / 4 is -0.25."
+print("That is a weighted mean. own['newer counts more'] =")
+print("    lambda changes: weighted_mean(changes, range(1, len(changes) + 1))")
+
+# %% [markdown]
+# ## Code it: an election without trimming
+# TIES elects the sign of the *sum*, so a single large change can outvote two small ones. Write a
+# rule in which every session has one vote: the mean of the changes whose sign the majority has, and
+# 0 where there is no majority.
+
+
+# %% tags=["exercise"]
+def majority(changes):
+    """Mean of the changes [t, N] that have the sign of most sessions; 0 if signs are even."""
+    raise NotImplementedError("Replace this line.")
+
+
+# %% tags=["solution"]
+def majority(changes):
+    """Mean of the changes [t, N] that have the sign of most sessions; 0 if signs are even."""
+    elected = changes.sign().sum(dim=0).sign()
+    agree = (changes.sign() == elected) & (elected != 0)
+    return (changes * agree).sum(dim=0) / agree.sum(dim=0).clamp(min=1)
+
+
+# %% tags=["check"]
+rows = torch.tensor([[9.0, 2.0, 3.0, 0.0], [-1.0, 4.0, -3.0, 0.0], [-2.0, 6.0, 0.0, 0.0]])
+elected = majority(rows)
+assert elected.shape == (4,), "One number for each column."
+assert elected.isfinite().all(), "Where nobody is elected, do not divide by 0."
+assert elected[0] == -1.5, "Two sessions of three say minus: (-1 - 2) / 2, whatever the 9 says."
+assert elected[1] == 4, "Where all agree it is the mean: (2 + 4 + 6) / 3."
+assert elected[2] == 0, "One for plus, one for minus: no majority, so no change."
+assert elected[3] == 0, "Where nothing changed, nothing changes."
+print("That is a majority vote. To see what it is worth: own['majority'] = majority")
 
 # %% [markdown]
 # ## Exercises
 # 1. Show that task arithmetic with scale $1/t$ is the uniform mean, and that the moving average
 #    with decay 0 is the last set alone.
-# 2. Three sets have the values 4, −3 and 1 for a number that began at 0. What do the mean, MagMax
-#    and TIES (nothing trimmed) make of it?
+# 2. In the picture of made-up numbers the third case has the changes 4, −3 and 1. What do mean,
+#    MagMax, TIES and `majority` make of it, and why do the last two differ from the first?
 # 3. Which of the strategies would change if all sets had started from fresh, different random
 #    weights instead of from each other? Which would fail altogether?
+# 4. The mixture's variance is never smaller than the averaged one. Why? When are they equal?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. $\theta_0 + \frac1t\sum_i(\theta_i - \theta_0) = \theta_0 + \frac1t\sum_i\theta_i - \theta_0$,
 #    and the $\theta_0$ cancel. With decay 0, $E_t = 0 \cdot E_{t-1} + 1 \cdot \theta_t$.
 # 2. The mean is $\frac23$. MagMax takes the greatest magnitude, 4. TIES elects plus, since
-#    $4 - 3 + 1 > 0$, and averages the values of that sign, 4 and 1: 2.5.
+#    $4 - 3 + 1 > 0$, and averages the values of that sign, 4 and 1: 2.5. The majority is plus as
+#    well, so it gives 2.5 too. Both leave out the −3, which in the mean cancels most of the 4.
 # 3. All but the last set alone: a change $\tau_i$ would then contain the difference between two
 #    random beginnings, which is large and means nothing. Means of such sets fail, since a hidden
-#    channel of one set has nothing to do with the same channel of another. Ablation `start` of
-#    [notebook 11](11_ablations.ipynb) tries fresh sets that share one random beginning.
+#    channel of one set has nothing to do with the same channel of another.
+#    [Notebook 19](19_fresh_sets.ipynb) tries fresh sets that share one random beginning.
+# 4. Their difference is the average of $\mu^2$ less $\bar\mu^2$, the variance of the sessions'
+#    means, and a variance is not negative. It is 0 where all sessions measured the same mean.
 
 # %% [markdown]
 # ## References

@@ -14,18 +14,22 @@
 # ---
 
 # %% [markdown]
-# # 10 · Inside a merge
+# # 10 · Inside a merge: what lies between two sets
 #
-# **What you will see.** What lies between two adapter sets, and between three; whether sessions
-# change the weights alike; how the heads find the session of an image; and which session's
-# knowledge the merge loses.
+# **The idea.** DynaMMo averages weights, and a network is not linear in its weights. So why is the
+# average of two sets of adapters any good? Because of where the sets lie: on a path on which each
+# grew out of the one before, so that the way from one to another stays on good ground.
 #
-# **Expected** for the demo's first training seed: nothing falls between two sets (the middle is
-# 1 ± 3 points above the mean of the ends), and the right head is found for 84 ± 4 % of the images.
-# In `./run_all.sh --profile ablations`, which has fewer images, 4 ± 3 points and 87 ± 4 %.
+# **What you will see.** The path of the sets, drawn; what lies on the line between two of them, and
+# over the triangle between three; and whether sessions change the weights alike. Each tool is
+# written out in a cell first.
 #
-# **Takes** two minutes on one core. It looks into what `./run_all.sh` left; if that is not there
-# yet, it is made first (ten minutes).
+# **Expected.** Nothing falls between the first and the last set, so there is no barrier. In the
+# convolutions, which hold nearly all of the numbers, the changes of two sessions are nearly at
+# right angles, so they do not undo each other. The captions have the numbers of this run.
+#
+# **Takes** one or two minutes on one core. It looks into what `./run_all.sh` left; if that is not
+# there yet, it is made first (ten minutes).
 
 # %% [markdown]
 # ## Parameters
@@ -40,21 +44,26 @@ triangle_steps: int = 4  # points along each side of the triangle, less one
 
 # %%
 # %matplotlib inline
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+import torch.nn.functional as F
 from IPython.display import display
 
-from dynammo.catalogue import title
+from dynammo.beyond.ways_of_merging import flat
 from dynammo.draw import between_sets as pictures
+from dynammo.draw.merging import path_figure
 from dynammo.draw.style import save_figure
 from dynammo.measure import between_sets
 from dynammo.run import command
-from dynammo.run.collect import collect
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import settings_of
+from dynammo.training import generator_for
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
@@ -63,9 +72,9 @@ if run.name == "demo" and not run.exists():  # the default run is made; any othe
 settings = settings_of(run)
 one = settings.with_changes({"order_seeds": [order_seed], "train_seeds": [train_seed]})
 group = last_session(run, settings, order_seed, train_seed)
-chain, learners = group.chain, group.learners
-data, sets = chain.stream, chain.adapter_states
-first, last = 1, chain.session
+chain, unified = group.chain, between_sets.unified_head(group.learners)
+data, sets, last = chain.stream, chain.adapter_states, chain.session
+beginning = chain.adapters(None)
 origin, under = provenance(data), note(one, data)
 
 
@@ -77,22 +86,107 @@ def save(figure, table, name):
 
 
 # %% [markdown]
-# ## On the line between two sets
-# $\theta(w) = (1-w)\,\theta_1 + w\,\theta_T$, from the first session's set to the last one's. At
-# each point the head is tuned on the balanced memory, as DynaMMo does, so that the features are
-# judged and not a head that fits one end. If the loss rose in the middle, there would be a
-# **barrier**, and averaging would be a bad idea. Sets that descend from each other are usually
-# *linearly connected*: no barrier.
+# ## The path of the sets
+# *Adapters* are small branches that are tuned in front of the stages of a frozen network. A *set*
+# is all adapters of one session: some hundred thousand learned numbers, hence a point in a space of
+# as many dimensions. Session 1 starts from a random beginning $\theta_0$, and each later session
+# $i$ from the set before it, $\theta_{i-1}$. That makes a path. To see it we need the plane that
+# shows most of the distances: the first two *principal components* of the points.
+
 
 # %%
-head = between_sets.unified_head(learners)
-points = [(1 - w, w) for w in np.linspace(0, 1, line_points)]
-line = between_sets.judge_blends(chain, head, [sets[0], sets[-1]], points)
-save(
-    pictures.line_figure(line, f"session {first}", f"session {last}", under),
-    line,
-    "inside_line",
-)
+def plane(points):
+    """Coordinates [n, 2] of points [n, N] in their best plane, and the share of it that shows."""
+    centred = points - points.mean(dim=0)
+    u, lengths, _ = torch.linalg.svd(centred, full_matrices=False)
+    return u[:, :2] * lengths[:2], (lengths[:2].square().sum() / lengths.square().sum()).item()
+
+
+# %%
+names = ["beginning", *(f"session {t}" for t in range(1, last + 1)), f"mean of the {last}"]
+states = [beginning.state_dict(), *sets, chain.merged_state]
+places, share = plane(torch.stack([flat(state) for state in states]))
+points = pd.DataFrame({"name": names, "x": places[:, 0], "y": places[:, 1]})
+told = f"The plane shows {100 * share:.0f} % of the squared distances · {under}"
+steps = list(zip(names[:last], names[1 : last + 1], strict=True))
+save(path_figure(points, steps, told), points, "inside_path")
+
+# %% [markdown]
+# The star is the mean. It lies among the sets, where nothing was ever trained. What does the
+# network do at such a point?
+
+# %% [markdown]
+# ## On the line between two sets
+# $\theta(w) = (1-w)\,\theta_1 + w\,\theta_T$, from the first session's set to the last one's: entry
+# by entry, what batch norm measured included. Whole numbers, batch norm's counts of batches, are
+# taken from the last.
+
+
+# %%
+def between(states, shares):
+    """The set with some shares, which add up to 1, of several sets."""
+    mixed = {}
+    for name, newest in states[-1].items():
+        mixed[name] = newest
+        if newest.is_floating_point():
+            mixed[name] = sum(w * state[name] for w, state in zip(shares, states, strict=True))
+    return mixed
+
+
+# %% [markdown]
+# The library's is the same. (From here on, each `assert` says so of what the cell before wrote.)
+
+# %%
+ends = [sets[0], sets[-1]]
+by_hand, library = between(ends, (0.3, 0.7)), between_sets.blend(ends, (0.3, 0.7))
+for name, value in library.items():
+    assert torch.allclose(by_hand[name], value, atol=1e-5), name
+
+# %% [markdown]
+# **How is a point judged?** A head that was tuned for one set does not fit another's features. So
+# at each point a copy of the head is tuned on the memory, the kept images, as DynaMMo does after a
+# merge. What is judged then are the features. The head is the *unified* one: one number, a *logit*,
+# for each class seen, and the largest logit is the answer.
+
+
+# %%
+def judge(state, steps, split):
+    """Accuracy and loss with a set in place, after the head was tuned for its features."""
+    head, memory = copy.deepcopy(unified), chain.memory.all_positions()
+    sides, wanted = chain.both_sides(state, memory), torch.as_tensor(data.train.labels[memory])
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
+    generator = generator_for("head", *chain.seeds, last)
+    for _ in range(steps):
+        batch = torch.randperm(len(memory), generator=generator)
+        flip = (torch.rand(len(batch), generator=generator) < 0.5).long()
+        loss = F.cross_entropy(head(sides[flip, batch]), wanted[batch].to(sides.device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    seen = data.indices(split, range(1, last + 1))
+    wanted = torch.as_tensor(getattr(data, split).labels[seen], device=sides.device)
+    with torch.no_grad():
+        logits = head(chain.features(state, split, seen))
+    return (logits.argmax(dim=1) == wanted).double().mean(), F.cross_entropy(logits, wanted)
+
+
+# %%
+few = {"head_epochs": 20, "head_steps": 20, "head_milestones": [1.0], "head_learning_rate": 1e-3}
+small = replace(chain, settings=settings.with_changes(few | {"batch_size": 1000}))
+library = between_sets.judge_set(small, unified, chain.merged_state, "val")
+accuracy, loss = judge(chain.merged_state, 20, "val")
+assert abs(accuracy - library["accuracy"]) < 1e-6
+assert abs(loss - library["loss"]) < 1e-4
+
+# %% [markdown]
+# If the loss rose in the middle, there would be a **barrier**, and averaging would be a bad idea.
+# Two sets without one are called *linearly connected*. The line below is judged by the library,
+# which is given the function `between` from above.
+
+# %%
+line_shares = [(1 - w, w) for w in np.linspace(0, 1, line_points)]
+line = between_sets.judge_blends(chain, unified, ends, line_shares, mix=between)
+save(pictures.line_figure(line, "session 1", f"session {last}", under), line, "inside_line")
 
 # %% [markdown]
 # ## Over the triangle of three
@@ -102,9 +196,8 @@ save(
 # %%
 chosen = sorted({1, (1 + last) // 2 + (last > 2), last}) if last > 2 else []
 if len(chosen) == 3:
-    points = between_sets.triangle(triangle_steps)
-    corners = [sets[t - 1] for t in chosen]
-    area = between_sets.judge_blends(chain, head, corners, points)
+    corners, shares = [sets[t - 1] for t in chosen], between_sets.triangle(triangle_steps)
+    area = between_sets.judge_blends(chain, unified, corners, shares, mix=between)
     names = [f"session {t}" for t in chosen]
     display(save(pictures.triangle_figure(area, names, under), area, "inside_triangle"))
 else:
@@ -113,47 +206,102 @@ else:
 # %% [markdown]
 # ## Do sessions pull alike?
 # Session $i$'s change is $\theta_i - \theta_{i-1}$, from where it began to where it ended. The
-# cosine of two changes says whether they go the same way. In thousands of dimensions two random
-# directions are at right angles: cosine 0. Changes at right angles do not undo each other. Each set
-# contains the changes of all sessions before it, so the mean of $t$ sets keeps all of the first
-# session's change, $(t-1)/t$ of the second's, and $1/t$ of the newest's.
+# *cosine* of two changes says whether they go the same way: 1 if they do, −1 if they go opposite
+# ways, 0 at right angles. In thousands of dimensions two random directions are nearly at right
+# angles, and changes at right angles do not undo each other.
+
 
 # %%
-initial = chain.adapters(None)
-cosines = between_sets.change_cosines(sets, initial.state_dict())
-save(pictures.cosine_figure(cosines, initial.stage_names, under), cosines, "inside_cosines")
+def cosine(one, other):
+    """Cosine of the angle between two vectors."""
+    return (one @ other) / (one.norm() * other.norm())
+
+
+# %%
+cosines = between_sets.change_cosines(sets, beginning.state_dict())
+for row in cosines[cosines.entry == "adapters.0.conv.weight"].itertuples():
+    ways = []
+    for t in (row.one, row.other):  # states[t] is session t's set, states[0] the beginning
+        ways.append((states[t][row.entry] - states[t - 1][row.entry]).double().flatten())
+    assert abs(cosine(*ways) - row.cosine) < 1e-6
 
 # %% [markdown]
-# ## How the session of an image is found
-# Each task head gives an image a probability of being "others", none of its own classes. The head
-# that says so least is believed. The further apart a head's two histograms, the better it knows its
-# own.
+# Layer by layer, for every two sessions:
 
 # %%
-with_heads = {learner.name: learner for learner in learners if learner.knows_others}
-scores = between_sets.others_scores(with_heads["dynammo"])
-save(pictures.others_figure(scores, under), scores, "inside_others")
+save(pictures.cosine_figure(cosines, beginning.stage_names, under), cosines, "inside_cosines")
 
 # %% [markdown]
-# For each method with task heads: how often is the right session found?
-
-# %%
-rows = {}
-for name, learner in with_heads.items():
-    table = scores if name == "dynammo" else between_sets.others_scores(learner)
-    own = table[table.true_session == table["head"]]
-    rows[title(name)] = (100 * own.groupby("true_session").chosen.mean()).round(1)
-pd.DataFrame(rows).T.rename(columns=lambda t: f"session {t}")
+# Each set contains the changes of all sessions before it, since it grew out of them. So the mean of
+# $t$ sets keeps all of the first session's change, $(t-1)/t$ of the second's, and $1/t$ of the
+# newest's: what is averaged away is new.
 
 # %% [markdown]
-# ## Which session's knowledge is lost?
-# The bar is what a session's set knew of its classes when it had just been tuned, with fewer
-# classes to take them for. What is left at the end, by ACL, which keeps every set, tells what more
-# classes cost; what is below ACL's mark is the price of keeping one set only.
+# ## Now change a line
+# * In `between`, leave what batch norm measured as the last set has it: put `if "running_" in name:
+#   continue` below `mixed[name] = newest`. Run the line again, and the `assert` aside. How much of
+#   the peace between the sets is due to the statistics?
+# * Take `ends = [beginning.state_dict(), sets[-1]]`, and see what tuning itself added on its way.
+# * Give `line_shares` weights beyond the last set, such as `(-0.5, 1.5)`: does it go on to improve?
 
-# %%
-accuracy = collect(run, settings)["accuracy"]
-save(pictures.kept_figure(accuracy, note(settings, data)), accuracy, "inside_kept")
+# %% [markdown]
+# ## Code it: how high is the barrier?
+# Between two sets the loss may lie above the straight line from one end's loss to the other's. The
+# barrier is the most by which it does (J. Frankle et al.), and 0 if it nowhere does.
+
+
+# %% tags=["exercise"]
+def barrier(weights, losses):
+    """Height of the barrier; losses at some weights from 0 to 1, in order."""
+    raise NotImplementedError("Replace this line.")
+
+
+# %% tags=["solution"]
+def barrier(weights, losses):
+    """Height of the barrier; losses at some weights from 0 to 1, in order."""
+    weights, losses = np.asarray(weights), np.asarray(losses)
+    straight = (1 - weights) * losses[0] + weights * losses[-1]
+    return (losses - straight).max()
+
+
+# %% tags=["check"]
+at = [0, 0.25, 0.5, 1]
+assert abs(barrier(at, [1, 1, 1, 1])) < 1e-9, "Level ground has no barrier."
+assert abs(barrier(at, [1, 1, 3, 1]) - 2) < 1e-9, "A hill of 3 over ends of 1 is 2 high."
+assert abs(barrier(at, [4, 3, 2, 0])) < 1e-9, "A straight way down is no barrier: compare with it."
+assert abs(barrier(at, [4, 3, 3, 0]) - 1) < 1e-9, "Halfway from 4 to 0 is 2, and 3 is 1 above it."
+assert abs(barrier(at, [1, 0, 0, 1])) < 1e-9, "A valley is no barrier, and not a negative one."
+print("That is the barrier. For this run: barrier(line['share 2'], line.loss)")
+
+# %% [markdown]
+# ## Code it: what does the mean keep?
+# The mean of $t$ sets on a path is the beginning, plus a share of each session's change. Write the
+# shares, for session 1 to session $t$.
+
+
+# %% tags=["exercise"]
+def shares_kept(t):
+    """The shares [t] of the sessions' changes in the mean of t sets on a path."""
+    raise NotImplementedError("Replace this line.")
+
+
+# %% tags=["solution"]
+def shares_kept(t):
+    """The shares [t] of the sessions' changes in the mean of t sets on a path."""
+    return [(t - j + 1) / t for j in range(1, t + 1)]  # change j is in the sets j, ..., t
+
+
+# %% tags=["check"]
+random = np.random.default_rng(0)
+changes = random.normal(size=(5, 3))
+on_the_path = changes.cumsum(axis=0)  # five sets, from a beginning at 0
+kept = np.asarray(shares_kept(5))
+assert kept.shape == (5,), "One share for each session."
+assert kept[0] == 1, "Session 1's change is in every set, so all of it is kept."
+assert abs(kept[-1] - 1 / 5) < 1e-9, "The newest session's change is in one set of five."
+mean = on_the_path.mean(axis=0)
+assert np.allclose(kept @ changes, mean), "The shares of the changes must add up to the mean."
+print(f"The mean of five sets keeps {', '.join(f'{share:.0%}' for share in kept)} of the changes.")
 
 # %% [markdown]
 # ## Exercises
@@ -162,27 +310,33 @@ save(pictures.kept_figure(accuracy, note(settings, data)), accuracy, "inside_kep
 # 2. A cosine near 0 means that two sessions' changes are at right angles. If all changes are, and
 #    equally long, how far is the mean of $t$ sets from their common beginning, against the newest
 #    set? Which sessions has the merged set learned least of?
-# 3. In the table of sessions found, ACL and DynaMMo have the same kind of heads. What else could
-#    make ACL find the session more often?
+# 3. Why is a head tuned at every point before it is judged? What would the line look like with the
+#    head of the last session left as it is?
+# 4. In the picture of cosines the rows of `bn1` stand out, batch norm's weights: sessions do pull
+#    those alike. What part of the training is the same in every session, whatever its images?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
-# 1. Read it from the lines of the left panel. In the demo nearly all classes gain
-#    towards the newest set, which grew out of those before it; the first session's own may be best
-#    in the middle. A point that beats both ends for all classes exists where both sets know
-#    something the other does not, and the lines cross with a bulge.
+# 1. Read it from the lines of the left panel. In our runs most classes gain towards the newest set,
+#    which grew out of those before it. A point that beats both ends for all classes exists where
+#    both sets know something the other does not, and the lines bulge upwards.
 # 2. Session $j$'s change is in the sets $j, \ldots, t$, so its share in their mean is $(t-j+1)/t$.
 #    By Pythagoras the newest set is $\sqrt t$ changes away from the beginning, the mean
-#    $\sqrt{(t+1)(2t+1)/(6t)}$: for $t = 4$ that is 2 and 1.37, for many sessions 0.58 of the newest
-#    set's way. The mean has learned least of the newest sessions. Had all sets started from the
-#    beginning (`adapter_start = "fresh"`), it would have $1/t$ of every session.
-# 3. Each of its heads reads features of its own set, which were tuned to part its classes from
-#    "others" (the exemplars of that time). Under the merged set all heads read one set of features,
-#    which is a compromise, and they were moved there by a few exemplars.
+#    $\sqrt{(t+1)(2t+1)/(6t)}$: for $t = 4$ that is 2 and 1.37. The mean has learned least of the
+#    newest sessions. Had all sets started from the beginning (`adapter_start = "fresh"`), it would
+#    have $1/t$ of every session.
+# 3. Because features move when weights do, and a head fits the features that it was tuned on. Left
+#    as it is, the line would fall towards the first set: it would show how well a head fits, and
+#    not what the features are worth.
+# 4. Weight decay: each step takes the same small share of every weight away. Weights of `bn1` begin
+#    at 1 and move little else, so most of their change is that (print the mean of
+#    `state["adapters.3.bn1.weight"]` for each of `states`). Convolutions begin with weights of both
+#    signs near 0, and what they learn is far larger than what decays.
 
 # %% [markdown]
 # ## References
 # * J. Frankle et al., *Linear mode connectivity*, ICML 2020, arXiv 1912.05671.
 # * B. Neyshabur et al., *What is being transferred in transfer learning?*, arXiv 2008.11687.
 #
-# **Before:** [merging](09_merging.ipynb) · **Next:** [ablations](11_ablations.ipynb)
+# **Before:** [merging](09_merging.ipynb) · **Next:** [which session is an image
+# from?](18_which_session.ipynb)

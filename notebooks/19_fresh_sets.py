@@ -152,5 +152,5 @@ print("That is the cosine of two changes; notebook 10 draws it for the run's own
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 # * B. Neyshabur et al., *What is being transferred in transfer learning?*, arXiv 2008.11687.
 #
-# **Before:** [inside a merge](10_inside_a_merge.ipynb) ·
+# **Before:** [which session is an image from?](18_which_session.ipynb) ·
 # **Next:** [ablations](11_ablations.ipynb)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from dynammo.baselines.fisher import fisher_of_session
 from dynammo.beyond import ways_of_merging as ways
 from dynammo.beyond.batch_norm import measure_again, mixture_variance
-from dynammo.beyond.ways_of_merging import Sets
+from dynammo.beyond.ways_of_merging import Rule, Sets, merge_changes
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.merging import StateDict, uniform_mean
@@ -35,12 +35,13 @@ class MergedBy(DynaMMo):
     strategy needs in memory; it is for comparisons and is not saved.
     """
 
-    def __init__(self, chain: Chain, strategy: str, statistics: str = "averaged") -> None:
+    def __init__(self, chain: Chain, strategy: str | Rule, statistics: str = "averaged") -> None:
+        """``strategy`` is a name of STRATEGIES, or a function of changes [t, N] to [N]."""
         super().__init__(chain)
-        if strategy not in STRATEGIES or statistics not in STATISTICS:
+        if not (callable(strategy) or strategy in STRATEGIES) or statistics not in STATISTICS:
             raise InputError(
                 f"Unknown way of merging '{strategy}', '{statistics}': choose from "
-                f"{', '.join(STRATEGIES)} and from {', '.join(STATISTICS)}."
+                f"{', '.join(STRATEGIES)}, or give a function; and from {', '.join(STATISTICS)}."
             )
         self.strategy, self.statistics = strategy, statistics
         self.importances: list[dict[str, Tensor]] = []
@@ -59,7 +60,10 @@ class MergedBy(DynaMMo):
             self.merged = sets[0]
         else:
             initial = chain.adapters(None).state_dict()
-            self.merged = STRATEGIES[self.strategy](sets, initial, self.importances)
+            if callable(self.strategy):
+                self.merged = merge_changes(sets, initial, self.strategy)
+            else:
+                self.merged = STRATEGIES[self.strategy](sets, initial, self.importances)
             if self.statistics == "mixture":
                 self.merged = mixture_variance(sets, self.merged)
             elif self.statistics == "measured again":

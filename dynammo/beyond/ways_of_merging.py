@@ -15,6 +15,41 @@ from dynammo.errors import InputError
 from dynammo.merging import StateDict, check_same_layout, uniform_mean
 
 Sets = Sequence[StateDict]
+# A way of merging in one line: from changes [t, N], a set's learned numbers in each row, to [N].
+Rule = Callable[[Tensor], Tensor]
+
+
+def merge_changes(states: Sets, initial: StateDict, rule: Rule) -> StateDict:
+    """theta_0 + rule(changes), for all learned numbers at once: any rule of one's own.
+
+    ``rule`` gets changes [t, N] in double precision and returns the merged change [N]. InputError
+    if it returns another shape, or numbers that are not finite.
+    """
+    check_same_layout([*states, initial])
+    start = flat(initial)
+    change = rule(torch.stack([flat(state) - start for state in states]))
+    if change.shape != start.shape or not change.isfinite().all():
+        raise InputError(
+            f"A way of merging gets changes [{len(states)}, {len(start)}] and returns one finite "
+            f"change for each number, [{len(start)}]; this one returned {list(change.shape)}"
+            f"{', not all finite' if change.shape == start.shape else ''}."
+        )
+    merged = uniform_mean(states)
+    names = learned_names(initial)
+    parts = (start + change).split([initial[name].numel() for name in names])
+    for name, part in zip(names, parts, strict=True):
+        merged[name] = part.reshape(initial[name].shape).to(initial[name].dtype)
+    return merged
+
+
+def flat(state: StateDict) -> Tensor:
+    """All learned numbers of a set in one row [N], in double precision, by names in order."""
+    return torch.cat([state[name].double().ravel() for name in learned_names(state)])
+
+
+def learned_names(state: StateDict) -> list[str]:
+    """Names of the learned entries, in alphabetical order."""
+    return sorted(name for name, tensor in state.items() if is_learned(name, tensor))
 
 
 def exponential_moving_average(states: Sets, decay: float) -> StateDict:

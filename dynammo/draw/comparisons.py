@@ -20,6 +20,7 @@ from dynammo.draw.style import (
     short_name,
     styled,
 )
+from dynammo.errors import InputError
 
 STATISTICS_MARKS = {"averaged": "o", "mixture": "s", "measured again": "D"}
 
@@ -38,15 +39,29 @@ def paired(table: pd.DataFrame, one: str | tuple, other: str | tuple, by: str | 
     return f"{difference.mean():+.1f}{sd}"
 
 
+def plain_mean(table: pd.DataFrame) -> tuple[str, str]:
+    """DynaMMo's way among those of a table: the uniform mean, with averaged statistics if any.
+
+    InputError if the uniform mean is not among them.
+    """
+    own = list(pd.unique(table.statistics[table.strategy == "uniform mean"]))
+    if not own:
+        raise InputError("Ways of merging are compared with the 'uniform mean': run it too.")
+    return "uniform mean", "averaged" if "averaged" in own else own[0]
+
+
 def merging_finding(table: pd.DataFrame) -> str:
     """The best way of merging against the uniform mean, in a sentence."""
     by = ["strategy", "statistics"]
     means = table.groupby(by).average_accuracy.mean()
-    start, best = ("uniform mean", "averaged"), means.idxmax()
-    text = f"The uniform mean reaches {100 * means[start]:.1f} % on average over the sessions"
+    start, best = plain_mean(table), means.idxmax()
+    named = "" if start[1] == "averaged" else f" with statistics {start[1]}"
+    text = (
+        f"The uniform mean{named} reaches {100 * means[start]:.1f} % on average over the sessions"
+    )
     if means[best] <= means[start]:
         return f"{text}, and no other way is better ({runs_counted(table)})."
-    name = best[0] if best[1] == "averaged" else f"{best[0]} with statistics {best[1]}"
+    name = best[0] if best[1] == start[1] else f"{best[0]} with statistics {best[1]}"
     text += f"; best is {name} with {100 * means[best]:.1f} %, {paired(table, best, start, by)}"
     return f"{text} points run by run ({runs_counted(table)})."
 
@@ -68,7 +83,7 @@ def merging_figure(table: pd.DataFrame, note: str) -> Figure:
         y = np.arange(len(order)) - 0.22 * (i - (len(kinds) - 1) / 2)
         look_of_kind = {"fmt": STATISTICS_MARKS[kind], "color": PALETTE[i], "mec": "white"}
         ax.errorbar(own["mean"], y, xerr=own["std"], label=kind, **look_of_kind)
-    ax.axvline(means["mean"]["uniform mean", "averaged"], color="0.6", lw=1, ls=":", zorder=0)
+    ax.axvline(means["mean"][plain_mean(table)], color="0.6", lw=1, ls=":", zorder=0)
     ax.set_yticks(np.arange(len(order)), order)
     ax.set(xlabel="average accuracy over the sessions (%)", title="Ways of merging adapter sets")
     ax.grid(axis="x")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -89,15 +89,17 @@ def judge_blends(
     points: Collection[Sequence[float]],
     split: str = "test",
     progress: str = "points between sets",
+    mix: Callable[[Sequence[StateDict], Sequence[float]], StateDict] = blend,
 ) -> pd.DataFrame:
     """:func:`judge_set` at several blends of some sets: ``share 1``, ``share 2``, ... and results.
 
     Points on a line are ``[(1 - w, w) for w in ...]``; :func:`triangle` gives those of a triangle.
+    ``mix`` makes a set of the sets and their shares: :func:`blend`, or a function of one's own.
     """
     rows = []
     for shares in progress_bar(points, progress):
         named = {f"share {i}": share for i, share in enumerate(shares, start=1)}
-        rows.append(named | judge_set(chain, head, blend(sets, shares), split))
+        rows.append(named | judge_set(chain, head, mix(sets, shares), split))
     return pd.DataFrame(rows)
 
 

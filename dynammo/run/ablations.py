@@ -238,13 +238,18 @@ def replay(
     return pd.DataFrame(rows)
 
 
+def over_classes(replayed: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy over all classes seen, a row per label, seeds and session."""
+    weighted = replayed.assign(right=replayed.accuracy * replayed.images)
+    key = ["label", "order_seed", "train_seed", "session"]
+    by_session = weighted.groupby(key, sort=False)[["right", "images"]].sum()
+    return (by_session.right / by_session.images).rename("accuracy").reset_index()
+
+
 def averages(replayed: pd.DataFrame) -> pd.DataFrame:
     """Average and last accuracy over all classes seen, a row per label and seeds."""
-    weighted = replayed.assign(right=replayed.accuracy * replayed.images)
     key = ["label", "order_seed", "train_seed"]
-    by_session = weighted.groupby([*key, "session"], sort=False)[["right", "images"]].sum()
-    accuracy = (by_session.right / by_session.images).rename("accuracy").reset_index()
-    grouped = accuracy.groupby(key, sort=False).accuracy
+    grouped = over_classes(replayed).groupby(key, sort=False).accuracy
     return pd.DataFrame(
         {"average_accuracy": grouped.mean(), "last_accuracy": grouped.last()}
     ).reset_index()

@@ -13,11 +13,14 @@ from dynammo.beyond.ways_of_merging import (
     dare,
     exponential_moving_average,
     fisher_weighted,
+    flat,
     is_learned,
     magmax,
+    merge_changes,
     task_arithmetic,
     ties,
 )
+from dynammo.errors import InputError
 from dynammo.merging import uniform_mean
 
 
@@ -59,6 +62,52 @@ def test_a_moving_average_weighs_sets_by_powers_of_its_decay(decay):
     assert sum(weights) == pytest.approx(1)
     expected = sum(w * vector(s) for w, s in zip(weights, STATES, strict=True))
     assert_learned(exponential_moving_average(STATES, decay), expected)
+
+
+RULES = {
+    "the mean": (lambda changes: changes.mean(0), uniform_mean(STATES)),
+    "the sum, scaled": (
+        lambda changes: 0.3 * changes.sum(0),
+        task_arithmetic(STATES, INITIAL, 0.3),
+    ),
+    "the last": (lambda changes: changes[-1], exponential_moving_average(STATES, 0)),
+    "the largest": (
+        lambda changes: changes.gather(0, changes.abs().argmax(0, keepdim=True))[0],
+        magmax(STATES, INITIAL),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "expected"), RULES.values(), ids=RULES)
+def test_a_rule_of_changes_merges_as_the_library_does(rule, expected):
+    merged = merge_changes(STATES, INITIAL, rule)
+    assert merged.keys() == expected.keys()
+    for name, value in expected.items():  # measured and counted entries, too
+        torch.testing.assert_close(merged[name], value)
+        assert merged[name].dtype == value.dtype
+
+
+def test_a_rule_gets_all_learned_numbers_of_a_set_in_a_row():
+    seen = []
+    merge_changes(STATES, INITIAL, lambda changes: seen.append(changes) or changes[0])
+    (changes,) = seen
+    assert changes.dtype == torch.float64
+    for row, state in zip(changes, STATES, strict=True):
+        torch.testing.assert_close(row, flat(state) - flat(INITIAL))
+    assert np.allclose(np.sort(flat(STATES[0]).numpy()), np.sort(vector(STATES[0])))
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (lambda changes: changes, r"one finite change for each number.*this one returned \[3, "),
+        (lambda changes: changes.mean(), r"this one returned \[\]"),
+        (lambda changes: changes[0] / 0, "not all finite"),
+    ],
+)
+def test_a_rule_that_returns_something_else_is_refused(rule, words):
+    with pytest.raises(InputError, match=words):
+        merge_changes(STATES, INITIAL, rule)
 
 
 def test_a_moving_average_without_decay_is_the_last_set():

@@ -10,6 +10,7 @@ from dynammo.draw.comparisons import (
     contenders_finding,
     merging_figure,
     merging_finding,
+    plain_mean,
     variants_figure,
     variants_finding,
 )
@@ -37,6 +38,23 @@ def test_captions_say_what_was_found():
     assert "3 runs" in text
     plain = table[table.statistics == "averaged"]
     assert "no other way is better (3 runs)" in merging_finding(plain)
+
+
+def test_any_choice_for_batch_norm_may_stand_alone():
+    table = merging_table()
+    alone = table[table.statistics == "measured again"]
+    assert plain_mean(table) == ("uniform mean", "averaged")
+    assert plain_mean(alone) == ("uniform mean", "measured again")
+    text = merging_finding(alone)
+    assert "uniform mean with statistics measured again reaches 87.0 %" in text
+    (ax,) = merging_figure(alone, "made up").axes
+    assert any(list(line.get_xdata()) == pytest.approx([87, 87]) for line in ax.get_lines())
+
+
+def test_ways_of_merging_need_the_mean_to_be_compared_with():
+    table = merging_table()
+    with pytest.raises(InputError, match="compared with the 'uniform mean'"):
+        merging_figure(table[table.strategy == "MagMax"], "made up")
 
 
 def variants_table() -> pd.DataFrame:

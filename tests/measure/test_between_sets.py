@@ -98,6 +98,25 @@ def test_the_line_ends_at_the_sets_themselves(tuned):
     assert list(line["share 2"]) == [0, 0.5, 1]
 
 
+def test_a_mix_of_ones_own_is_judged(tuned):
+    chain, learners = tuned
+    head, ends = between_sets.unified_head(learners), chain.adapter_states
+    asked = []
+
+    def nearest(states, shares):
+        asked.append(tuple(shares))
+        return states[int(np.argmax(shares))]
+
+    line = between_sets.judge_blends(
+        chain, head, ends, [(0.6, 0.4), (0.1, 0.9)], progress="", mix=nearest
+    )
+    assert asked == [(0.6, 0.4), (0.1, 0.9)]
+    assert list(line["share 2"]) == [0.4, 0.9]
+    for place, state in enumerate(ends):
+        alone = between_sets.judge_set(chain, head, state)
+        assert {k: line[k][place] for k in alone} == pytest.approx(alone)
+
+
 def test_without_a_unified_head_the_method_to_run_is_named(tuned):
     with pytest.raises(InputError, match="dynammo_unified_head"):
         between_sets.unified_head([x for x in tuned[1] if x.knows_others])

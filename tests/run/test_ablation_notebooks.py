@@ -5,7 +5,8 @@ import pytest
 
 from dynammo.run.command import main
 
-ABLATIONS = ["dynammo_in_ten_minutes", "merging", "inside_a_merge", "beyond_the_paper", "memory"]
+ABLATIONS = ["dynammo_in_ten_minutes", "merging", "inside_a_merge", "which_session"]
+ABLATIONS += ["beyond_the_paper", "memory"]
 METHODS = "acl,dynammo,dynammo_unified_head,dynammo_ridge,last_adapter"
 
 
@@ -17,12 +18,13 @@ def test_every_ablation_runs_headlessly_and_leaves_its_pictures(tmp_path):
     names = {path.stem for path in figures.glob("*.png")}
     assert {"ablation_merging", "ablation_memory", "beyond_the_paper"} <= names
     assert "forget_adapt_average" in names
-    inside = {"line", "cosines", "others", "kept"}
+    inside = {"path", "line", "cosines", "heads", "others", "answers", "kept"}
     assert {f"inside_{name}" for name in inside} <= names
     merging = pd.read_csv(figures / "ablation_merging.csv")
-    assert len(merging) == 8 * 3 and merging.average_accuracy.between(0, 1).all()
+    assert len(merging) == 9 * 3 and merging.average_accuracy.between(0, 1).all()
     memory = pd.read_csv(figures / "ablation_memory.csv")
     assert set(memory.variant) == {16, 32, 40, 200}
     report = (tmp_path / "runs/smoke/report/index.html").read_text()
-    for notebook in ("00_dynammo", "09_merging", "10_inside", "11_ablations-memory", "12_beyond"):
+    numbered = ("00_dynammo", "09_merging", "10_inside", "11_ablations-memory", "12_beyond", "18_")
+    for notebook in numbered:
         assert notebook in report

@@ -105,6 +105,28 @@ def test_statistics_change_statistics_alone(run, settings):
     assert len(moved) == sum("running" in k for k in plain)
 
 
+def test_a_way_of_ones_own_follows_a_chain_beside_the_librarys(run, settings, replayed):
+    def own(chain):
+        rules = {"mean": lambda changes: changes.mean(0), "last": lambda changes: changes[-1]}
+        return {name: MergedBy(chain, rule) for name, rule in rules.items()}
+
+    columns = ["session", "evaluated_session", "accuracy"]
+    found = ablations.replay(run, settings, own)
+    known = {"mean": "uniform mean|averaged", "last": "last set alone|averaged"}
+    for name, label in known.items():
+        rows = found[found.label == name][columns].reset_index(drop=True)
+        expected = replayed[replayed.label == label][columns].reset_index(drop=True)
+        assert list(rows.session) == list(expected.session)
+        assert list(rows.accuracy) == pytest.approx(list(expected.accuracy), abs=0.05)
+
+
+def test_accuracy_over_classes_is_that_of_a_methods_sessions(run, settings, replayed):
+    over = ablations.over_classes(replayed[replayed.label == "uniform mean|averaged"])
+    known = collect(run, settings)["sessions"].query("method == 'dynammo'")
+    assert list(over.accuracy) == pytest.approx(list(known.accuracy))
+    assert list(over.session) == [1, 2]
+
+
 def test_an_unknown_way_of_merging_is_refused(run, settings):
     chain = last_session(run, settings, 0, 1).chain
     with pytest.raises(InputError, match="'median'.*uniform mean.*measured again"):

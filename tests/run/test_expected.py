@@ -94,6 +94,8 @@ def test_only_what_was_learned_alike_is_compared(published, monkeypatch):
     for changes in ({"adapter_epochs": 3}, {"stream": "phantom"}):
         nothing = compare(RUN, DEMO.with_changes(changes))
         assert nothing.empty and "no numbers to compare" in told(nothing)
+    assert compare(RUN.iloc[:0], DEMO).empty
+    assert compare(RUN.assign(method="mine"), DEMO).empty
     other = compare(RUN, DEMO.with_changes({"threads": 2, "order_seeds": [1]}))
     assert len(other) == 27  # arithmetic is what tolerances are for
     monkeypatch.setattr(expected, "EXPECTED", published.with_name("missing.csv"))
