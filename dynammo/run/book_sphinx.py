@@ -28,6 +28,9 @@ CONFIGURATION = {
     "html_theme_options": {
         "secondary_sidebar_items": {"index": [], "**": ["page-toc"]},
         "home_page_in_toc": True,
+        # Nothing stands in the bar on top: its menu button would be the one that the theme's
+        # script finds, and the visible one would do nothing on a phone.
+        "navbar_persistent": [],
         "show_toc_level": 2,
         "use_download_button": False,
         "use_fullscreen_button": False,

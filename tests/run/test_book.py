@@ -207,6 +207,11 @@ def test_what_needs_a_kernel_is_said_once(book):
     assert page.count("to move in a live notebook") == 1 and "SelectionSlider" not in page
 
 
+def test_the_menu_button_that_is_seen_is_the_one_that_works(book):
+    page = (book / "index.html").read_text()
+    assert len(re.findall(r'<button class="[^"]*primary-toggle', page)) == 1
+
+
 def test_figures_have_captions_and_numbers(book):
     page = (book / "figures.html").read_text()
     assert "Over <strong>all</strong> classes." in page and "More." not in page
