@@ -12,7 +12,7 @@ usable() { # does this interpreter have what the project needs, and this copy of
   (cd / && "$1" - "$root") <<'PY' >/dev/null 2>&1
 import sys
 from pathlib import Path
-import jupytext, papermill, pytest, snakemake, torch
+import jupytext, papermill, pytest, snakemake, sphinx_book_theme, torch
 import dynammo
 assert Path(dynammo.__file__).parent.parent == Path(sys.argv[1])
 PY

@@ -1,6 +1,7 @@
 """What a newcomer relies on: pins that agree, code that is clean, imports that are allowed."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -41,6 +43,18 @@ def test_conda_installs_the_same_pins():
     text = (ROOT / "environment.yml").read_text()
     assert "--requirement requirements.txt" in text and "--editable ." in text
     assert "==" not in text
+
+
+def test_what_other_machines_run_is_there():
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            for line in "\n".join(step.get("run", "") for step in job["steps"]).splitlines():
+                if line.startswith((".", "/")):
+                    assert os.access(ROOT / line.split()[0], os.X_OK), line
+    book = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text())["jobs"]
+    assert "runs/demo/report" in str(book["build"]) and book["publish"]["needs"] == "build"
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert "--requirement requirements.txt" in container["postCreateCommand"]
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)

@@ -168,8 +168,8 @@ def _say_what_changes(name: str, settings: RunSettings, figures: Path) -> None:
 
 
 def _closing_words(run: Path, figures: Path, settings: RunSettings, begun: float) -> None:
-    report = run / "report" / "index.html"
-    times = pd.read_csv(report.with_name("notebooks.csv"))
+    book = run / "report" / "index.html"
+    times = pd.read_csv(book.with_name("notebooks.csv"))
     parts = times.notebook.str.replace(r"-order\d+-seed\d+(-session\d+)?", "", regex=True)
     print(f"\nDone in {time.time() - begun:.0f} s. How long each part took:")
     for part, seconds in times.seconds.groupby(parts, sort=False):
@@ -178,7 +178,7 @@ def _closing_words(run: Path, figures: Path, settings: RunSettings, begun: float
     _say_the_result(pd.read_csv(figures / "summary.csv").set_index("method"))
     pictures = len(list(figures.glob("*.png")))
     print(f"Figures: {figures} ({pictures} pictures, with their numbers as csv)")
-    print(f"Report:  {report}")
+    print(f"Book:    {book}")
     print(told(compare(pd.read_csv(figures / "sessions.csv"), settings)))
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from dynammo.methods import adapter_methods
+from dynammo.run.book import wanted
 from dynammo.run.learn import learn_stream, open_session
 from dynammo.run.run_folder import settings_of
 
@@ -162,8 +163,10 @@ def test_the_end_says_where_things_are_and_how_long_they_took(smoke):
     assert f"({points:+.1f} points); ACL takes 2.00 times" in text
     index = output / "runs/smoke/report/index.html"
     assert str(index) in text
-    for link in index.read_text().split('href="')[1:]:
-        assert (index.parent / link.partition('"')[0]).exists(), link[:80]
+    made = {path.stem for path in (output / "runs/smoke/notebooks").glob("*.ipynb")}
+    assert set(wanted(output / "runs/smoke")) == made
+    page = index.read_text()
+    assert "not complete" not in page and "04_replay.html" in page
 
 
 def test_a_run_records_settings_versions_and_data(smoke):

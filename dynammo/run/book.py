@@ -1,0 +1,272 @@
+"""The run's book: every notebook as it ran, the pages that go with them, and every figure.
+
+``python -m dynammo.run.book RUN_FOLDER FIGURES_FOLDER [NOTEBOOK ...]`` is what the graph calls,
+with the executed notebooks. Without any it takes those that are there, so that a run that stopped
+on its way has a book as well. ``report/index.html`` in the run folder is its first page.
+
+The sources are put together here, in a folder that is gone afterwards; Sphinx makes pages of them
+(:mod:`dynammo.run.book_sphinx`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from nbformat.v4 import new_markdown_cell
+
+from dynammo.data.files import whole_folder, write_csv, write_text
+from dynammo.measure.summary import readable
+from dynammo.run.chapters import Runs, by_chapter, captions, side_by_side, tab_title
+from dynammo.run.settings import RunSettings, changes_of, is_setting
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+PARTS = {  # and the numbers of the notebooks in each
+    "The method": range(3),
+    "Other methods, by family": range(3, 9),
+    "A closer look": range(9, 13),
+    "Results, and what they rest on": range(13, 100),
+}
+PAGES = ["STUDY", "SPEED", "GUARANTEES", "RUNNING", "CARDS", "LECTURER"]
+GLOSSARY = "GLOSSARY"
+LINK = re.compile(r"\[((?:[^][]|\[[^]]*\])*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+FENCED = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
+LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".json": "json", ".cff": "yaml"}
+LANGUAGES |= {".txt": "", "": ""}
+NOT_RUN = """:::{note}
+This notebook was not part of the run: it is shown as it is written, without results.
+:::"""
+
+
+class Sources:
+    """Markdown and notebooks of which pages are made, in a folder.
+
+    Attributes:
+        captions: for each name of a figure the chapter that draws it, the heading that it stands
+            under there, and what is said of it.
+    """
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.captions: dict[str, tuple[str, str, str]] = {}
+
+    def page(self, name: str, text: str) -> None:
+        """Write a page."""
+        write_text(self.folder / f"{name}.md", text)
+
+    def linked(self, text: str, base: Path = NOTEBOOKS) -> str:
+        """Text whose links, relative to a folder, lead to where their targets are in the book."""
+
+        def link(found: re.Match[str]) -> str:
+            words, target, anchor = found.groups(default="")
+            path = (base / target).resolve()
+            if path.is_file():
+                return f"[{words}](/{self.brought(path)}{anchor})"
+            # A folder, or a file that is not here, cannot be linked; code only looks like a link.
+            return words if "/" in target and "://" not in target else found[0]
+
+        parts = FENCED.split(text)
+        return "".join(part if i % 2 else LINK.sub(link, part) for i, part in enumerate(parts))
+
+    def brought(self, path: Path) -> str:
+        """Where a file is in the book: text is a page of it, anything else is brought along."""
+        if path.parent == NOTEBOOKS and path.suffix in (".md", ".ipynb"):
+            return path.name
+        inside = path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(path.name)
+        place = self.folder / "files" / inside
+        if path.suffix not in (".md", *LANGUAGES):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+            return place.relative_to(self.folder).as_posix()
+        name = f"files/{inside.as_posix()}".removesuffix(".md")
+        if not (self.folder / f"{name}.md").exists():
+            text = path.read_text()
+            self.page(name, "")  # so that two pages can link each other
+            if path.suffix != ".md":
+                text = f"``````{LANGUAGES[path.suffix]}\n{text}\n``````\n"
+            heading = "" if text.startswith("# ") else f"# {inside.as_posix()}\n\n"
+            self.page(name, f"---\norphan: true\n---\n{heading}{self.linked(text, path.parent)}")
+        return f"{name}.md"
+
+    def chapter(self, name: str, runs: Runs) -> None:
+        """Write a chapter: what ran first is shown, other seeds are pages under it.
+
+        Args:
+            runs: executed notebooks by seeds and tab; without any it is shown as it is written.
+        """
+        left = list(runs.items()) or [("", {"": NOTEBOOKS / f"{name}.ipynb"})]
+        made = []
+        while left:
+            seeds, tabs = left.pop(0)
+            notebook, others = side_by_side(tabs, self.linked)
+            left[:0] = [(seeds, others)] if others else []  # of another version of the notebook
+            which = re.sub(r"order(\d+)-seed(\d+)", r"class order \1, train seed \2", seeds)
+            shown = ", ".join(tab_title(tab) for tab in tabs if tab and tab not in others)
+            told = "; ".join(filter(None, [which, shown]))
+            note = f"*Shown here: {told}.*" if told else "" if runs else NOT_RUN
+            notebook.cells.insert(1, new_markdown_cell(note))
+            made.append((next(iter(tabs.values())).stem, which or shown, notebook))
+            for figure, (heading, said) in captions(notebook).items():
+                if runs or figure not in self.captions:
+                    self.captions[figure] = (name, heading, said)
+        if listed := "\n".join(page for page, *_ in made[1:]):
+            others = f"{{dropdown}} Other class orders and seeds\n```{{toctree}}\n{listed}\n```"
+            made[0][2].cells[1].source += f"\n\n:::{others}\n:::"
+        nbformat.write(made[0][2], self.folder / f"{name}.ipynb")
+        for page, which, notebook in made[1:]:
+            heading, _, rest = notebook.cells[0].source.partition("\n")
+            notebook.cells[0].source = f"{heading} ({which})\n{rest}"
+            nbformat.write(notebook, self.folder / f"{page}.ipynb")
+
+
+def write_book(run: Path, figures: Path, notebooks: Sequence[Path] = ()) -> Path:
+    """Write a run's book to ``report/`` in its folder; return its first page.
+
+    ``notebooks.csv`` there has each notebook's name and the seconds it took. The folder appears
+    when all of it is there.
+    """
+    from dynammo.run.book_sphinx import build
+
+    run, figures = run.resolve(), figures.resolve()
+    there = (path for path in (run / "notebooks").glob("[0-9]*.ipynb") if "." not in path.stem)
+    notebooks = sorted(notebooks or there)
+    name = f"DynaMMo: {run.name}"
+    seconds = times(notebooks)
+    with tempfile.TemporaryDirectory(prefix=".book.", suffix=".part", dir=run) as work:
+        sources = Sources(Path(work) / "sources")
+        write_sources(sources, run, figures, notebooks)
+        build(sources.folder, Path(work) / "pages", name)
+        with whole_folder(run / "report") as report:
+            shutil.copytree(Path(work) / "pages", report, dirs_exist_ok=True)
+            write_csv(report / "notebooks.csv", seconds)
+    return run / "report" / "index.html"
+
+
+def write_sources(sources: Sources, run: Path, figures: Path, notebooks: Sequence[Path]) -> None:
+    """Write all that pages are made of: chapters, the pages that go with them, and the appendix."""
+    executed = by_chapter(notebooks)
+    names = sorted({path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")} | set(executed))
+    for name in names:
+        sources.chapter(name, executed.get(name, {}))
+    for name in PAGES:
+        sources.page(name, sources.linked((NOTEBOOKS / f"{name}.md").read_text()))
+    sources.page(GLOSSARY, glossary(sources.linked((NOTEBOOKS / f"{GLOSSARY}.md").read_text())))
+    sources.page("figures", figures_page(sources, figures))
+    sources.page("settings", settings_page(run, times(notebooks)))
+    parts = {
+        part: [name for name in names if int(name.partition("_")[0]) in numbers]
+        for part, numbers in PARTS.items()
+    }
+    parts |= {"This run": ["figures", "settings"], "Around it": [GLOSSARY, *PAGES]}
+    absent = [name for name in wanted(run) if name not in {path.stem for path in notebooks}]
+    sources.page("index", first_page(sources, run.name, figures, parts, absent))
+
+
+def times(notebooks: Iterable[Path]) -> pd.DataFrame:
+    """Seconds that each executed notebook took."""
+    records = {path.stem: json.loads(path.read_text())["metadata"] for path in notebooks}
+    seconds = {name: found["papermill"]["duration"] for name, found in records.items()}
+    return pd.DataFrame({"notebook": list(seconds), "seconds": list(seconds.values())})
+
+
+def wanted(run: Path) -> list[str]:
+    """The executed notebooks that a whole run has, by its graph; none where it has no graph."""
+    if not (run / "graph.json").exists():
+        return []
+    graph = json.loads((run / "graph.json").read_text())
+    called = {path.stem.partition("_")[2]: path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+    names = [called["prepare_data"], called["figures"]]
+    for order, seed, method in graph["jobs"]:
+        name, seeds = called["incremental_session"], f"order{order}-seed{seed}"
+        if method:
+            names.append(f"{called[graph['families'][method]]}-{seeds}-{method}")
+        else:
+            sessions = range(1, graph["number_of_sessions"] + 1)
+            names += [f"{name}-{seeds}-session{number}" for number in sessions]
+    own = graph["ablations"].items()
+    return sorted(names + [one or f"{called['ablations']}-{name}" for name, one in own])
+
+
+def first_page(
+    sources: Sources, name: str, figures: Path, parts: dict[str, list[str]], absent: list[str]
+) -> str:
+    """What the run came to, what of it is missing, and the contents."""
+    text = f"# DynaMMo: {name}\n\nWhat the run `{name}` came to: its numbers, every notebook as it "
+    text += "ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n\n"
+    if absent:
+        listed = "\n".join(f"* `{stem}`" for stem in absent)
+        text += f":::{{warning}}\nThe run is not complete. What is missing:\n\n{listed}\n:::\n\n"
+    picture = figures / "accuracy_against_macs.png"
+    if picture.exists():
+        text += f"![Accuracy against cost](/{sources.brought(picture)})\n\n"
+    if (figures / "summary.csv").exists():
+        table = readable(pd.read_csv(figures / "summary.csv"))
+        sides = ["left", "left", *["right"] * (table.shape[1] - 2)]
+        printed = table.to_markdown(index=False, disable_numparse=True, colalign=sides)
+        text += f"{printed}\n\n"
+    for part, names in parts.items():
+        listed = "\n".join(names)
+        text += f"```{{toctree}}\n:caption: {part}\n:maxdepth: 1\n\n{listed}\n```\n\n"
+    return text
+
+
+def figures_page(sources: Sources, figures: Path) -> str:
+    """Every picture of a run with what it shows and its numbers, then the tables without one."""
+    text = "# Figures\n\nEvery picture that the run drew, with the numbers behind it.\n\n"
+    for picture in sorted(figures.glob("*.png")):
+        words = picture.stem.replace("_", " ").capitalize().replace("macs", "MACs")
+        chapter, heading, told = sources.captions.get(picture.stem, ("", "", ""))
+        files = [picture.with_suffix(suffix) for suffix in (".csv", ".svg")]
+        links = [f"[{path.name}](/{sources.brought(path)})" for path in files if path.exists()]
+        links += [f"[{heading}]({chapter}.ipynb)"] if chapter else []
+        text += f"## {words}\n\n:::{{figure}} /{sources.brought(picture)}\n:alt: {words}\n\n"
+        text += f"{told or words} ({' · '.join(links)})\n:::\n\n"
+    tables = [
+        path for path in sorted(figures.glob("*.csv")) if not path.with_suffix(".png").exists()
+    ]
+    listed = "\n".join(f"* [{path.name}](/{sources.brought(path)})" for path in tables)
+    return text + (f"## Tables without a picture\n\n{listed}\n" if listed else "")
+
+
+def settings_page(run: Path, seconds: pd.DataFrame) -> str:
+    """The run's settings, those that are not the defaults first; its origin; what took how long."""
+    text = "# Settings and origin\n\n## What is not the default\n\n"
+    given = _read(run / "settings.json")
+    changed = changes_of(
+        RunSettings().with_changes({k: v for k, v in given.items() if is_setting(k)})
+    )
+    text += f"{_table(changed)}\n\n:::{{dropdown}} All settings\n{_table(given)}\n:::\n\n"
+    text += f"## Where the numbers come from\n\n{_table(_read(run / 'provenance.json'))}\n\n"
+    return f"{text}## What took how long\n\n{seconds.round(1).to_markdown(index=False)}\n"
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _table(values: dict) -> str:
+    rows = "\n".join(f"| {name} | `{json.dumps(value)}` |" for name, value in values.items())
+    return f"| name | value |\n|---|---|\n{rows}" if rows else "Nothing."
+
+
+def glossary(text: str) -> str:
+    """The glossary's list as one whose entries can be linked."""
+    intro, *entries = re.split(r"^\* \*\*(.+?)\.\*\* ", text, flags=re.MULTILINE)
+    listed = "".join(
+        f"{term}\n  {said.strip()}\n\n"
+        for term, said in zip(entries[::2], entries[1::2], strict=True)
+    )
+    return f"{intro}````{{glossary}}\n{listed}````\n"
+
+
+if __name__ == "__main__":
+    write_book(Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
