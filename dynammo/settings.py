@@ -113,13 +113,14 @@ class Settings(Knobs):
         return type(self)(**values)
 
     def knobs(self, method: type) -> Any:
-        """A method's own knobs: its ``Knobs`` with the values of these settings."""
-        return method.Knobs(**self.of_methods.get(method.name, {}))
+        """A method's own knobs, as set here; a class of one's own has those of its base."""
+        names = [getattr(kind, "name", "") for kind in method.__mro__]
+        known = next((name for name in names if name in catalogue.METHODS), "")
+        return method.Knobs(**self.of_methods.get(known, {}))
 
     def knobs_by_name(self, method: type) -> dict[str, Any]:
         """A method's own knobs under their full names, such as ``lwf_temperature``."""
-        own = self.knobs(method).model_dump()
-        return {f"{method.name}_{name}": value for name, value in own.items()}
+        return {f"{method.name}_{k}": v for k, v in self.knobs(method).model_dump().items()}
 
 
 def knobs_of(method: str) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import CodeType
 
 import dynammo
 from dynammo.learner import Learner
@@ -102,19 +103,48 @@ def method_files(method: str | type[Learner] = "") -> list[Path]:
     return files_behind(PACKAGE / "run" / "learn.py", *own, *networks)
 
 
-@cache
 def code_behind(method: str | type[Learner] = "", own: tuple[Callable, ...] = ()) -> str:
-    """SHA-256 over :func:`method_files`, and over code that is elsewhere: a class's, ``own``."""
-    code = checksum_of(method_files(method))
-    elsewhere = [inspect.getsource(part) for part in own]
-    elsewhere += [
-        inspect.getsource(function)
-        for kind in (kind_of(method).__mro__ if method else ())
-        if not kind.__module__.startswith((f"{PACKAGE.name}.", "builtins"))
-        for function in vars(kind).values()
-        if inspect.isfunction(function)
-    ]
+    """SHA-256 over :func:`method_files`, and over code that is elsewhere: a class's, ``own``.
+
+    With it counts what it calls by name from the same place, such as a function of another cell.
+    """
+    code, parts = _library_code(method), [*own]
+    if method:
+        kinds = kind_of(method).__mro__
+        parts += [k for k in kinds if not k.__module__.startswith((f"{PACKAGE.name}.", "builtins"))]
+    elsewhere = _sources(parts)
     return hashlib.sha256("".join([code, *elsewhere]).encode()).hexdigest() if elsewhere else code
+
+
+@cache
+def _library_code(method: str | type[Learner]) -> str:
+    return checksum_of(method_files(method))
+
+
+def _sources(parts: Iterable[Callable]) -> list[str]:
+    """Source of functions, of classes' functions, and of those named in them, each once."""
+    found: dict[Callable, str] = {}
+    left = list(parts)
+    while left:
+        part = left.pop(0)
+        if inspect.isclass(part):
+            left = [one for one in vars(part).values() if inspect.isfunction(one)] + left
+        elif part not in found:
+            found[part] = inspect.getsource(part)
+            known = [part.__globals__.get(name) for name in sorted(_names(part.__code__))]
+            left += [
+                one
+                for one in known
+                if (inspect.isfunction(one) or inspect.isclass(one))
+                and one.__module__ == part.__module__
+            ]
+    return list(found.values())
+
+
+def _names(code: CodeType) -> set[str]:
+    """Global names in a function, and in the functions in it."""
+    inner = (one for one in code.co_consts if isinstance(one, CodeType))
+    return set(code.co_names).union(*map(_names, inner))
 
 
 def code_checksum() -> str:

@@ -69,13 +69,29 @@ def test_it_is_saved_and_taken_up_like_the_others(smoothed, start, tmp_path):
     assert np.array_equal(scores(other), scores(learner))
 
 
-@pytest.mark.parametrize("method", ["lwf", LwF])
+class MyLwF(LwF):
+    """A method of one's own that was made from another."""
+
+    name = "my_lwf"
+
+
+@pytest.mark.parametrize("method", ["lwf", LwF, MyLwF])
 def test_knobs_reach_the_learner(start, settings, method):
     learner = start(method, lwf_temperature=3)
     assert learner.knobs.temperature == 3
     assert learner.knobs.weight == 3.0  # as the settings here have it
     assert start("wa", lwf_temperature=3).knobs.temperature == 2.0  # another method's
     assert settings.knobs(LwF).temperature == 2.0  # settings are never changed in place
+
+
+def test_the_settings_of_a_method_of_ones_own_go_by_its_name(settings):
+    changed = settings.with_changes({"lwf_temperature": 3})
+    assert changed.knobs_by_name(MyLwF)["my_lwf_temperature"] == 3
+    assert changed.knobs_by_name(MyLwF).keys() == {
+        "my_lwf_temperature",
+        "my_lwf_weight",
+        "my_lwf_learning_rate",
+    }
 
 
 def test_a_knob_out_of_bounds_is_one_error_that_names_it(settings):

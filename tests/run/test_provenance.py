@@ -47,7 +47,7 @@ def copied(tmp_path, monkeypatch):
     """The library in a folder where it can be changed, and what is said of its code there."""
     package = tmp_path / "dynammo"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    remembered = (provenance.code_behind, provenance._imported)
+    remembered = (provenance._library_code, provenance._imported)
 
     def codes() -> dict[str, str]:
         for function in remembered:
@@ -107,3 +107,32 @@ class Other(ACL):
 def test_the_code_of_a_class_of_ones_own_counts_too():
     assert code_behind(Mine) == code_behind(Mine) and code_behind(Other) != code_behind(Mine)
     assert named(method_files(Mine)) == named(method_files("acl"))
+
+
+def share(part):
+    return part / 2
+
+
+class Halved:
+    def apart(self, part):
+        return [share(each) for each in part]
+
+
+class Asks(ACL):
+    """It calls a class that calls a function: other cells of the same notebook."""
+
+    name = "mine"
+
+    def stored_adapter_sets(self) -> int:
+        return len(Halved().apart([1, 2]))
+
+
+def test_what_code_of_ones_own_calls_counts_too(monkeypatch):
+    before = code_behind(Asks)
+
+    def share(part):
+        return part / 3
+
+    share.__module__ = __name__
+    monkeypatch.setitem(globals(), "share", share)
+    assert code_behind(Asks) != before  # the class is the same, and so is what it calls by name
