@@ -114,9 +114,8 @@ class Settings(Knobs):
 
     def knobs(self, method: type) -> Any:
         """A method's own knobs, as set here; a class of one's own has those of its base."""
-        names = [getattr(kind, "name", "") for kind in method.__mro__]
-        known = next((name for name in names if name in catalogue.METHODS), "")
-        return method.Knobs(**self.of_methods.get(known, {}))
+        known = (k.name for k in method.__mro__ if getattr(k, "name", "") in catalogue.METHODS)
+        return method.Knobs(**self.of_methods.get(next(known, ""), {}))
 
     def knobs_by_name(self, method: type) -> dict[str, Any]:
         """A method's own knobs under their full names, such as ``lwf_temperature``."""
