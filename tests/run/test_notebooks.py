@@ -83,7 +83,7 @@ def test_every_setting_that_a_session_depends_on_reaches_its_notebook():
 def test_each_family_has_a_notebook_with_the_knobs_of_its_methods(method):
     (path,) = (ROOT / "notebooks").glob(f"[0-9]*_{METHODS[method].family}.ipynb")
     known = papermill.inspect_notebook(str(path))
-    assert {"method", "stream", "order_seed", "train_seed", "run_folder", "more"} <= set(known)
+    assert {"method", "order_seed", "train_seed", "run_folder", "more"} <= set(known)
     assert f"`{method}`" in path.read_text()
     wanted = settings_behind(RunSettings().with_changes({"head_epochs": 3, "threads": 2}), method)
     found = settings_behind(given_to(path, {"method": method, **wanted}), method)
