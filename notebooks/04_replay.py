@@ -133,7 +133,7 @@ memory_sheet(data, after_each, note=data_note(data))
 
 
 # %%
-def train(network, new, exemplars, epochs, generator, watch=lambda network: None):
+def train(network, new, exemplars, epochs, rate, generator, watch=lambda network: None):
     """Notebook 3's loop; both positions [N] are of training images."""
     pool = np.concatenate([new, exemplars])  # the line: fine-tuning has `pool = new`
     labels = torch.as_tensor(data.train.labels[pool], device=setup.device)
@@ -178,17 +178,18 @@ short |= {"replay_learning_rate": 0.0}  # the same as all methods'
 small = replace(setup, settings=settings.with_changes(short | plain))
 theirs = at_session_2(Replay, small)
 mine, pool = copy.deepcopy(theirs.classifier), np.concatenate([few(2, 4), few(1, 4)])
-train(mine, few(2, 4), few(1, 4), 1, generator_for("whole network", *setup.seeds, 2))
+train(mine, few(2, 4), few(1, 4), 1, rate, generator_for("whole network", *setup.seeds, 2))
 theirs.fit(pool, progress=False)
 for name, value in theirs.classifier.state_dict().items():
     assert torch.allclose(mine.state_dict()[name].float(), value.float(), atol=1e-4), name
 
 # %% [markdown]
 # ## How much does the line do?
-# The small experiment of notebook 3 again: a network learns session 1 on some images, then goes on
-# to session 2. It does so three times, with no exemplars, with as many of each old class as are
-# left at the end of the stream, and with as many as there are after session 1. After each step it
-# is asked about validation images of session 1, which it is never trained on.
+# The small experiment of notebook 3 again, in smaller steps: a network learns session 1 on some
+# images, then goes on to session 2 at a fifth of the rate. It does so three times: with no
+# exemplars, with as many of each old class as are left at the end of the stream, and with as many
+# as there are after session 1. After each step it is asked about validation images of session 1,
+# which it is never trained on.
 
 # %%
 asked = data.indices("val", 1)[:: max(1, len(data.indices("val", 1)) // 40)][:40]
@@ -207,17 +208,28 @@ def answers(network):
 
 # %%
 generator = torch.Generator().manual_seed(train_seed)
-begin, nothing = at_session_2(Replay, setup).classifier, few(1, 96)[:0]
-train(begin, few(1, 96), nothing, 8, generator)
+learner, nothing = Replay(setup), few(1, 96)[:0]
+learner.session = 1
+learner.grow_head()
+for epochs, part in (8, 1.0), (4, 0.2):
+    train(learner.classifier, few(1, 96), nothing, epochs, part * rate, generator)
+learner.session = 2
+learner.grow_head()
 
 
+# %%
 def follow(exemplars):
     """Go on from there; return the answers before the first step, and after each."""
-    network, seen = copy.deepcopy(begin), [answers(begin)]
-    train(network, few(2, 96), exemplars, 4, generator, lambda now: seen.append(answers(now)))
+    network, seen = copy.deepcopy(learner.classifier), [answers(learner.classifier)]
+
+    def watch(now):
+        seen.append(answers(now))
+
+    train(network, few(2, 96), exemplars, 4, rate / 5, generator, watch)
     return seen
 
 
+# %%
 rows = []
 for share in sorted({0, len(after_each[-1][0]), len(after_each[0][0])}):
     kept = [after_each[0][label][:share] for label in data.classes(1)]
@@ -226,9 +238,10 @@ for share in sorted({0, len(after_each[-1][0]), len(after_each[0][0])}):
     rows += [{"training": way, "step": step, **row} for step, row in followed]
 
 # %% [markdown]
-# Without exemplars the old logits sink under the new ones, as in notebook 3. With a few they sink
-# as well at first, since most batches hold hardly any. Each exemplar pushes its own class up, and
-# the more there are, the sooner old classes rise again.
+# Without exemplars the old logits sink below the new ones, as in notebook 3. Each exemplar pushes
+# its own class up again. So with a few in each batch the old logits sink more slowly, and with many
+# they hold. Note what a handful does not do: the images that are asked about are others than the
+# exemplars, and a class has many more ways to look than a handful shows.
 
 # %%
 tried = f"a small experiment on few images; {data_note(data)}; {settings.backbone}"

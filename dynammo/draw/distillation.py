@@ -30,7 +30,7 @@ def sureness(largest: Mapping[float, np.ndarray], classes: int, note: str) -> Fi
     ax.set(xlabel="largest probability in the teacher's answer", ylabel="images (%)")
     ax.set(xlim=(edges[0], 1), ylim=0, title="How sure the teacher is")
     ax.grid(axis="y")
-    ax.legend(loc="upper left")
+    figure.legend(loc="outside upper right", ncols=len(largest))
     return finished(figure)
 
 
@@ -52,7 +52,8 @@ def row_lengths(
         faces = [(*colour, 0.3 if hatch else 1) for colour in colours]
         options = {"color": faces, "hatch": hatch, "edgecolor": "white", "lw": 0.3}
         bars = ax.bar(places + shift, lengths, 0.38, label=f"{label} aligning", **options)
-        ax.bar_label(bars, fmt="%.2f", fontsize=7.5, padding=2, color="0.35")
+        white = {"facecolor": "white", "linewidth": 0, "pad": 0.6}  # the dotted lines pass behind
+        ax.bar_label(bars, fmt="%.2f", fontsize=7.5, padding=2, color="0.35", bbox=white)
     groups = ((slice(None, old), "old classes", OLD), (slice(old, None), "new classes", NEW))
     for part, told, colour in groups:
         own = places[part]
