@@ -16,13 +16,20 @@
 # %% [markdown]
 # # 5 · Knowledge distillation: let the old network teach the new one
 #
-# **What you will see.** Five ways of asking the network of the last session what it would have
-# answered, from one that keeps no image to one that compares the maps of every stage.
+# **The idea.** Before a session begins, the network is copied and frozen: the *teacher*. The new
+# network, the *student*, starts as the same network and learns the new classes. At the same time it
+# is asked to stay close to the teacher in something. The methods differ in **what** should stay
+# close.
+#
+# **What you will see.** Three of these rules, each written as a class in a cell, shown to be the
+# library's, and ready to learn the whole stream: LwF, which keeps no image, WA and iCaRL. Pictures
+# show how sure a teacher is, and what WA does to the head. Two more rules, UCIR and PODNet, stand
+# as formulas.
 #
 # **Expected.** LwF, which keeps no image, is lowest by far. The section "As published?" has the
 # numbers.
 #
-# **Takes** about three minutes on one core with the default parameters.
+# **Takes** about two minutes on one core with the default parameters.
 
 # %% [markdown]
 # ## Parameters
@@ -34,70 +41,110 @@ run_folder: str = "../runs/by-hand"  # where the sessions' state lies
 order_seed: int = 0  # draws the order in which classes arrive
 train_seed: int = 1  # draws everything random in training
 
-stream: str = "blood"  # which data: see notebook 1
-classes_per_session: int = 0  # new classes a session; 0: two, or a whole set if several are joined
-train_per_class: int = 100  # keep only so many training images a class; 0: all
 memory_budget: int = 40  # exemplars in all, shared by the classes seen
-adapter_epochs: int = 10  # epochs a session, the same for all methods
-network_learning_rate: float = 0.1  # of the whole network
-
-lwf_temperature: float = 2.0  # softens both networks' answers
-lwf_weight: float = 1.0  # of the distillation
-wa_temperature: float = 2.0  # softens both networks' answers
-ucir_less_forget: float = 5.0  # weight of the distance between features, before it is scaled
-ucir_margin: float = 0.5  # by which an exemplar's own class should lead
-ucir_negatives: int = 2  # nearest new classes that it should lead before
-ucir_scale: float = 10.0  # initial scale of the cosines
-podnet_spatial: float = 3.0  # weight of the distance between maps
-podnet_flat: float = 1.0  # weight of the distance between features
-podnet_margin: float = 0.6  # by which the right class should lead
-podnet_proxies: int = 10  # vectors that stand for one class
-podnet_scale: float = 10.0  # scale of the similarities, fixed
-more: dict = {}  # any other setting of dynammo/settings.py, by name
+more: dict = {}  # any other setting by name: {"ucir_less_forget": 0.0, "adapter_epochs": 20}
 
 # %%
 # %matplotlib inline
+import copy
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
+
+from dynammo.baselines.distillation import distillation_loss
+from dynammo.baselines.icarl import ICaRL, NearestMean
+from dynammo.baselines.lwf import LwF
+from dynammo.baselines.replay import Replay
+from dynammo.baselines.wa import WA
+from dynammo.baselines.whole_network import Classifier, WholeNetworkLearner
 from dynammo.draw.accuracy import training_losses
+from dynammo.draw.distillation import row_lengths, sureness
 from dynammo.draw.heat_maps import accuracy_matrices
 from dynammo.measure.summary import cost_by_session
 from dynammo.run.collect import collect
 from dynammo.run.expected import compare, told
 from dynammo.run.learn import learn_stream
-from dynammo.run.provenance import note
+from dynammo.run.provenance import data_note, note
+from dynammo.run.run_folder import open_setup
 from dynammo.run.settings import settings_from
 
-settings = settings_from(globals()).with_changes(
-    {"methods": [method], "order_seeds": [order_seed], "train_seeds": [train_seed]}
-)
+# %%
+seeds = {"order_seeds": [order_seed], "train_seeds": [train_seed]}
+settings = settings_from(globals()).with_changes({"methods": [method], **seeds})
 run = Path(run_folder)
+setup = open_setup(run, settings, order_seed, train_seed)
+data = setup.stream
+print(f"{data.number_of_classes} classes arrive in {data.number_of_sessions} sessions.")
 
 # %% [markdown]
-# ## The idea
-# Before session $t$ begins, the network is copied and frozen: the *teacher*. The new network, the
-# *student*, starts as the same network, learns the new classes, and is asked to stay close to the
-# teacher in something. The methods differ in **what** should stay close:
+# ## Symbols
+# $f(x)$: features of image $x$. $z(x)$: its *logits*, one number for each of the $K_t$ classes seen
+# after session $t$; the largest is the answer. $z_{old}$ and $z_{new}$ are the parts of old and of
+# new classes. $\hat f, \hat z$ are the teacher's. Of the classes, $n_t$ are new and
+# $o_t = K_t - n_t$ are old. $\sigma$ is the softmax, which turns logits into probabilities, and
+# $\mathrm{CE}(z, y)$ is the cross-entropy of label $y$. Each loss below is for one image and is
+# averaged over the batch. In session 1 there is no teacher, and only the first term is left.
 #
 # | method | trains on | stays close in | against the pull to new classes |
 # |---|---|---|---|
 # | `lwf` | new images | probabilities of old classes | nothing |
-# | `icarl` | new images, exemplars | probability of each old class | nearest mean of exemplars |
 # | `wa` | new images, exemplars | probabilities of old classes | head's weights made equally long |
+# | `icarl` | new images, exemplars | probability of each old class | nearest mean of exemplars |
 # | `ucir` | new images, exemplars | direction of the features | cosines, and a margin |
 # | `podnet` | new images, exemplars | maps and features | cosines, head tuned on the memory |
 
 # %% [markdown]
-# ## Symbols
-# $f(x)$: features; $z(x)$: logits of all $K_t$ classes seen, $z_{old}$ and $z_{new}$ the parts of
-# old and of new classes; $\hat f, \hat z$: the teacher's; $n_t$: number of new classes;
-# $o_t = K_t - n_t$: old ones; $\sigma$: softmax; $\mathrm{CE}(z, y)$: cross-entropy of label $y$.
-# The *distillation loss* is the cross-entropy of answers softened by a temperature $\tau$,
+# ## What a teacher says
+# The teacher answers for images of classes that it does not know. A label could never say that
+# "this looks a little like a neutrophil", but the teacher's probabilities do. If it is too sure,
+# all that is left of them is one large number. So both networks' logits are divided by a
+# *temperature* $\tau$ before the softmax, and the *distillation loss* is the cross-entropy of the
+# softened answers,
 #
 # $$\mathrm{KD}_\tau(z, \hat z) = -\sum_k \sigma_k(\hat z / \tau) \, \log \sigma_k(z / \tau).$$
-#
-# Each loss below is for one image and is averaged over the batch. In session 1 there is no teacher,
-# and only the first term is left.
+
+
+# %%
+def softened(logits, temperature):
+    """Probabilities [N, K] that are less sure the higher the temperature."""
+    return (logits / temperature).softmax(dim=1)
+
+
+def distillation(logits, teacher, temperature):
+    """Cross-entropy of softened answers with the teacher's."""
+    log_p = (logits / temperature).log_softmax(dim=1)
+    return -(softened(teacher, temperature) * log_p).sum(dim=1).mean()
+
+
+# %% [markdown]
+# The library's is the same. (From here on, each `assert` says so of what the cell before wrote.)
+
+# %%
+given = torch.randn(6, 4), torch.randn(6, 4)
+assert torch.allclose(distillation(*given, 2.0), distillation_loss(*given, 2.0), atol=1e-6)
+
+# %% [markdown]
+# A teacher to try things on: a network that learned session 1 in a few epochs. It answers for the
+# images of session 2, and knows none of their classes.
+
+# %%
+short = settings.with_changes({"adapter_epochs": min(6, settings.adapter_epochs)})
+learned = Replay(replace(setup, settings=short))
+learned.learn_session(progress=False)
+teacher = copy.deepcopy(learned.classifier).requires_grad_(False)
+tried = f"a small experiment of few epochs; {data_note(data)}; {settings.backbone}"
+images = setup.backbone.normalise(data.train.images[data.indices("train", 2)[:100]])
+with torch.no_grad():
+    answers = teacher(images)
+largest = {t: softened(answers, t).amax(dim=1).cpu().numpy() for t in (1.0, 2.0, 5.0)}
+sureness(largest, answers.shape[1], note=tried)
+
+# %% [markdown]
+# At temperature 1 the teacher may well be sure of an answer that cannot be right. At higher ones
+# its answers move towards guessing, which is the left edge of the picture, and differences between
+# images count that were hidden before.
 
 # %% [markdown]
 # ## `lwf`: learning without forgetting
@@ -105,29 +152,167 @@ run = Path(run_folder)
 #
 # on new images only (Li and Hoiem 2016, equations 1 to 3; $\tau = 2$, $\lambda = 1$). Old and new
 # logits never stand in one softmax, so nothing says which of them should be larger. LwF was made
-# for tests in which the session is given. Here it is not, and that is much harder.
+# for the *task-incremental* scenario, in which the test says which session an image is from, and
+# only its classes compete. Here all classes compete, which is the *class-incremental* scenario, and
+# much harder. What the class below does not define, it has from `WholeNetworkLearner`: the network,
+# its frozen copy, the head that grows, the loop over epochs and sessions.
+
+
+# %%
+class MyLwF(WholeNetworkLearner):
+    """Learning without forgetting."""
+
+    name, has_teacher, remembers = "my_lwf", True, False  # it keeps no images
+
+    def batch_loss(self, images, labels, positions):
+        logits, old = self.classifier(images), self.old_classes
+        loss = F.cross_entropy(logits[:, old:], labels - old)
+        if self.teacher is None:  # session 1
+            return loss
+        return loss + 1.0 * distillation(logits[:, :old], self.teacher(images), 2.0)
+
 
 # %% [markdown]
-# ## `icarl`: yes or no for each class, then the nearest mean
-# $$L = -\frac{1}{K_t} \sum_{k=1}^{K_t} \big[ q_k \log s(z_k) + (1 - q_k) \log (1 - s(z_k)) \big],$$
-#
-# with $s$ the sigmoid, $q_k = s(\hat z_k)$ for old classes and $q_k = 1$ or $0$ by the label for
-# new ones (Rebuffi et al. 2017, algorithm 3; the mean over classes is the released code's). The
-# head is used in training alone. A test image gets
-# the class whose exemplars' mean feature is nearest (algorithm 1), and means of few and of many
-# images are equally long.
+# To compare, both stand at the beginning of session 2 with the teacher from above. (The numbers in
+# the cells are settings of the library's methods, so it is given these.)
+
+# %%
+numbers = {"lwf_temperature": 2.0, "lwf_weight": 1.0, "wa_temperature": 2.0, "wa_clip": True}
+fixed = replace(setup, settings=short.with_changes(numbers))
+
+
+def at_session_2(kind):
+    """A learner at the beginning of session 2, taught by the teacher."""
+    learner = kind(fixed)
+    learner.session, learner.memory = 2, learned.memory
+    learner.classifier, learner.teacher = copy.deepcopy(teacher).requires_grad_(True), teacher
+    learner.grow_head()
+    return learner
+
+
+# %%
+@torch.no_grad()
+def losses_of(*kinds):
+    """What each kind of learner loses on two images of either session."""
+    few = [position for session in (1, 2) for position in data.indices("train", session)[:2]]
+    if not kinds[0].remembers:  # has new images alone
+        few = few[2:]
+    images = setup.backbone.normalise(data.train.images[few])
+    labels = torch.as_tensor(data.train.labels[few], device=setup.device)
+    return [at_session_2(kind).batch_loss(images, labels, None) for kind in kinds]
+
+
+# %%
+assert torch.allclose(*losses_of(MyLwF, LwF))
 
 # %% [markdown]
 # ## `wa`: weight aligning
 # $$L = (1 - \lambda) \, \mathrm{CE}(z, y) + \lambda \, \mathrm{KD}_\tau(z_{old}, \hat z), \qquad
 # \lambda = o_t / K_t$$
 #
-# (Zhao et al. 2020, equation 3; $\tau = 2$). After training, the head's rows $w_k$ of the new
-# classes are multiplied by
+# on new images and exemplars (Zhao et al. 2020, equation 3; $\tau = 2$). After training, the head's
+# rows $w_k$ of the new classes are multiplied by
 # $\gamma = \mathrm{mean}_{old} \lVert w_k \rVert \,/\, \mathrm{mean}_{new} \lVert w_k \rVert$
-# (equations 6 to 8). The paper found new rows longer after long training, hence $\gamma < 1$. After
-# a short one from fresh rows they may be shorter: then $\gamma > 1$, and aligning favours new
-# classes. Weights are clipped at 0 after each step, so that longer rows give larger logits.
+# (equations 6 to 8), so that no class wins by the length of its row. Weights are clipped at 0 after
+# each step, so that longer rows do give larger logits. (After a step is before the next one.)
+
+
+# %%
+def gamma(weight, old):
+    """How much longer the rows of old classes are than those of new ones, on average."""
+    lengths = weight.norm(dim=1)
+    return lengths[:old].mean() / lengths[old:].mean()
+
+
+# %%
+class MyWA(WholeNetworkLearner):
+    """Weight aligning."""
+
+    name, has_teacher = "my_wa", True
+
+    def batch_loss(self, images, labels, positions):
+        self.classifier.head.weight.data.clamp_(min=0)
+        logits, old = self.classifier(images), self.old_classes
+        loss, share = F.cross_entropy(logits, labels), old / logits.shape[1]
+        if self.teacher is None:  # session 1
+            return loss
+        return (1 - share) * loss + share * distillation(logits[:, :old], self.teacher(images), 2.0)
+
+    def finish_session(self):
+        weight, old = self.classifier.head.weight.data.clamp_(min=0), self.old_classes
+        weight[old:] *= gamma(weight, old) if old else 1
+
+
+# %%
+assert torch.allclose(*losses_of(MyWA, WA))
+mine, theirs = at_session_2(MyWA), at_session_2(WA)
+for learner in (mine, theirs):
+    learner.finish_session()
+assert torch.allclose(mine.classifier.head.weight, theirs.classifier.head.weight)
+
+# %% [markdown]
+# Does it matter? A student learns session 2 by this loss in a few epochs. Here are the lengths of
+# its rows before and after aligning. The dotted lines are means after it.
+
+# %%
+student = at_session_2(MyWA)
+student.fit(student.training_positions(), progress=False)
+head, old = student.classifier.head, student.old_classes
+before = head.weight.detach().clamp(min=0)
+student.finish_session()
+lengths = (weight.detach().norm(dim=1).cpu().numpy() for weight in (before, head.weight))
+print(f"gamma = {gamma(before, old):.2f}")
+row_lengths(*lengths, old, data.class_names[: len(head.weight)], note=tried)
+
+# %% [markdown]
+# The paper found new rows longer after long training, hence $\gamma < 1$: aligning holds new
+# classes back. After a short training from fresh rows they may be shorter. Then $\gamma > 1$, and
+# aligning favours new classes.
+
+# %% [markdown]
+# ## `icarl`: yes or no for each class, then the nearest mean
+# $$L = -\frac{1}{K_t} \sum_{k=1}^{K_t} \big[ q_k \log s(z_k) + (1 - q_k) \log (1 - s(z_k)) \big],$$
+#
+# with $s$ the sigmoid, which turns each logit into a probability by itself, so that classes do not
+# compete. $q_k = s(\hat z_k)$ for old classes, and $q_k = 1$ or $0$ by the label for new ones
+# (Rebuffi et al. 2017, algorithm 3; the mean over classes is the released code's).
+#
+# The head is used in training alone. A test image gets the class whose exemplars' mean feature is
+# nearest (algorithm 1). Features and means are brought to length 1, so a class of many images has
+# no advantage over one of few.
+
+
+# %%
+class MyICaRL(WholeNetworkLearner):
+    """The loss of iCaRL, and its nearest mean of exemplars."""
+
+    name, has_teacher = "my_icarl", True
+
+    def batch_loss(self, images, labels, positions):
+        logits = self.classifier(images)
+        wanted = F.one_hot(labels, logits.shape[1]).float()
+        if self.teacher is not None:
+            wanted[:, : self.old_classes] = self.teacher(images).sigmoid()
+        return F.binary_cross_entropy_with_logits(logits, wanted)
+
+    def network(self):
+        exemplars = (self.stream.train.images[p] for _, p in sorted(self.memory.positions.items()))
+        means = [F.normalize(self.features(own)).mean(dim=0) for own in exemplars]
+        return Classifier(self.classifier.extractor, NearestMean(torch.stack(means)))
+
+
+# %% [markdown]
+# `NearestMean` is a head that compares features with means by their cosine. The nearest of several
+# points of length 1 is the one with the largest cosine.
+
+# %%
+assert torch.allclose(*losses_of(MyICaRL, ICaRL))
+mine, theirs = (at_session_2(kind).network().eval() for kind in (MyICaRL, ICaRL))
+with torch.no_grad():
+    assert torch.allclose(mine(images[:4]), theirs(images[:4]), atol=1e-5)
+    features, means = mine.extractor(images[:4]), mine.head.means
+    nearest = torch.cdist(F.normalize(features), means).argmin(dim=1)
+    assert (nearest == mine.head(features).argmax(dim=1)).all()
 
 # %% [markdown]
 # ## `ucir`: directions instead of lengths
@@ -136,50 +321,52 @@ run = Path(run_folder)
 # $$L = \mathrm{CE}(z, y) + \lambda \sqrt{o_t / n_t} \; (1 - \cos(f, \hat f))
 # + \frac{1}{n} \sum_{k} \max(0, \; m - \cos(f, w_y) + \cos(f, w_k)).$$
 #
-# The second term (equation 6) holds the features. The third (equation 8) is for exemplars, averaged
-# over them, with $k$ running over the $n$ nearest new classes. New rows begin as mean features; old
-# rows keep their direction. The network's last ReLU is taken out, so that features may be negative
-# and cosines with wrong classes can fall below 0.
+# The second term (equation 6) holds the features; $\lambda$ is `ucir_less_forget`. The third
+# (equation 8) is for exemplars, averaged over them, with $k$ running over the $n$ nearest new
+# classes (`ucir_negatives`) and the margin $m$ (`ucir_margin`). New rows begin as mean features;
+# old rows keep their direction. The network's last ReLU is taken out, so that features may be
+# negative and cosines with wrong classes can fall below 0.
 
 # %% [markdown]
 # ## `podnet`: every stage, pooled
-# Each class has several proxies $w_{k,p}$. With $c_p = \cos(f, w_{k,p})$ its similarity is
-# $s_k = \sum_p \sigma_p(c) \, c_p$ (Douillard et al. 2020, equation 8), and the classification loss
-# is
+# Each class has several proxies $w_{k,p}$ (`podnet_proxies`). With $c_p = \cos(f, w_{k,p})$ its
+# similarity is $s_k = \sum_p \sigma_p(c) \, c_p$ (Douillard et al. 2020, equation 8), and the
+# classification loss is
 #
 # $$L_{class} = \max\Big(0, \; -\eta \, (s_y - \delta) + \log \sum_{k \ne y} \exp(\eta \, s_k)\Big)
 # \quad \text{(equation 9)}.$$
 #
 # The paper learns the scale $\eta$. In sessions of few steps it falls for as long as the right
-# class leads by less than $\delta$, and would end below 0, so here it is fixed.
+# class leads by less than $\delta$ (`podnet_margin`), and would end below 0, so here it is fixed
+# (`podnet_scale`).
 
 # %% [markdown]
 # For every stage $l$ of the backbone, $g_l(x)$ holds the sums of the squared map over its width and
 # over its height, brought to length 1 (equations 4 to 6). Then
 #
 # $$L = L_{class} + \sqrt{K_t / n_t} \; \Big( \lambda_c \, \mathrm{mean}_l
-# \lVert g_l - \hat g_l \rVert + \lambda_f \, (1 - \cos(f, \hat f)) \Big).$$
+# \lVert g_l - \hat g_l \rVert + \lambda_f \, (1 - \cos(f, \hat f)) \Big),$$
 #
-# Sums along an edge may stay the same while details move: stricter than comparing answers, looser
-# than comparing pixels. In the end the head alone is tuned on the balanced memory.
+# with $\lambda_c$ and $\lambda_f$ the settings `podnet_spatial` and `podnet_flat`. Sums along an
+# edge may stay the same while details move: stricter than comparing answers, looser than comparing
+# pixels. In the end the head alone is tuned on the balanced memory.
 
 # %% [markdown]
-# ## What is trained, what is stored
+# ## All sessions
 # The whole network and the head are trained. Stored are the network and, LwF apart, the exemplars.
 # The teacher **is** the stored network, so it takes no room between sessions, but while training it
 # lies in memory a second time, and every image passes through both.
-
-# %% [markdown]
-# ## Learn the stream, session after session
+#
 # Each session is saved as it ends: run this cell again after an interruption and it goes on.
 # With changed settings it starts over; to keep both results, give the second another `run_folder`.
 
 # %%
-group = learn_stream(run, settings, method, order_seed, train_seed)
-found = collect(run, settings)
-under = note(settings, group.setup.stream)
+learns = method  # or MyLwF, MyWA or MyICaRL, when you have changed a line of it
+learn_stream(run, settings, learns, order_seed, train_seed)
+found = collect(run, settings, [learns])
 
 # %%
+under = note(settings, data)
 training_losses(found["losses"], note=under)
 
 # %% [markdown]
@@ -211,8 +398,9 @@ compared.round(1)
 # has to earn its second pass in training against plain replay (notebook 4).
 #
 # The weights of the losses come from papers that train for 100 epochs and more, mostly from
-# scratch. Here are 8 epochs from ImageNet weights. A method may well rank elsewhere than in its
-# paper: that is a finding about the setting, and a reason not to copy weights without validation.
+# scratch. Here are far fewer epochs, from ImageNet weights. A method may well rank elsewhere than
+# in its paper: that is a finding about the setting, and a reason not to copy weights without
+# validation.
 
 # %% [markdown]
 # ## What it costs
@@ -222,21 +410,83 @@ compared.round(1)
 cost_by_session(found)
 
 # %% [markdown]
+# ## Now change a line
+# In `MyLwF`, write `0.0` in place of `1.0`: the teacher is no longer heard. Or write `5.0`. Run
+# that cell again, set `learns = MyLwF`, and run the cells from there on. (The cell with the assert
+# would now stop you, as it should.) The library sees that the class was changed, and learns all
+# sessions anew. Or leave out the second line of `MyWA.finish_session`: how much of WA is the
+# aligning?
+
+# %% [markdown]
+# ## Code it: hold the features
+# LwF, WA and iCaRL hold answers. UCIR holds the **direction** of the features instead, and leaves
+# their length free. Write its second term without the factor in front: the mean over images of
+# $1 - \cos(f, \hat f)$.
+
+
+# %% tags=["exercise"]
+def feature_distance(features, teachers):
+    """Mean of 1 - cosine between features [N, D] and the teacher's."""
+    raise NotImplementedError("Replace this line.")
+
+
+# %% tags=["solution"]
+def feature_distance(features, teachers):
+    """Mean of 1 - cosine between features [N, D] and the teacher's."""
+    return (1 - F.cosine_similarity(features, teachers, dim=1)).mean()
+
+
+# %% tags=["check"]
+ours = torch.tensor([[3.0, 0.0], [0.0, 2.0]], requires_grad=True)
+distance = feature_distance(ours, ours.detach())
+assert distance.ndim == 0, "The loss of a batch is one number, the mean over its images."
+assert abs(distance.item()) < 1e-6, "The same features have distance 0."
+assert abs(feature_distance(ours, 5 * ours.detach()).item()) < 1e-6, "Length does not matter."
+turned = torch.tensor([[0.0, 1.0], [0.0, -1.0]])  # at a right angle, and the other way
+away = feature_distance(ours, turned)
+assert abs(away.item() - 1.5) < 1e-6, "A right angle is distance 1, the other way 2: mean 1.5."
+away.backward()
+assert ours.grad.abs().sum() > 0, "Keep the gradient: the student learns from this number."
+print("Directions are held. Let HoldFeatures, below, learn the stream with it.")
+
+
+# %% [markdown]
+# And a method that uses it: replay, with features that are held. To try it, set
+# `learns = HoldFeatures`.
+
+
+# %%
+class HoldFeatures(WholeNetworkLearner):
+    """Replay whose features are asked to keep their direction."""
+
+    name, has_teacher = "hold_features", True
+
+    def batch_loss(self, images, labels, positions):
+        features = self.classifier.extractor(images)
+        loss = F.cross_entropy(self.classifier.head(features), labels)
+        if self.teacher is None:  # session 1
+            return loss
+        return loss + 5.0 * feature_distance(features, self.teacher.extractor(images))
+
+
+# %% [markdown]
 # ## Exercises
 # 1. Run `lwf` and `wa`. Where in the matrix do the exemplars show? Then run `replay` of notebook 4:
 #    does distillation add anything to the exemplars here?
-# 2. Run `ucir` with `ucir_less_forget = 0.0` and `20.0`. Look at the first column and at the
-#    diagonal, and say which end is stability and which is plasticity.
+# 2. Run `ucir` with `more = {"ucir_less_forget": 0.0}`, then with `20.0`. Look at the first column
+#    and at the diagonal, and say which end is stability and which is plasticity.
 # 3. Run `icarl` and `wa` with `memory_budget = 16`, two exemplars a class in the end. In which part
 #    of the matrix does each of the two suffer, and why? Think of where it uses the exemplars.
+# 4. Run `HoldFeatures`, and the same with `0.0` in place of `5.0`. Which method is the second one?
+#    UCIR has two parts that `HoldFeatures` lacks: what are they for?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. To the left of the diagonal: LwF's old columns go dark, WA's stay brighter, because only WA has
 #    old images, with their labels, in one softmax with the new. What distillation adds is `wa`
-#    against `replay`, which has the same exemplars. In a trial on real blood cells it added
-#    nothing: WA came out below replay. In session 4 its cross-entropy has a weight of only $2/8$,
-#    and aligning, meant to hold new classes back, favoured them ($\gamma > 1$).
+#    against `replay`, which has the same exemplars. Do not expect much here. In session 4 three
+#    quarters of the classes are old, so WA's cross-entropy has the weight of the last quarter; and
+#    aligning, meant to hold new classes back, may favour them ($\gamma > 1$).
 # 2. At 0.0 nothing holds the features: bright diagonal, fading first column, that is plasticity. At
 #    20.0 their direction can hardly move: the first column lasts, later entries of the diagonal are
 #    darker, that is stability. The weight is also multiplied by $\sqrt{o_t / n_t}$, in session 4 by
@@ -247,6 +497,10 @@ cost_by_session(found)
 #    included, but without favour, since all means are equally long; and herding chose the two so
 #    that their mean is near that of all. WA needs them in training alone, two against 100: its
 #    diagonal stays bright, and the old columns fade.
+# 4. With `0.0` the teacher is asked and not heard, so it is `replay` of notebook 4, at the price of
+#    a second pass. With `5.0` features keep their direction, but the head is free to favour new
+#    classes, by longer rows and larger biases. UCIR's cosines take the lengths out, and its margin
+#    asks of exemplars that their own class leads by some distance.
 
 # %% [markdown]
 # ## References
@@ -256,5 +510,6 @@ cost_by_session(found)
 # * S. Hou et al., *Learning a unified classifier incrementally via rebalancing*, CVPR 2019.
 # * A. Douillard et al., *PODNet*, ECCV 2020, arXiv 2004.13513.
 # * G. Hinton et al., *Distilling the knowledge in a neural network*, arXiv 1503.02531.
+# * G. M. van de Ven, A. S. Tolias, *Three scenarios for continual learning*, arXiv 1904.07734.
 #
 # **Before:** [memory replay](04_replay.ipynb) · **Next:** [regularization](06_regularization.ipynb)

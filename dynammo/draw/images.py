@@ -1,5 +1,7 @@
 """Figures of data: what the images of a stream look like, and how many there are."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -88,4 +90,42 @@ def kept_and_left(stream: Stream, positions: np.ndarray, count: int, note: str) 
         ax.set_ylabel(title, rotation=0, ha="right", va="center")
         ax.set(xticks=[], yticks=[])
     axes[0].set_title(f"{name}: kept first, and what is left last")
+    return finished(figure)
+
+
+@styled
+def memory_sheet(
+    stream: Stream, kept: Sequence[Mapping[int, np.ndarray]], note: str, rows: int = 12
+) -> Figure:
+    """Every exemplar that a class ever had, in order of choice; those given up since are pale.
+
+    A line under a number marks how many were left of each class after that session.
+
+    Args:
+        kept: the memory after each session: by class, positions of its training images.
+        rows: no more classes than that, the first ones.
+    """
+    most = 24  # images a row
+    labels = sorted(kept[-1])[:rows]
+    first = {label: next(memory[label] for memory in kept if label in memory) for label in labels}
+    shares = [max(map(len, memory.values())) for memory in kept]
+    widest = min(most, max(shares))
+    names = [short_name(stream.class_names[label], 18) for label in labels]
+    figure, ax = canvas(note, 0.42 * widest + 2.2, 0.42 * len(labels) + 1.5)
+    for row, label in enumerate(labels):
+        for place, position in enumerate(first[label][:most]):
+            left = place >= len(kept[-1][label])
+            image = stream.train.images[[position]][0]
+            edges = (place + 0.04, place + 0.96, row + 0.96, row + 0.04)
+            ax.imshow(image, extent=edges, alpha=0.3 if left else 1)
+    for share in sorted(set(shares)):
+        if share <= widest:
+            after = [str(t) for t, own in enumerate(shares, start=1) if own == share]
+            ax.plot([share, share], [-0.15, len(labels)], color="0.25", lw=1.2, ls=":")
+            ax.text(share, -0.25, ", ".join(after), ha="center", va="bottom", size=8.5)
+    ax.text(-0.3, -0.25, "left after session", ha="right", va="bottom", size=8.5)
+    ax.set_yticks(np.arange(len(labels)) + 0.5, names)
+    ax.set(xlim=(0, widest + 0.2), ylim=(len(labels), -0.9), aspect="equal", xticks=[])
+    ax.tick_params(axis="y", length=0)
+    ax.spines[:].set_visible(False)
     return finished(figure)
