@@ -39,8 +39,8 @@ from IPython.display import display
 
 from dynammo.data import files
 from dynammo.draw.accuracy import accuracy_by_family
-from dynammo.draw.costs import accuracy_against_macs, cost_growth
-from dynammo.draw.heat_maps import accuracy_matrices, confusion_matrices
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_growth
+from dynammo.draw.heat_maps import accuracy_matrices, confusion_and_difference
 from dynammo.draw.method import method_diagram
 from dynammo.draw.strip import forget_adapt_average
 from dynammo.draw.style import look, save_figure
@@ -135,23 +135,20 @@ save(
 
 # %% [markdown]
 # ## Accuracy against cost: the paper's argument in one picture
-# MACs (multiply-accumulates) of one image after the last session, counted by ptflops ("aten"
-# backend) and checked with torch's own counter; FLOPs are twice that. The axis is logarithmic. The
-# paths of ACL, DER and DynaMMo go from session to session: ACL and DER move to the right, DynaMMo
-# does not.
+# On the left, how many points a method is over or under DynaMMo in the same run, so with the same
+# class order and seed. On the right, the multiply-accumulates (MACs) of one image after the last
+# session, counted by ptflops ("aten" backend) and checked with torch's own counter; FLOPs are twice
+# that.
 
 # %%
-summary = summarise(collected)
-save(
-    accuracy_against_macs(summary, collected["sessions"], note=under),
-    summary,
-    "accuracy_against_macs",
-)
+costs = average_and_cost(collected["sessions"])
+save(accuracy_and_cost(costs, note=under), costs, "accuracy_and_cost")
 
 # %% [markdown]
 # The same as a table, also written as `summary.csv`, `.md` and `.tex`.
 
 # %%
+summary = summarise(collected)
 readable(summary)
 
 # %% [markdown]
@@ -203,13 +200,15 @@ save(cost_growth(growth, note=growth_note), growth, "cost_growth")
 
 # %% [markdown]
 # ## Who is taken for whom?
-# After the last session; rows are true classes. Lines part the sessions.
+# After the last session; rows are true classes, and lines part the sessions. On the right, what the
+# second method changes: on the diagonal, above 0 is better; elsewhere it is worse.
 
 # %%
-shown = [m for m in ("acl", "dynammo") if m in settings.methods] or settings.methods[:2]
+shown = [m for m in ("acl", "dynammo") if m in settings.methods]
+shown = shown if len(shown) == 2 else [settings.methods[0], settings.methods[-1]]
 confusion = collected["confusion"].query("method in @shown")
 save(
-    confusion_matrices(confusion, data.session_of_class, note=under),
+    confusion_and_difference(confusion, *shown, data.session_of_class, note=under),
     confusion,
     "confusion",
 )

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from dynammo.catalogue import METHODS
-from dynammo.draw.costs import against_cost, finish_cost_axes
 from dynammo.draw.style import (
     NOT_FROM_ZERO,
     PALETTE,
@@ -71,6 +72,40 @@ def accuracy_against_macs_by_stream(summaries: Mapping[str, pd.DataFrame], note:
     handles = [shown[name] for name in [*apart, *dots[:1]]]
     axes[-1].legend(handles, names, loc="center left", fontsize=9, borderaxespad=0)
     return finished(figure)
+
+
+def against_cost(summary: pd.DataFrame, scale: float) -> pd.DataFrame:
+    """Accuracy and its sd in %, and MACs in units of a scale, by method from cheap to costly."""
+    columns = ["method", "average_accuracy", "average_accuracy_sd", "macs"]
+    table = checked(summary, columns, "summary").set_index("method")[columns[1:]]
+    table = table.set_axis(["accuracy", "sd", "macs"], axis=1).mul([100, 100, 1 / scale])
+    return table.sort_values("macs", kind="stable")
+
+
+def finish_cost_axes(ax: Axes, table: pd.DataFrame) -> None:
+    """Make costs logarithmic, and draw an arrow from ACL to DynaMMo with both differences."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid()
+    low, high = ax.get_ylim()
+    spare = max(0, 20 - (high - low)) / 2  # never less than 20 points in sight
+    low, high = max(0, low - spare), high + spare
+    ax.set_ylim(low, high + 0.16 * (high - low))
+    ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= min(100, high)])
+    if not {"acl", "dynammo"} <= set(table.index):
+        return
+    ends, top = table.loc[["acl", "dynammo"]], high + 0.05 * (high - low)
+    (acl, merged), (before, after) = ends["macs"], ends["accuracy"]
+    ratio, points = acl / merged, after - before
+    fewer = f"{ratio:.1f}× fewer" if ratio >= 1 else f"{1 / ratio:.1f}× more"
+    text = f"{fewer} MACs, {points:+.1f} points".replace("-", "\u2212")
+    ax.vlines(ends["macs"], ends["accuracy"], top, "0.6", ":", lw=1, zorder=0)
+    arrow = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", (merged, top), (acl, top), arrowprops=arrow)
+    over = {"textcoords": "offset points", "ha": "right", "fontsize": 9}
+    ax.annotate(text, (max(acl, merged), top), (0, 4), **over)
 
 
 @styled

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
 from dynammo.draw.style import (
-    NOT_FROM_ZERO,
+    SEED,
+    Look,
     canvas,
     checked,
     draw_means,
@@ -19,109 +19,85 @@ from dynammo.draw.style import (
     styled,
 )
 
-# Whose way from session to session is drawn, and how many points from its point a T stands.
-PATHS = {"dynammo": (-9, 0), "acl": (0, 8), "der": (0, -8)}
+FAR_OFF = 12  # points under DynaMMo from which a method is named at the edge, not drawn to scale
+
+
+def average_and_cost(sessions: pd.DataFrame) -> pd.DataFrame:
+    """Average accuracy (0..1) and its points over DynaMMo's in the same run, and MACs an image.
+
+    A row per method and run, the best method first; points are NaN where DynaMMo has no such run.
+    """
+    table = checked(sessions, ["method", *SEED, "session", "accuracy", "macs"], "sessions")
+    table = table.sort_values("session").groupby(["method", *SEED], sort=False)
+    found = table.agg(average_accuracy=("accuracy", "mean"), macs=("macs", "last")).reset_index()
+    merged = found[found["method"] == "dynammo"].set_index(SEED)["average_accuracy"]
+    merged = merged.reindex(pd.MultiIndex.from_frame(found[SEED])).to_numpy()
+    found["points_over_dynammo"] = 100 * (found["average_accuracy"] - merged)
+    found["best"] = -found.groupby("method")["average_accuracy"].transform("mean")
+    return found.sort_values(["best", "method", *SEED]).drop(columns="best")
 
 
 @styled
-def accuracy_against_macs(summary: pd.DataFrame, sessions: pd.DataFrame, note: str) -> Figure:
-    """What accuracy costs: average accuracy against multiply-accumulates per image.
+def accuracy_and_cost(found: pd.DataFrame, note: str) -> Figure:
+    """What accuracy costs: each method's points over DynaMMo, run by run, beside its MACs.
 
-    A method has a point for all sessions; DynaMMo, ACL and DER have a path to it too, over the
-    first T sessions. Where both are in the table, an arrow from ACL to DynaMMo tells the two
-    differences.
+    Args:
+        found: of :func:`average_and_cost`.
     """
-    scale, unit = _unit(checked(summary, ["macs"], "summary")["macs"])
-    table = against_cost(summary, scale)
-    checked(sessions, ["method", "session", "accuracy", "macs"], "sessions")
-    told = f"{NOT_FROM_ZERO}; methods of equal cost stand side by side; bar: ± 1 standard "
-    told += "deviation over runs; small points: over the first T sessions, T beside them"
-    figure, ax = canvas(f"{told} · {note}", 9.6, 4 + 0.15 * len(table))
-    for method in table.index.intersection(list(PATHS)):
-        _draw_path(ax, method, sessions[sessions["method"] == method], scale)
-    columns = _draw_points(ax, table)
-    finish_cost_axes(ax, table)
-    ax.set_xlabel(f"multiply-accumulates per image ({unit}, 1 MAC = 2 FLOPs; logarithmic)")
-    ax.set_ylabel("average accuracy over sessions (%)")
-    ax.set_title("Accuracy and what it costs")
-    figure.draw_without_rendering()  # gives the axes their size
-    for points in columns:
-        side = -1 if points is columns[0] else 1  # the cheapest are named on their left
-        outermost = max(points, key=lambda point: side * point[0])
-        edge = (ax.transData - ax.transAxes).transform(outermost[:2])[0]
-        label_ends({ax: points}, edge, side)
+    methods = list(pd.unique(checked(found, ["points_over_dynammo"], "average")["method"]))
+    told = (
+        "Percent beside a name: average accuracy over the sessions; points: that, less DynaMMo's "
+    )
+    told += "in the same run, small: one run, large: mean; ◂: further away than is drawn"
+    height, grid = 1.7 + 0.27 * len(methods), {"sharey": True, "width_ratios": (5, 3)}
+    figure, (points, costs) = canvas(f"{told} · {note}", 9.6, height, 1, 2, **grid)
+    scale, unit = _unit(found["macs"])
+    beside = {"textcoords": "offset points", "va": "center", "fontsize": 8.5}
+    runs, names = found.groupby("method").size(), []
+    for row, method in enumerate(methods):
+        own, kind = found[found["method"] == method], look(method)
+        few = f" ({len(own)} of {runs.max()} runs)" if len(own) < runs.max() else ""
+        names.append(f"{kind.title}{few}  {100 * own['average_accuracy'].mean():.1f} %")
+        _draw_points(points, own["points_over_dynammo"].dropna(), row, kind)
+        macs = own["macs"].mean() / scale
+        costs.barh(row, macs, 0.62, color=kind.colour)
+        costs.annotate(f"{macs:.3g}", (macs, row), (3, 0), **beside)
+    points.axvline(0, color="0.5", lw=1, zorder=0)
+    points.set_yticks(range(len(methods)), names)
+    points.set(ylim=(len(methods) - 0.4, -0.6), xlabel="points over DynaMMo")
+    points.grid(axis="x")
+    points.set_title(cost_finding(found))
+    costs.set_xlabel(f"multiply-accumulates an image\n({unit}; 1 MAC = 2 FLOPs)")
+    costs.set_xlim(0, 1.15 * found["macs"].max() / scale)
+    costs.tick_params(axis="y", length=0)
     return finished(figure)
+
+
+def _draw_points(ax: Axes, points: pd.Series, row: int, kind: Look) -> None:
+    """Draw a method's points of each run and their mean, or the number at the edge if far off."""
+    mean = points.mean()
+    if mean < -FAR_OFF:
+        edge = {"xycoords": ("axes fraction", "data"), "va": "center", "color": kind.ink}
+        ax.annotate(f"◂ \u2212{-mean:.0f}", (0.01, row), fontsize=8.5, **edge)
+    elif len(points):
+        ax.scatter(points, [row] * len(points), 12, [kind.colour], alpha=0.5, lw=0)
+        ax.plot([mean], [row], label=kind.title, **kind.line | {"ms": 7.5})
+
+
+def cost_finding(found: pd.DataFrame) -> str:
+    """What merging saves and costs against keeping every set, as a title."""
+    macs = found.groupby("method")["macs"].mean()
+    if not {"acl", "dynammo"} <= set(macs.index):
+        return "Accuracy and what it costs"
+    points = -found.loc[found["method"] == "acl", "points_over_dynammo"].mean()
+    more = f"{abs(points):.1f} points {'more' if points > 0 else 'fewer'}"
+    fewer = f"{macs['acl'] / macs['dynammo']:.1f} times fewer multiply-accumulates"
+    return f"DynaMMo beside ACL: {fewer}, {more}"
 
 
 def _unit(macs: pd.Series) -> tuple[float, str]:
     """How many MACs the axis counts as one, and what that is called."""
     return (1e9, "GMACs") if macs.max() >= 1e9 else (1e6, "MMACs")
-
-
-def against_cost(summary: pd.DataFrame, scale: float) -> pd.DataFrame:
-    """Accuracy and its sd in %, and MACs in units of a scale, by method from cheap to costly."""
-    columns = ["method", "average_accuracy", "average_accuracy_sd", "macs"]
-    table = checked(summary, columns, "summary").set_index("method")[columns[1:]]
-    table = table.set_axis(["accuracy", "sd", "macs"], axis=1).mul([100, 100, 1 / scale])
-    return table.sort_values("macs", kind="stable")
-
-
-def _draw_path(ax: Axes, method: str, sessions: pd.DataFrame, scale: float) -> None:
-    """Draw a thin line through a method's averages over the first T sessions, seeds' mean."""
-    mean, ink = sessions.groupby("session")[["macs", "accuracy"]].mean(), look(method).ink
-    x, y = mean["macs"] / scale, 100 * mean["accuracy"].expanding().mean()
-    ax.plot(x, y, color=look(method).colour, lw=0.9, marker="o", ms=3, zorder=1.5)
-    beside = {"textcoords": "offset points", "ha": "center", "va": "center", "color": ink}
-    for t in mean.index[:-1]:
-        ax.annotate(t, (x[t], y[t]), PATHS[method], fontsize=7.5, **beside)
-
-
-def _draw_points(ax: Axes, table: pd.DataFrame) -> list[list[tuple]]:
-    """Draw a point for each method; return their ends for label_ends, by columns of equal cost.
-
-    Points that would hide one another move aside; those with a path stay.
-    """
-    span = max(2, table["macs"].max() / table["macs"].min())
-    ax.set_xlim(table["macs"].min() / span**0.38, table["macs"].max() * span**0.05)
-    close = 0.03 * max(20, table["accuracy"].max() - table["accuracy"].min())
-    columns, left = [], table.assign(free=~table.index.isin(list(PATHS)))
-    while len(left):
-        column = left[left["macs"] < 1.25 * left["macs"].iloc[0]]
-        left, side, points = left.drop(column.index), 1 if columns else -1, []
-        for method, row in column.sort_values(["free", "accuracy"], ascending=[1, 0]).iterrows():
-            x, y = row["macs"], row["accuracy"]
-            near = [other for other, height, _ in points if abs(height - y) < close]
-            while row["free"] and any(0.98 < x / other < 1.02 for other in near):
-                x *= span ** (0.02 * side)
-            points.append(draw_means(ax, [x], [y], [row["sd"]], look(method), ms=8, ls=""))
-        columns.append(points)
-    return columns
-
-
-def finish_cost_axes(ax: Axes, table: pd.DataFrame) -> None:
-    """Make costs logarithmic, and draw an arrow from ACL to DynaMMo with both differences."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.grid()
-    low, high = ax.get_ylim()
-    spare = max(0, 20 - (high - low)) / 2  # never less than 20 points in sight
-    low, high = max(0, low - spare), high + spare
-    ax.set_ylim(low, high + 0.16 * (high - low))
-    ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= min(100, high)])
-    if not {"acl", "dynammo"} <= set(table.index):
-        return
-    ends, top = table.loc[["acl", "dynammo"]], high + 0.05 * (high - low)
-    (acl, merged), (before, after) = ends["macs"], ends["accuracy"]
-    ratio, points = acl / merged, after - before
-    fewer = f"{ratio:.1f}× fewer" if ratio >= 1 else f"{1 / ratio:.1f}× more"
-    text = f"{fewer} MACs, {points:+.1f} points".replace("-", "\u2212")
-    ax.vlines(ends["macs"], ends["accuracy"], top, "0.6", ":", lw=1, zorder=0)
-    arrow = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", (merged, top), (acl, top), arrowprops=arrow)
-    over = {"textcoords": "offset points", "ha": "right", "fontsize": 9}
-    ax.annotate(text, (max(acl, merged), top), (0, 4), **over)
 
 
 @styled

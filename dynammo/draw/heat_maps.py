@@ -19,6 +19,7 @@ from dynammo.draw.style import (
     short_name,
     styled,
 )
+from dynammo.errors import InputError
 
 SHARES = {"cmap": "Blues", "vmin": 0, "vmax": 100, "square": True}  # in %
 
@@ -73,31 +74,77 @@ def confusion_matrices(
 
     Classes are in order of arrival; lines part sessions where ``session_of_class`` is given.
     """
+    shares, letters, side = _shares(confusion)
+    note = f"Each row adds up to 100 %; under 0.5 % is left empty · {note}"
+    size, y = (side, side + 0.5), "true class, in order of arrival"
+    figure, axes = panels(note, len(shares), 3, size, "predicted class", y)
+    for ax, (method, table) in zip(axes, shares.items(), strict=True):
+        mesh = heat_map(ax, table.where(table >= 0.5), letters, ".0f", **SHARES)
+        ax.set_title(look(method).title)
+        _name_classes(ax, list(table.index), session_of_class)
+    figure.colorbar(mesh, ax=axes, label="share of the true class (%)", shrink=0.8, pad=0.02)
+    return finished(figure)
+
+
+@styled
+def confusion_and_difference(
+    confusion: pd.DataFrame,
+    one: str,
+    other: str,
+    session_of_class: Sequence[int] | None = None,
+    *,
+    note: str,
+) -> Figure:
+    """One method's confusion matrix in %, and the other's minus it in points.
+
+    Classes are in order of arrival; lines part sessions where ``session_of_class`` is given.
+    """
+    shares, letters, side = _shares(confusion)
+    missing = [method for method in (one, other) if method not in shares]
+    if missing:
+        raise InputError(f"The confusion table lacks the method(s) {', '.join(missing)}.")
+    first, change = shares[one], shares[other] - shares[one]
+    classes, most = list(first.index), max(1, np.nanmax(np.abs(change.to_numpy())))
+    note = f"Each row adds up to 100 %, or to 0; under 0.5 is left empty · {note}"
+    size, y = (side + 0.5, side + 1), "true class, in order of arrival"
+    figure, (left, right) = panels(note, 2, 2, size, "predicted class", y)
+    signed = {"cmap": "PuOr", "vmin": -most, "vmax": most, "square": True}
+    drawn = (
+        (left, look(one).title, first, ".0f", SHARES, "share of the true class (%)"),
+        (right, f"{look(other).title} − {look(one).title}", change, "+.0f", signed, "points"),
+    )
+    for ax, title, table, form, colours, told in drawn:
+        mesh = heat_map(ax, table.where(table.abs() >= 0.5), letters, form, **colours)
+        ax.set_title(title)
+        _name_classes(ax, classes, session_of_class)
+        figure.colorbar(mesh, ax=ax, label=told, shrink=0.7, pad=0.02)
+    return finished(figure)
+
+
+def _shares(confusion: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], float, float]:
+    """Each method's confusion matrix in %, the size of its letters and of its side (inches)."""
     columns = ["method", "true_class", "predicted_class", "share"]
     methods = methods_in(table := checked(confusion, columns, "confusion"))
     names = list(pd.unique(table["true_class"]))
-    side = 3.6 if len(names) <= 9 else 4.8
-    letters = 0 if len(names) > 25 else min(8, 130 / len(names))  # points
-    note = f"Each row adds up to 100 %; under 0.5 % is left empty · {note}"
-    sessions = [] if session_of_class is None else session_of_class
-    size, y = (side, side + 0.5), "true class, in order of arrival"
-    figure, axes = panels(note, len(methods), 3, size, "predicted class", y)
+    shares = {}
+    for method in methods:
+        own = table[table["method"] == method]
+        wide = own.pivot_table("share", "true_class", "predicted_class", sort=False)
+        shares[method] = 100 * wide.reindex(index=names, columns=names)
+    letters = 0 if len(names) > 25 else min(8, 130 / len(names))
+    return shares, letters, 3.6 if len(names) <= 9 else 4.8
+
+
+def _name_classes(ax: Axes, names: Sequence[str], sessions: Sequence[int] | None) -> None:
+    """Name the rows of the first panel and all columns by their classes; part the sessions."""
     places = np.arange(len(names))[:: -(-len(names) // 50)]
     written = [short_name(names[i]) for i in places]
-    for ax, method in zip(axes, methods, strict=True):
-        own = table[table["method"] == method]
-        shares = own.pivot_table("share", "true_class", "predicted_class", sort=False)
-        shares = 100 * shares.reindex(index=names, columns=names)
-        mesh = heat_map(ax, shares.where(shares >= 0.5), letters, ".0f", **SHARES)
-        ax.set_title(look(method).title)
-        ax.set_xticks(places + 0.5, written, rotation=90)
-        ax.set_yticks(places + 0.5, written if ax.get_subplotspec().is_first_col() else [])
-        ax.tick_params(labelsize=8 if len(names) <= 25 else 5.5)
-        for edge in np.flatnonzero(np.diff(sessions)) + 1:
-            ax.axhline(edge, color="0.35", lw=0.9)
-            ax.axvline(edge, color="0.35", lw=0.9)
-    figure.colorbar(mesh, ax=axes, label="share of the true class (%)", shrink=0.8, pad=0.02)
-    return finished(figure)
+    ax.set_xticks(places + 0.5, written, rotation=90)
+    ax.set_yticks(places + 0.5, written if ax.get_subplotspec().is_first_col() else [])
+    ax.tick_params(labelsize=8 if len(names) <= 25 else 5.5)
+    for edge in np.flatnonzero(np.diff([] if sessions is None else sessions)) + 1:
+        ax.axhline(edge, color="0.35", lw=0.9)
+        ax.axvline(edge, color="0.35", lw=0.9)
 
 
 @styled

@@ -240,7 +240,7 @@ def label_ends(
     aside = {"va": "center", "ha": "left" if side > 0 else "right", "fontsize": 9, "bbox": white}
     names = {ax: [] for ax in ends}
     for ax, points in ends.items():
-        aside["textcoords"] = offset_copy(ax.transAxes, ax.figure, side * 26, units="points")
+        aside["textcoords"] = offset_copy(ax.transAxes, ax.figure, side * 20, units="points")
         for *place, kind in points:
             ink = {"color": kind.ink, "arrowprops": {**line, "color": kind.colour}}
             text = textwrap.fill(kind.title, letters)
@@ -252,11 +252,8 @@ def label_ends(
         wanted = ax.transAxes.inverted().transform(places)[:, 1]
         sizes = [(2 + 11 * (1 + name.get_text().count("\n"))) / height for name in names[ax]]
         heights = np.round(spread(wanted, sizes, 0.01, 1), 4)
-        key_at = offset_copy(ax.transAxes, ax.figure, side * 20, units="points")
-        for name, y, (_, _, kind) in zip(names[ax], heights, points, strict=True):
+        for name, y in zip(names[ax], heights, strict=True):
             name.set_position((x, y))
-            key = {**kind.line, "ms": 5, "mew": 0, "transform": key_at, "clip_on": False}
-            ax.plot([x], [y], scalex=False, scaley=False, **key)
 
 
 def short_name(name: str, width: int = 22) -> str:

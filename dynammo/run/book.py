@@ -205,9 +205,9 @@ def first_page(
     if absent:
         listed = "\n".join(f"* `{stem}`" for stem in absent)
         text += f":::{{warning}}\nThe run is not complete. What is missing:\n\n{listed}\n:::\n\n"
-    picture = figures / "accuracy_against_macs.png"
+    picture = figures / "accuracy_and_cost.png"
     if picture.exists():
-        text += f"![Accuracy against cost](/{sources.brought(picture)})\n\n"
+        text += f"![Accuracy and cost](/{sources.brought(picture)})\n\n"
     if (figures / "summary.csv").exists():
         table = readable(pd.read_csv(figures / "summary.csv"))
         sides = ["left", "left", *["right"] * (table.shape[1] - 2)]

@@ -1,29 +1,14 @@
-"""Pictures of accuracy against cost, and of costs that grow, tell the numbers they are given."""
-
-from functools import partial
+"""Pictures of accuracy and cost, and of costs that grow, tell the numbers they are given."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from helpers_for_draw import (
-    DRAWN,
-    NOTE,
-    cannot_be_drawn,
-    growth_table,
-    line,
-    sessions_table,
-    summary_table,
-    words,
-)
+from helpers_for_draw import DRAWN, NOTE, cannot_be_drawn, growth_table, line, sessions_table, words
 
-from dynammo.catalogue import METHODS
-from dynammo.draw.costs import accuracy_against_macs, cost_growth
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_growth
 
 
-def against_macs(methods=DRAWN):
-    summary = summary_table()
-    chosen = summary[summary["method"].isin(methods)]
-    return accuracy_against_macs(chosen, sessions_table(methods=methods), NOTE)
+def beside(methods=DRAWN):
+    return accuracy_and_cost(average_and_cost(sessions_table(methods=methods)), NOTE)
 
 
 def test_growth_is_the_tables_from_zero():
@@ -35,48 +20,37 @@ def test_growth_is_the_tables_from_zero():
     assert "ACL 530" in words(figure) and "at 20 sessions" in words(figure)
 
 
-def test_annotated_saving_is_the_tables():
-    figure = against_macs()
-    assert "4.0× fewer MACs, \u22123.3 points" in words(figure)
-    assert "MMACs" in figure.axes[0].get_xlabel() and "does not start at 0" in words(figure)
-    assert "fewer" not in words(against_macs(["frozen_features", "dynammo"]))
+def test_methods_are_compared_run_by_run():
+    table = sessions_table()
+    table = table[(table["method"] != "last_adapter") | (table["order_seed"] > 0)]
+    found = average_and_cost(table).set_index(["method", "order_seed"])
+    run = table.query("order_seed == 1").groupby("method")["accuracy"].mean()
+    wanted = 100 * (run["acl"] - run["dynammo"])
+    assert found.points_over_dynammo["acl", 1] == pytest.approx(wanted)
+    assert found.macs["acl", 1] == 4 * 31e6  # after the last session
+    assert found.points_over_dynammo["dynammo"].abs().max() == 0
+    assert list(found.loc["last_adapter"].index) == [1, 2]
+    means = found.groupby("method", sort=False)["average_accuracy"].mean()
+    assert means.is_monotonic_decreasing
+    alone = average_and_cost(table[table["method"] == "acl"])
+    assert alone["points_over_dynammo"].isna().all()
 
 
-@pytest.mark.parametrize("sessions", [1, 4, 10])
-def test_paths_lead_to_the_averages(sessions):
-    table = sessions_table(sessions=sessions, methods=METHODS)
-    average = table.groupby("method")["accuracy"].mean()
-    macs = table[table["session"] == sessions].groupby("method")["macs"].mean()
-    costs = {"average_accuracy": average, "average_accuracy_sd": np.nan, "macs": macs}
-    figure = accuracy_against_macs(pd.DataFrame(costs).reset_index(), table, NOTE)
-    lines = [one.get_ydata() for one in figure.axes[0].get_lines()]
-    for method in ("dynammo", "acl", "der"):
-        own = table[table["method"] == method].groupby("session")["accuracy"].mean()
-        wanted = [100 * own[:t].mean() for t in range(1, sessions + 1)]
-        assert any(len(y) == sessions and np.allclose(y, wanted) for y in lines)
+def test_pictures_tell_points_costs_and_what_was_saved():
+    table = sessions_table(seeds=1).assign(accuracy=0.8)
+    table.loc[table["method"] == "acl", "accuracy"] = 0.85
+    table.loc[table["method"] == "frozen_features", "accuracy"] = 0.5
+    figure = accuracy_and_cost(average_and_cost(table), NOTE)
+    told = words(figure)
+    assert "DynaMMo beside ACL: 4.0 times fewer multiply-accumulates, 5.0 points fewer" in told
+    assert line(figure, "acl").get_xdata() == pytest.approx([5])
+    assert "\u221230" in told  # too far away to draw to scale
+    bars = [bar.get_width() for bar in figure.axes[1].patches]
+    assert bars == pytest.approx([124, 31, 31, 31, 31]) and "MMACs" in told
+    assert [name.get_text() for name in figure.axes[0].get_yticklabels()][0] == "ACL  85.0 %"
+    assert "fewer" not in words(beside(["frozen_features", "dynammo"]))
 
 
-def test_points_stay_in_their_place_where_there_is_room():
-    figure = against_macs()
-    for method, macs, average in (("acl", 124, 84.3), ("dynammo", 31, 81)):
-        point = line(figure, method)
-        np.testing.assert_allclose([point.get_xdata()[0], point.get_ydata()[0]], [macs, average])
-
-
-def test_methods_of_equal_cost_stand_side_by_side():
-    table = summary_table().assign(average_accuracy=0.8, macs=31_000_000)
-    figure = accuracy_against_macs(table, sessions_table(), NOTE)
-    x = sorted(line(figure, method).get_xdata()[0] for method in DRAWN if method != "acl")
-    assert min(np.diff(x)) > 0.1 and x[0] > 20 and x[-1] == pytest.approx(31)
-
-
-@pytest.mark.parametrize(
-    ("draw", "table"),
-    [
-        (partial(accuracy_against_macs, sessions=sessions_table()), summary_table()),
-        (partial(accuracy_against_macs, summary_table()), sessions_table()),
-        (cost_growth, growth_table()),
-    ],
-)
-def test_tables_that_cannot_be_drawn(draw, table):
-    cannot_be_drawn(draw, table)
+def test_tables_that_cannot_be_drawn():
+    cannot_be_drawn(cost_growth, growth_table())
+    cannot_be_drawn(lambda table, note: average_and_cost(table), sessions_table())

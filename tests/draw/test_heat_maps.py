@@ -9,10 +9,12 @@ from matplotlib.text import Text
 from dynammo.catalogue import METHODS
 from dynammo.draw.heat_maps import (
     accuracy_matrices,
+    confusion_and_difference,
     confusion_matrices,
     cosines_between,
     spoken_for,
 )
+from dynammo.errors import InputError
 
 
 def accuracy_table(methods=("dynammo", "acl"), sessions: int = 3) -> pd.DataFrame:
@@ -60,6 +62,17 @@ def test_confusion_names_classes_and_parts_sessions():
     names = {text.get_text().replace("\n", " ") for text in figure.findobj(Text)}
     assert "immature granulocyte" in names
     assert len(figure.axes[0].get_lines()) == 2
+
+
+def test_the_difference_of_two_confusions_is_in_points():
+    table = confusion_table()
+    table.loc[(table.method == "dynammo") & (table.share == 0.25), "share"] = 0.35
+    figure = confusion_and_difference(table, "acl", "dynammo", [1, 1, 2], note=NOTE)
+    left, right = panel(figure, "ACL"), panel(figure, "DynaMMo − ACL")
+    assert {t.get_position(): t.get_text() for t in left.texts}[(0.5, 1.5)] == "25"
+    assert [(t.get_position(), t.get_text()) for t in right.texts] == [((0.5, 1.5), "+10")]
+    with pytest.raises(InputError, match="lacks the method.*wa"):
+        confusion_and_difference(table, "acl", "wa", note=NOTE)
 
 
 SPOKEN = pd.DataFrame(

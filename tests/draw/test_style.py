@@ -15,7 +15,6 @@ from helpers_for_draw import (
     line,
     losses_table,
     sessions_table,
-    summary_table,
 )
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -24,20 +23,20 @@ from dynammo import catalogue
 from dynammo.catalogue import METHODS
 from dynammo.draw import style
 from dynammo.draw.accuracy import accuracy_by_family, training_losses
-from dynammo.draw.costs import accuracy_against_macs, cost_growth
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_growth
 from dynammo.draw.heat_maps import confusion_matrices
 from dynammo.draw.method import method_diagram
 
 
-def against_macs():
-    return accuracy_against_macs(summary_table(), sessions_table(), NOTE)
+def with_costs():
+    return accuracy_and_cost(average_and_cost(sessions_table()), NOTE)
 
 
 def test_a_method_looks_the_same_everywhere():
     figures = [
         accuracy_by_family(sessions_table(), NOTE),
         accuracy_by_family(sessions_table(methods=["acl", "dynammo"]), NOTE),
-        against_macs(),
+        with_costs(),
         cost_growth(growth_table(), NOTE),
     ]
     for method in ("acl", "dynammo"):
@@ -86,7 +85,7 @@ def save_all(folder: Path) -> None:
     table = sessions_table()
     figures = {
         "sessions": accuracy_by_family(sessions_table(methods=METHODS), NOTE),
-        "macs": against_macs(),
+        "costs": with_costs(),
         "confusion": confusion_matrices(confusion_table(), [1, 1, 2], note=NOTE),
         "method": method_diagram(2, [2, 3], ["a", "b"], ["b"], "tiny", 20, NOTE),
     }
@@ -113,7 +112,7 @@ def test_noise_of_the_layout_is_rounded_away():
 
 
 def test_saving_the_same_figure_again_changes_nothing(tmp_path):
-    figure = against_macs()
+    figure = with_costs()
     first = style.save_figure(figure, None, tmp_path / "first" / "cost", {})
     again = style.save_figure(figure, None, tmp_path / "again" / "cost", {})
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in again]

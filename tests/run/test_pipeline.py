@@ -19,7 +19,7 @@ from dynammo.run.learn import learn_stream, open_session
 from dynammo.run.run_folder import settings_of
 
 FIGURES = [
-    "accuracy_against_macs",
+    "accuracy_and_cost",
     "accuracy_by_session",
     "accuracy_matrices",
     "class_balance",
