@@ -69,6 +69,8 @@ class Sources:
         def link(found: re.Match[str]) -> str:
             words, target, anchor = found.groups(default="")
             path = (base / target).resolve()
+            if path.name == "SLIDES.md":
+                return f'<a href="slides/index.html">{words}</a>'
             if path.is_file():
                 return f"[{words}](/{self.brought(path)}{anchor})"
             # A folder, or a file that is not here, cannot be linked; code only looks like a link.
@@ -135,6 +137,7 @@ def write_book(run: Path, figures: Path, notebooks: Sequence[Path] = ()) -> Path
     when all of it is there.
     """
     from dynammo.run.book_sphinx import build
+    from dynammo.run.slides import write_slides
 
     run, figures = run.resolve(), figures.resolve()
     there = (path for path in (run / "notebooks").glob("[0-9]*.ipynb") if "." not in path.stem)
@@ -145,6 +148,7 @@ def write_book(run: Path, figures: Path, notebooks: Sequence[Path] = ()) -> Path
         sources = Sources(Path(work) / "sources")
         write_sources(sources, run, figures, notebooks)
         build(sources.folder, Path(work) / "pages", name)
+        write_slides(figures, Path(work) / "pages" / "slides")
         with whole_folder(run / "report") as report:
             shutil.copytree(Path(work) / "pages", report, dirs_exist_ok=True)
             write_csv(report / "notebooks.csv", seconds)
@@ -201,7 +205,10 @@ def first_page(
 ) -> str:
     """What the run came to, what of it is missing, and the contents."""
     text = f"# DynaMMo: {name}\n\nWhat the run `{name}` came to: its numbers, every notebook as it "
-    text += "ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n\n"
+    text += (
+        "ran, every [figure](figures.md), and [where the numbers come from](settings.md). For a "
+    )
+    text += 'lecture there are <a href="slides/index.html">slides</a>.\n\n'
     if absent:
         listed = "\n".join(f"* `{stem}`" for stem in absent)
         text += f":::{{warning}}\nThe run is not complete. What is missing:\n\n{listed}\n:::\n\n"

@@ -52,12 +52,18 @@ CONFIGURATION = {
 }
 
 
-def build(sources: Path, pages: Path, name: str) -> None:
+def build(
+    sources: Path,
+    pages: Path,
+    name: str,
+    builder: str = "html",
+    configuration: dict[str, Any] = CONFIGURATION,
+) -> None:
     """Turn a folder of sources into html; what Sphinx warns of goes to stderr."""
-    configuration = CONFIGURATION | {"html_title": name}
+    configuration = configuration | {"html_title": name}
     with patch_docutils(), docutils_namespace():
         app = Sphinx(
-            sources, None, pages, pages.with_name("doctrees"), "html", configuration,
+            sources, None, pages, pages.with_name(f"{pages.name}-doctrees"), builder, configuration,
             status=None, warning=sys.stderr,
         )  # fmt: skip
         app.build()
