@@ -44,19 +44,18 @@ more: dict = {}  # any other setting by name: {"memory_budget": 80}
 # %matplotlib inline
 from pathlib import Path
 
-import ipywidgets
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from IPython.display import display
 
 from dynammo import memory, merging
 from dynammo.adapters import AdaptedNetwork
 from dynammo.backbones import make_backbone
 from dynammo.catalogue import title
 from dynammo.chain import Chain, Steps
-from dynammo.draw.between_sets import line_figure, weight_figure
+from dynammo.draw.between_sets import line_figure, turning_images, weight_figure
+from dynammo.draw.frames import Frames
 from dynammo.draw.heat_maps import accuracy_matrices
 from dynammo.draw.images import sample_sheet
 from dynammo.draw.method import method_diagram
@@ -376,29 +375,26 @@ accuracy_matrices(table("acl", "dynammo", "last_adapter"), note=under)
 # %%
 old = mean(chain.adapter_states[:-1])
 weights = np.linspace(0, 1, weight_steps + 1)
-two, head = [old, chain.adapter_states[-1]], unified_head(learners)
-line = judge_blends(chain, head, two, [(1 - w, w) for w in weights])
+two, head, found = [old, chain.adapter_states[-1]], unified_head(learners), []
+line = judge_blends(chain, head, two, [(1 - w, w) for w in weights], answers=found)
 
 # %%
-shown = ipywidgets.Output()
-slider = ipywidgets.SelectionSlider(
-    options=[(f"{w:.2f}", i) for i, w in enumerate(weights)],
-    value=int(np.argmin(abs(weights - 1 / chain.session))),
-    description="weight w",
-)
+test = data.indices("test", range(1, chain.session + 1))
+turning = turning_images(data.test.labels[test], found)
 
 
-def redraw(change=None):
-    """Show accuracy by session at the slider's weight."""
-    figure = weight_figure(line, slider.value, 1 / chain.session, under)
-    with shown:
-        shown.clear_output(wait=True)
-        display(figure)
+def picture(place):
+    """Accuracy by session at one of the weights, and what some images are taken for."""
+    names = data.class_names
+    images = [
+        (data.test.images[test[i]], names[data.test.labels[test[i]]], names[found[place][i]])
+        for i in turning
+    ]
+    return weight_figure(line, place, 1 / chain.session, under, images)
 
 
-slider.observe(redraw, names="value")
-redraw()
-display(slider, shown)
+pictures = {f"w = {w:.2f}": picture(i) for i, w in enumerate(weights)}
+Frames(pictures, start=list(pictures)[np.argmin(abs(weights - 1 / chain.session))])
 
 # %% [markdown]
 # The same at all weights at once, for paper:

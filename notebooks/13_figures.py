@@ -39,7 +39,8 @@ from IPython.display import display
 
 from dynammo.data import files
 from dynammo.draw.accuracy import accuracy_by_family
-from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_growth
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_bars, cost_growth
+from dynammo.draw.frames import Frames
 from dynammo.draw.heat_maps import accuracy_matrices, confusion_and_difference
 from dynammo.draw.method import method_diagram
 from dynammo.draw.strip import forget_adapt_average
@@ -197,6 +198,13 @@ training_cost(collected)
 growth = pd.DataFrame(cost.paper_cost_growth())
 growth_note = "ResNet-18 at 224 px, two classes a session; counted, nothing is trained"
 save(cost_growth(growth, note=growth_note), growth, "cost_growth")
+
+# %% [markdown]
+# Move the slider from session to session: which bars move?
+
+# %%
+times = {f"T = {t}": cost_bars(growth, t, growth_note) for t in sorted(growth["sessions"].unique())}
+Frames(times, start="T = 1")
 
 # %% [markdown]
 # ## Who is taken for whom?

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynammo.draw.heat_maps import heat_map
@@ -21,6 +23,7 @@ from dynammo.draw.style import (
     look,
     methods_in,
     panels,
+    short_name,
     styled,
 )
 from dynammo.errors import InputError
@@ -68,16 +71,46 @@ def line_figure(line: pd.DataFrame, one: str, other: str, note: str) -> Figure:
     return finished(figure)
 
 
+def turning_images(labels: np.ndarray, answers: Sequence[np.ndarray], count: int = 7) -> np.ndarray:
+    """Images whose answer changes from the first point to the last, and is right at one of them.
+
+    Args:
+        labels: int [N], the classes of the images.
+        answers: for each point, int [N], the predicted classes.
+
+    Returns:
+        Places among the images, at most so many: some that are lost and some gained, in turn.
+    """
+    first, last = answers[0] == labels, answers[-1] == labels
+    lost, gained = np.flatnonzero(first & ~last), np.flatnonzero(last & ~first)
+    # Spread over all, since images are in order of their classes.
+    spaced = [
+        np.linspace(0, len(one) - 1, min(count, len(one))).astype(int) for one in (lost, gained)
+    ]
+    lost, gained = lost[spaced[0]], gained[spaced[1]]
+    in_turn = [place for pair in itertools.zip_longest(lost, gained) for place in pair]
+    return np.array([place for place in in_turn if place is not None][:count], dtype=int)
+
+
 @styled
-def weight_figure(line: pd.DataFrame, place: int, merged_at: float, note: str) -> Figure:
+def weight_figure(
+    line: pd.DataFrame,
+    place: int,
+    merged_at: float,
+    note: str,
+    images: Sequence[tuple[np.ndarray, str, str]] = (),
+) -> Figure:
     """One point of a line between two sets: accuracy by session as bars, and where the point is.
 
     The table is :func:`dynammo.measure.between_sets.judge_blends` of two sets, ``place`` which row
-    of it, ``merged_at`` the weight of the plain mean of all sets.
+    of it, ``merged_at`` the weight of the plain mean of all sets. Images [H, W, 3], each with its
+    class and the answer that it gets at this point, stand below.
     """
     table = checked(line, ["share 2", "accuracy"], "line")
     row, sessions = table.iloc[place], sessions_in(table)
-    figure, (bars, path) = canvas(note, 8.2, 3.4, 1, 2)
+    rows = {"height_ratios": (6, 5)} if images else {}
+    figure, axes = canvas(note, 8.2, 5.9 if images else 3.4, 2 if images else 1, 2, **rows)
+    bars, path = axes.flat[:2]
     colours = [session_look(i + 1).colour for i in range(len(sessions))]
     drawn = bars.bar(sessions, [100 * row[name] for name in sessions], color=colours)
     bars.bar_label(drawn, fmt="%.0f", padding=2)
@@ -89,7 +122,26 @@ def weight_figure(line: pd.DataFrame, place: int, merged_at: float, note: str) -
     path.text(merged_at, 3, " mean of all sets", fontsize=8)
     path.set(xlabel="weight w of the last set", ylim=(0, 108))
     path.set_ylabel("accuracy over all classes (%)")
+    if images:
+        grid = axes[1, 0].get_gridspec()
+        for ax in axes[1]:
+            ax.remove()
+        _draw_answers(figure.add_subplot(grid[1, :]), images)
     return finished(figure)
+
+
+def _draw_answers(ax: Axes, images: Sequence[tuple[np.ndarray, str, str]]) -> None:
+    """Draw images with their class above, and the answer below with whether it is right."""
+    for i, (image, name, answer) in enumerate(images):
+        ax.imshow(image, extent=(i + 0.05, i + 0.95, 0, 0.9))
+        said = {"ha": "center", "fontsize": 8}
+        ax.text(i + 0.5, 1, short_name(name, 12), va="bottom", color="0.35", **said)
+        right = name == answer
+        ink, mark = (PALETTE[0], "✓") if right else (PALETTE[3], "✗")
+        ax.text(i + 0.5, -0.1, f"{mark} {short_name(answer, 12)}", va="top", color=ink, **said)
+    ax.set(xlim=(0, max(7, len(images))), ylim=(-0.5, 1.35), aspect="equal", anchor="W")
+    ax.axis("off")
+    ax.set_title("Test images whose answer changes: class above, answer below")
 
 
 @styled

@@ -101,6 +101,31 @@ def _unit(macs: pd.Series) -> tuple[float, str]:
 
 
 @styled
+def cost_bars(growth: pd.DataFrame, sessions: int, note: str) -> Figure:
+    """Multiply-accumulates of each method after so many sessions, on an axis for the most of them.
+
+    The table is that of :func:`cost_growth`.
+    """
+    table = checked(growth, ["method", "sessions", "macs"], "growth")
+    (scale, unit), own = _unit(table["macs"]), table[table["sessions"] == sessions]
+    macs = checked(own, ["macs"], f"growth (after {sessions} sessions)").set_index("method")["macs"]
+    methods = methods_in(own)
+    figure, ax = canvas(note, 7.4, 1.4 + 0.3 * len(methods))
+    kinds = [look(method) for method in methods]
+    values = [macs[method] / scale for method in methods]
+    drawn = ax.barh(range(len(methods)), values, color=[kind.colour for kind in kinds])
+    ax.bar_label(drawn, fmt="%.3g", padding=3)
+    ax.set_yticks(range(len(methods)), [kind.title for kind in kinds])
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1.12 * table["macs"].max() / scale), xlabel=f"{unit} an image")
+    told = f"After {sessions} session{'s' if sessions > 1 else ''}"
+    if {"acl", "dynammo"} <= set(methods):
+        told += f": ACL takes {macs['acl'] / macs['dynammo']:.1f} times what DynaMMo takes"
+    ax.set_title(told)
+    return finished(figure)
+
+
+@styled
 def cost_growth(growth: pd.DataFrame, note: str) -> Figure:
     """What grows with the sessions learned, from 0: computation, numbers stored and memory.
 

@@ -48,12 +48,19 @@ def unified_head(learners: Sequence[AdapterLearner]) -> UnifiedHead:
 
 
 def judge_set(
-    chain: Chain, head: UnifiedHead, state: StateDict | None, split: str = "test"
+    chain: Chain,
+    head: UnifiedHead,
+    state: StateDict | None,
+    split: str = "test",
+    answers: list[np.ndarray] | None = None,
 ) -> dict[str, float]:
     """Accuracy and loss with an adapter set in place, after the head was tuned for it.
 
     The head is tuned on the balanced memory as in step 4 of DynaMMo, on a copy: without that it
     would be measured how well the head fits one of the sets, not what the features are worth.
+
+    Args:
+        answers: a list to which the predicted classes of all images of classes seen are added.
 
     Returns:
         ``accuracy`` and ``loss`` (mean cross-entropy) over all classes seen, and ``session 1``,
@@ -77,6 +84,8 @@ def judge_set(
         scores = head(chain.features(state, split, seen))
         loss = F.cross_entropy(scores, torch.as_tensor(labels, device=scores.device)).item()
     predicted = scores.argmax(dim=1).cpu().numpy()
+    if answers is not None:
+        answers.append(predicted)
     row = metrics.accuracy_row(labels, predicted, stream.session_of_class, chain.session)
     by_session = {f"session {j}": float(value) for j, value in enumerate(row, start=1)}
     return {"accuracy": metrics.accuracy(labels, predicted), "loss": loss, **by_session}
@@ -90,6 +99,7 @@ def judge_blends(
     split: str = "test",
     progress: str = "points between sets",
     mix: Callable[[Sequence[StateDict], Sequence[float]], StateDict] = blend,
+    answers: list[np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """:func:`judge_set` at several blends of some sets: ``share 1``, ``share 2``, ... and results.
 
@@ -99,7 +109,7 @@ def judge_blends(
     rows = []
     for shares in progress_bar(points, progress):
         named = {f"share {i}": share for i, share in enumerate(shares, start=1)}
-        rows.append(named | judge_set(chain, head, mix(sets, shares), split))
+        rows.append(named | judge_set(chain, head, mix(sets, shares), split, answers))
     return pd.DataFrame(rows)
 
 

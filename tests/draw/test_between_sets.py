@@ -11,6 +11,7 @@ from dynammo.draw.between_sets import (
     line_figure,
     others_figure,
     triangle_figure,
+    turning_images,
     weight_figure,
 )
 from dynammo.errors import InputError
@@ -43,6 +44,17 @@ def test_line_and_weight_figures_draw_their_numbers():
     heights = [bar.get_height() for bar in bars.axes[0].patches]
     assert heights == pytest.approx([57.5, 77.5])
     assert bars.axes[0].get_title(loc="left") == "w = 0.50: 67.5 % over all classes"
+
+
+def test_images_that_turn_are_those_that_one_end_gets_right():
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    answers = [np.array([0, 1, 1, 0, 0, 1]), labels * 0, np.array([1, 0, 1, 1, 1, 0])]
+    found = turning_images(labels, answers)
+    assert found.tolist() == [0, 1, 3]  # lost, gained; 2 stays right, 4 and 5 stay wrong
+    assert turning_images(labels, answers, count=1).tolist() == [0]
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    figure = weight_figure(line_table(), 1, 0.25, NOTE, [(image, "a", "a"), (image, "a", "b")])
+    assert {"✓ a", "✗ b"} <= {text.get_text() for text in figure.axes[-1].texts}
 
 
 def test_the_triangle_figure_names_the_best_mix():

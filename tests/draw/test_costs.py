@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from helpers_for_draw import DRAWN, NOTE, cannot_be_drawn, growth_table, line, sessions_table, words
 
-from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_growth
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_bars, cost_growth
+from dynammo.errors import InputError
 
 
 def beside(methods=DRAWN):
@@ -49,6 +50,17 @@ def test_pictures_tell_points_costs_and_what_was_saved():
     assert bars == pytest.approx([124, 31, 31, 31, 31]) and "MMACs" in told
     assert [name.get_text() for name in figure.axes[0].get_yticklabels()][0] == "ACL  85.0 %"
     assert "fewer" not in words(beside(["frozen_features", "dynammo"]))
+
+
+def test_bars_are_of_one_time_on_an_axis_for_all():
+    table = growth_table()
+    figure = cost_bars(table, 5, NOTE)
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    own = table[table["sessions"] == 5].set_index("method")["macs"] / 1e9
+    assert sorted(widths) == pytest.approx(sorted(own))
+    assert figure.axes[0].get_xlim()[1] > 60 and "ACL takes 5.0 times" in words(figure)
+    with pytest.raises(InputError, match="after 3 sessions"):
+        cost_bars(table, 3, NOTE)
 
 
 def test_tables_that_cannot_be_drawn():

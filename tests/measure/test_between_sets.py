@@ -89,9 +89,13 @@ def test_a_judged_set_is_better_with_its_head_tuned_and_leaves_the_head_alone(tu
 def test_the_line_ends_at_the_sets_themselves(tuned):
     chain, learners = tuned
     head = between_sets.unified_head(learners)
+    shares, answers = [(1, 0), (0.5, 0.5), (0, 1)], []
     line = between_sets.judge_blends(
-        chain, head, chain.adapter_states, [(1, 0), (0.5, 0.5), (0, 1)], progress=""
+        chain, head, chain.adapter_states, shares, progress="", answers=answers
     )
+    seen = chain.stream.test.labels[chain.stream.indices("test", range(1, chain.session + 1))]
+    shares_right = [(found == seen).mean() for found in answers]
+    assert list(line["accuracy"]) == pytest.approx(shares_right)
     for place, state in ((0, chain.adapter_states[0]), (2, chain.adapter_states[1])):
         alone = between_sets.judge_set(chain, head, state)
         assert {k: line[k][place] for k in alone} == pytest.approx(alone)

@@ -1,0 +1,144 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 21 · A method of your own
+#
+# **What you will see.** A loss and a way of merging that are not in the library, written in one
+# cell, learned over the whole stream and drawn beside DynaMMo and ACL.
+#
+# **Expected.** Something that runs, not something that wins: a loss that is less sure of itself,
+# and a mean that never forgets how to move. By how much it differs, the picture says.
+#
+# **Takes** about five minutes on one core with the default parameters: three chains of adapters for
+# each of three class orders. Each session is saved as it ends, so an interrupted notebook goes on.
+
+# %% [markdown]
+# ## Parameters
+
+# %% tags=["parameters"]
+run_folder: str = "../runs/your-own"  # where the sessions' state lies
+figures_folder: str = "../figures/by-hand"  # where picture and numbers go
+stream: str = "blood"  # which data: see notebook 1
+order_seeds: list = [0, 1, 2]  # class orders
+more: dict = {}  # any other setting by name
+
+# %%
+# %matplotlib inline
+from pathlib import Path
+
+import pandas as pd
+import torch.nn.functional as F
+
+from dynammo import merging
+from dynammo.chain import Steps
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost
+from dynammo.draw.style import save_figure
+from dynammo.methods import DynaMMo
+from dynammo.run.collect import collect
+from dynammo.run.learn import learn_stream
+from dynammo.run.provenance import note, provenance
+from dynammo.run.run_folder import load_stream
+from dynammo.run.settings import settings_from
+
+settings = settings_from(globals()).with_changes({"methods": ["dynammo", "last_adapter", "acl"]})
+data = load_stream(settings, settings.order_seeds[0])
+under = note(settings, data)
+
+# %% [markdown]
+# ## A loss and a mean
+# What the four steps of notebook 2 are made of can be replaced one by one. Here are two parts:
+# a loss of the auxiliary head's logits $[B, k + 1]$ and its targets, and the merged set, made of
+# the merged set so far, the newest set, and the number of sets.
+
+
+# %%
+def soft(logits, targets):
+    """Cross-entropy with a tenth of each label shared by all outputs."""
+    return F.cross_entropy(logits, targets, label_smoothing=0.1)
+
+
+def halfway(merged, newest, count):
+    """Half the merged set, half the newest: old sets count 1/2, 1/4, 1/8 ..."""
+    if count == 1:
+        return dict(newest)
+    return merging.entry_by_entry([merged, newest], lambda old, new: (old + new) / 2)
+
+
+mine = Steps(loss=soft, mean=halfway)
+
+# %% [markdown]
+# ## Over the whole stream
+# With `""` for a method, all that the adapters feed is learned. Chains of other parts need a folder
+# of their own.
+
+# %%
+tables = []
+for name, steps in {"theirs": Steps(), "mine": mine}.items():
+    for order_seed in settings.order_seeds:
+        learn_stream(Path(run_folder) / name, settings, "", order_seed, 1, steps=steps)
+    tables.append(collect(Path(run_folder) / name, settings, steps=steps)["sessions"])
+
+# %%
+own = tables[1].query("method == 'dynammo'").assign(method="soft_and_halfway")
+found = average_and_cost(pd.concat([tables[0], own]))
+figure = accuracy_and_cost(found, note=under)
+save_figure(figure, found, Path(figures_folder) / "your_own", provenance(data))
+figure
+
+# %% [markdown]
+# ## A learner of your own
+# More than a part: a class. It says what it does after the adapters are tuned and merged, and
+# which sets an image passes. This one is DynaMMo with the newest set in sessions 1 and 2, and with
+# the mean from then on.
+
+
+# %%
+class LateMean(DynaMMo):
+    """The newest set while there are two, the mean afterwards."""
+
+    name = "late_mean"
+
+    def adapter_sets(self):
+        chain = self.chain
+        return [chain.merged_state if chain.session > 2 else chain.adapter_states[-1]]
+
+
+# %%
+for order_seed in settings.order_seeds:
+    learn_stream(Path(run_folder) / "theirs", settings, LateMean, order_seed, 1)
+late = collect(Path(run_folder) / "theirs", settings, [LateMean])["sessions"]
+accuracy_and_cost(average_and_cost(pd.concat([tables[0], own, late])), note=under)
+
+
+# %% [markdown]
+# ## Exercises
+# 1. Which of the two parts makes the difference? Learn with one of them.
+# 2. `Steps(choose=...)` takes a rule for the exemplars, of features $[N, D]$ and a number: give it
+#    the images that are *farthest* from their mean. What becomes of the heads?
+
+# %% [markdown] tags=["solution"]
+# ## Solutions
+# 1. `Steps(loss=soft)` and `Steps(mean=halfway)`, each in a folder of its own. Compare run by run:
+#    the same class order and seed.
+# 2. The heads are tuned on what is unusual about each class, and are worse for what is usual.
+
+# %% [markdown]
+# ## References
+# * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
+# * C. Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016 (label smoothing).
+#
+# **Before:** [when does merging pay?](20_when_merging_pays.ipynb) · **Next:**
+# [what differs from the paper](15_deviations.ipynb)
