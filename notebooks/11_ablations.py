@@ -156,5 +156,5 @@ chosen
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 # * S. Kornblith et al., *Do better ImageNet models transfer better?*, CVPR 2019.
 #
-# **Before:** [inside a merge](10_inside_a_merge.ipynb) ·
+# **Before:** [when does merging pay?](20_when_merging_pays.ipynb) ·
 # **Next:** [beyond the paper](12_beyond_the_paper.ipynb)

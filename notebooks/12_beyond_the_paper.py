@@ -438,4 +438,5 @@ print("That is semantic drift compensation: means follow their neighbours.")
 # * A. Gomez-Villa et al., *Exemplar-free continual representation learning
 #   via learnable drift compensation*, ECCV 2024, arXiv 2407.08536.
 #
-# **Before:** [ablations](11_ablations.ipynb) · **Next:** [the figures](13_figures.ipynb)
+# **Before:** [ablations](11_ablations.ipynb) ·
+# **Next:** [a method of your own](21_your_own.ipynb)

@@ -296,5 +296,5 @@ sorted(path.name for path in figures.glob("*.csv"))
 # * A. Chaudhry et al., *Riemannian Walk for Incremental Learning*, ECCV 2018 (forgetting).
 # * D. Lopez-Paz, M. Ranzato, *Gradient Episodic Memory*, NeurIPS 2017 (backward transfer).
 #
-# **Before:** [beyond the paper](12_beyond_the_paper.ipynb) ·
+# **Before:** [a method of your own](21_your_own.ipynb) ·
 # **Next:** [the study](14_the_study.ipynb)

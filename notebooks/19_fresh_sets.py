@@ -153,4 +153,4 @@ print("That is the cosine of two changes; notebook 10 draws it for the run's own
 # * B. Neyshabur et al., *What is being transferred in transfer learning?*, arXiv 2008.11687.
 #
 # **Before:** [which session is an image from?](18_which_session.ipynb) ·
-# **Next:** [ablations](11_ablations.ipynb)
+# **Next:** [when does merging pay?](20_when_merging_pays.ipynb)

@@ -114,5 +114,5 @@ apart.pivot_table("distance", ["sessions", "memory"], "epochs").round(3)
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 #
-# **Before:** [fresh sets](19_fresh_sets.ipynb) · **Next:**
-# [a method of your own](21_your_own.ipynb)
+# **Before:** [fresh sets](19_fresh_sets.ipynb) ·
+# **Next:** [ablations](11_ablations.ipynb)

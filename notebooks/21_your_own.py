@@ -140,5 +140,5 @@ accuracy_and_cost(average_and_cost(pd.concat([tables[0], own, late])), note=unde
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 # * C. Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016 (label smoothing).
 #
-# **Before:** [when does merging pay?](20_when_merging_pays.ipynb) · **Next:**
-# [what differs from the paper](15_deviations.ipynb)
+# **Before:** [beyond the paper](12_beyond_the_paper.ipynb) ·
+# **Next:** [the figures](13_figures.ipynb)

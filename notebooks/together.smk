@@ -8,6 +8,11 @@ NOTEBOOK = Path(workflow.basedir) / "14_the_study.ipynb"
 FIGURES = Path(config["figures"])
 
 
+rule all:
+    input:
+        "report/index.html",
+
+
 rule together:
     input:
         files_behind(NOTEBOOK),
@@ -21,3 +26,17 @@ rule together:
     shell:
         "{config[python]:q} -m dynammo.run.execute "
         "{input.notebook:q} {output.notebook:q} {params.parameters:q}"
+
+
+rule report:
+    input:
+        files_behind(PACKAGE / "run" / "book.py"),
+        Path(workflow.basedir).glob("*.ipynb"),
+        Path(workflow.basedir).glob("*.md"),
+        notebook=rules.together.output.notebook,
+    output:
+        "report/index.html",
+    params:
+        figures=str(FIGURES / config["profile"]),
+    shell:
+        "{config[python]:q} -m dynammo.run.book . {params.figures:q} {input.notebook:q}"

@@ -29,11 +29,11 @@ from dynammo.run.settings import RunSettings, changes_of, is_setting
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-PARTS = {  # and the numbers of the notebooks in each
-    "The method": range(3),
-    "Other methods, by family": range(3, 9),
-    "A closer look": range(9, 13),
-    "Results, and what they rest on": range(13, 100),
+PARTS = {  # and the numbers of the notebooks in each, in the order to read them
+    "The method": (0, 1, 2),
+    "Other methods, by family": (3, 4, 5, 6, 7, 8),
+    "A closer look": (9, 10, 18, 19, 20, 11, 12, 21),
+    "Results, and what they rest on": (13, 14, 15, 16, 17, *range(22, 100)),
 }
 PAGES = ["STUDY", "SPEED", "GUARANTEES", "RUNNING", "CARDS", "LECTURER"]
 GLOSSARY = "GLOSSARY"
@@ -167,12 +167,13 @@ def write_sources(sources: Sources, run: Path, figures: Path, notebooks: Sequenc
     sources.page("figures", figures_page(sources, figures))
     sources.page("settings", settings_page(run, times(notebooks)))
     parts = {
-        part: [name for name in names if int(name.partition("_")[0]) in numbers]
+        part: [name for number in numbers for name in names if name.startswith(f"{number:02}_")]
         for part, numbers in PARTS.items()
     }
     parts |= {"This run": ["figures", "settings"], "Around it": [GLOSSARY, *PAGES]}
     absent = [name for name in wanted(run) if name not in {path.stem for path in notebooks}]
-    sources.page("index", first_page(sources, run.name, figures, parts, absent))
+    others = sorted(path.parent.name for path in run.parent.glob(f"{run.name}-*/report"))
+    sources.page("index", first_page(sources, run.name, figures, parts, absent, others))
 
 
 def times(notebooks: Iterable[Path]) -> pd.DataFrame:
@@ -183,10 +184,10 @@ def times(notebooks: Iterable[Path]) -> pd.DataFrame:
 
 
 def wanted(run: Path) -> list[str]:
-    """The executed notebooks that a whole run has, by its graph; none where it has no graph."""
-    if not (run / "graph.json").exists():
+    """The executed notebooks that a whole run has, by its graph; none without jobs there."""
+    graph = _read(run / "graph.json")
+    if "jobs" not in graph:
         return []
-    graph = json.loads((run / "graph.json").read_text())
     called = {path.stem.partition("_")[2]: path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
     names = [called["prepare_data"], called["figures"]]
     for order, seed, method in graph["jobs"]:
@@ -201,9 +202,14 @@ def wanted(run: Path) -> list[str]:
 
 
 def first_page(
-    sources: Sources, name: str, figures: Path, parts: dict[str, list[str]], absent: list[str]
+    sources: Sources,
+    name: str,
+    figures: Path,
+    parts: dict[str, list[str]],
+    absent: list[str],
+    others: list[str],
 ) -> str:
-    """What the run came to, what of it is missing, and the contents."""
+    """What the run came to, what of it is missing, the contents, and runs of the same profile."""
     text = f"# DynaMMo: {name}\n\nWhat the run `{name}` came to: its numbers, every notebook as it "
     text += (
         "ran, every [figure](figures.md), and [where the numbers come from](settings.md). For a "
@@ -220,6 +226,11 @@ def first_page(
         sides = ["left", "left", *["right"] * (table.shape[1] - 2)]
         printed = table.to_markdown(index=False, disable_numparse=True, colalign=sides)
         text += f"{printed}\n\n"
+    links = ", ".join(
+        f'<a href="../../{one}/report/index.html">{one.removeprefix(f"{name}-")}</a>'
+        for one in others
+    )
+    text += f"Its runs have books of their own: {links}.\n\n" if links else ""
     for part, names in parts.items():
         listed = "\n".join(names)
         text += f"```{{toctree}}\n:caption: {part}\n:maxdepth: 1\n\n{listed}\n```\n\n"

@@ -68,6 +68,7 @@ def _compare_runs(options: argparse.Namespace) -> int:
         status = run_graph(run, configuration, options, lock, graph="together.smk")
     if not status:
         print(f"All runs together: {figures / options.profile}")
+        print(f"Book: {run / 'report' / 'index.html'}")
     return status
 
 

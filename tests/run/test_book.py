@@ -255,6 +255,17 @@ def test_a_run_of_which_nothing_is_there_has_sources(tmp_path):
     assert "Nothing." in (sources.folder / "settings.md").read_text()
 
 
+def test_a_book_of_several_runs_leads_to_the_book_of_each(tmp_path):
+    for name in ("many", "many-blood", "other"):
+        (tmp_path / name / "report").mkdir(parents=True)
+    (tmp_path / "many/graph.json").write_text('{"profile": "many"}')  # a graph without jobs
+    sources = Sources(tmp_path / "sources")
+    write_sources(sources, tmp_path / "many", tmp_path / "figures", [])
+    page = (sources.folder / "index.md").read_text()
+    assert '<a href="../../many-blood/report/index.html">blood</a>.' in page
+    assert "not complete" not in page
+
+
 def test_another_version_of_a_notebook_is_a_page_of_its_own(tmp_path):
     paths = [session_notebook(tmp_path, 0, session) for session in (1, 2)]
     session_notebook(tmp_path, 0, 2, title="# 2 · As it was yesterday")
