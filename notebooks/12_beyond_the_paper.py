@@ -294,7 +294,16 @@ replayed = ablations.replay(run, settings, contenders, split)
 found = ablations.averages(replayed)
 
 # %%
-figure = contenders_figure(found, "ACL", "Heads and sets, one pass each but ACL", under)
+solved = [kind.title for kind in (*controls.CONTROLS, *own)] + [title("dynammo_ridge")]
+frozen = [controls.RidgeFrozen.title, controls.RidgeFrozenFeaturesAlone.title]
+cheating = [controls.RidgeOracle.title]
+groups = {
+    "heads tuned on the memory": [title(name) for name in PLAIN[:3]],
+    "solved heads, frozen network": frozen,
+    "solved heads, with adapters": [n for n in solved if n not in frozen + cheating],
+    "cheating": cheating,
+}
+figure = contenders_figure(found, "ACL", groups, under)
 save_figure(figure, found, figures / "beyond_the_paper", provenance(data))
 figure
 

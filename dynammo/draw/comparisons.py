@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -141,35 +143,60 @@ def average_by_run(sessions: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def contenders_figure(averages: pd.DataFrame, against: str, title: str, note: str) -> Figure:
-    """Average and last accuracy of several learners on the same chains, one row each.
+def contenders_figure(
+    averages: pd.DataFrame, against: str, groups: Mapping[str, Sequence[str]], note: str
+) -> Figure:
+    """Points of several learners over one of them, run by run, one row each, in groups.
 
-    The table is that of :func:`dynammo.run.ablations.averages`, with labels in the order to show;
-    the caption compares the others with the label ``against``, run by run.
+    The title says which is best, those of a group "cheating" apart.
+
+    Args:
+        averages: of :func:`dynammo.run.ablations.averages`.
+        against: the label that the others are compared with.
+        groups: labels by the group they are drawn in; the best of each group on top.
     """
-    table = checked(averages, ["label", *SEED, "average_accuracy", "last_accuracy"], "contenders")
-    labels = list(pd.unique(table.label))[::-1]
-    note = f"{contenders_finding(table, against)}. {NOT_FROM_ZERO} · {note}"
-    figure, axes = canvas(note, 9.6, 1.6 + 0.36 * len(labels), 1, 2)
+    columns = ["label", *SEED, "average_accuracy", "last_accuracy"]
+    table = points_over(checked(averages, columns, "contenders"), against)
+    note = f"Small: one run; large: the mean of {runs_counted(table)} · {note}"
+    rows = sum(map(len, groups.values())) + len(groups)
+    figure, axes = canvas(note, 9.6, 1.6 + 0.3 * rows, 1, 2, sharey=True)
     panels = (("average_accuracy", "average over sessions"), ("last_accuracy", "after the last"))
-    for ax, (column, words) in zip(axes.flat, panels, strict=True):
-        for place, label in enumerate(labels):
-            values = 100 * table[table.label == label][column]
-            colour = PALETTE[3 if label == against else 0]
-            ax.scatter(values, np.full(len(values), place), 14, [colour], alpha=0.45, lw=0)
-            ax.plot(values.mean(), place, "D", color=colour, ms=6, mec="white")
-        base = 100 * table[table.label == against][column].mean()
-        ax.axvline(base, color="0.6", lw=1, ls=":", zorder=0)
-        ax.set_yticks(range(len(labels)), labels)
-        ax.set(xlabel=f"accuracy {words} (%)", ylim=(-0.6, len(labels) - 0.4))
-        ax.label_outer()
+    means = table.groupby("label")[[column for column, _ in panels]].mean()
+    names, row = {}, 0
+    for number, (group, labels) in enumerate(groups.items()):
+        names[row] = group
+        for label in means.loc[list(labels)].sort_values(panels[0][0], ascending=False).index:
+            row += 1
+            names[row] = label
+            for ax, (column, _) in zip(axes.flat, panels, strict=True):
+                values = table[table.label == label][column]
+                colour = PALETTE[number % len(PALETTE)]
+                ax.scatter(values, np.full(len(values), row), 14, [colour], alpha=0.45, lw=0)
+                ax.plot(means[column][label], row, "D", color=colour, ms=6, mec="white")
+        row += 1
+    for ax, (_, words) in zip(axes.flat, panels, strict=True):
+        ax.axvline(0, color="0.5", lw=1, zorder=0)
+        ax.set(xlabel=f"points over {against}, {words}", ylim=(row - 0.3, -0.6))
         ax.grid(axis="x")
-    axes[0].set_title(title)
+        ax.tick_params(axis="y", length=0)
+    axes[0].set_yticks(list(names), names.values())
+    for text in axes[0].get_yticklabels():
+        text.set_weight("bold" if text.get_text() in groups else "normal")
+    axes[0].set_title(contenders_finding(means["average_accuracy"], against, groups))
     return finished(figure)
 
 
-def contenders_finding(averages: pd.DataFrame, against: str) -> str:
-    """Each label's difference to one of them, run by run, in a sentence."""
-    others = [label for label in averages.label.unique() if label != against]
-    parts = [f"{label} {paired(averages, label, against, 'label')}" for label in others]
-    return f"Points over {against} on average: {'; '.join(parts)} ({runs_counted(averages)})"
+def points_over(averages: pd.DataFrame, against: str) -> pd.DataFrame:
+    """Average and last accuracy of each label and run, in points over a label's in the same run."""
+    columns = ["average_accuracy", "last_accuracy"]
+    indexed = 100 * averages.set_index(["label", *SEED])[columns]
+    return (indexed - indexed.xs(against)).reset_index()
+
+
+def contenders_finding(points: pd.Series, against: str, groups: Mapping[str, Sequence[str]]) -> str:
+    """Which label is best and by how much, those of a group "cheating" apart."""
+    fair = [label for group, labels in groups.items() if group != "cheating" for label in labels]
+    best = points[fair].idxmax()
+    if best == against:
+        return f"None is ahead of {against}"
+    return f"Best: {best}, {points[best]:+.1f} points on {against}"

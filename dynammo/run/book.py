@@ -11,6 +11,7 @@ The sources are put together here, in a folder that is gone afterwards; Sphinx m
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -226,6 +227,10 @@ def first_page(
         sides = ["left", "left", *["right"] * (table.shape[1] - 2)]
         printed = table.to_markdown(index=False, disable_numparse=True, colalign=sides)
         text += f"{printed}\n\n"
+    if project := os.environ.get("GITHUB_REPOSITORY"):  # where its pages are made, and nowhere else
+        text += "To run and change it, with nothing installed: "
+        text += f"[Codespaces](https://codespaces.new/{project}), [Binder]"
+        text += f"(https://mybinder.org/v2/gh/{project}/HEAD?urlpath=lab/tree/notebooks).\n\n"
     links = ", ".join(
         f'<a href="../../{one}/report/index.html">{one.removeprefix(f"{name}-")}</a>'
         for one in others

@@ -11,6 +11,7 @@ from dynammo.draw.comparisons import (
     merging_figure,
     merging_finding,
     plain_mean,
+    points_over,
     variants_figure,
     variants_finding,
 )
@@ -101,15 +102,17 @@ def test_contenders_are_compared_seed_by_seed():
     ]
     columns = ["label", "order_seed", "train_seed", "average_accuracy", "last_accuracy"]
     table = pd.DataFrame(rows, columns=columns)
-    text = contenders_finding(table, "ACL")
-    assert text == "Points over ACL on average: ours +12.0 ± 1.0 (3 runs)"
-    figure = contenders_figure(table, "ACL", "Title", "made up")
+    points = points_over(table, "ACL").groupby("label").average_accuracy.mean()
+    assert points.to_dict() == pytest.approx({"ACL": 0, "ours": 12})
+    groups = {"mean": ["ours"], "sets": ["ACL"]}
+    figure = contenders_figure(table, "ACL", groups, "made up")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert names == ["ours", "ACL"]  # the first on top
-    means = [
-        line.get_xdata()[0] for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1
-    ]
-    assert means == pytest.approx([94, 82])
+    assert names == ["mean", "ours", "sets", "ACL"]
+    assert figure.axes[0].get_title(loc="left") == "Best: ours, +12.0 points on ACL"
+    drawn = [one.get_xdata()[0] for one in figure.axes[0].get_lines() if len(one.get_xdata()) == 1]
+    assert drawn == pytest.approx([12, 0])
+    fair = {"cheating": ["ours"], "sets": ["ACL"]}
+    assert contenders_finding(points, "ACL", fair) == "None is ahead of ACL"
 
 
 def test_a_table_without_its_columns_is_refused():

@@ -255,6 +255,14 @@ def test_a_run_of_which_nothing_is_there_has_sources(tmp_path):
     assert "Nothing." in (sources.folder / "settings.md").read_text()
 
 
+def test_published_pages_say_where_they_can_be_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/a-copy")
+    write_sources(Sources(tmp_path / "sources"), tmp_path, tmp_path / "figures", [])
+    page = (tmp_path / "sources/index.md").read_text()
+    assert "(https://codespaces.new/someone/a-copy)" in page
+    assert "(https://mybinder.org/v2/gh/someone/a-copy/HEAD?urlpath=lab/tree/notebooks)" in page
+
+
 def test_a_book_of_several_runs_leads_to_the_book_of_each(tmp_path):
     for name in ("many", "many-blood", "other"):
         (tmp_path / name / "report").mkdir(parents=True)
@@ -263,6 +271,7 @@ def test_a_book_of_several_runs_leads_to_the_book_of_each(tmp_path):
     write_sources(sources, tmp_path / "many", tmp_path / "figures", [])
     page = (sources.folder / "index.md").read_text()
     assert '<a href="../../many-blood/report/index.html">blood</a>.' in page
+    assert "mybinder" not in page
     assert "not complete" not in page
 
 
