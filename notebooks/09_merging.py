@@ -51,7 +51,8 @@ import pandas as pd
 import torch
 
 from dynammo.beyond import batch_norm, ways_of_merging
-from dynammo.beyond.merged_by import STRATEGIES, MergedBy
+from dynammo.beyond.merged_by import MergedBy
+from dynammo.beyond.strategies import STRATEGIES
 from dynammo.beyond.ways_of_merging import is_learned
 from dynammo.draw.comparisons import merging_figure, plain_mean
 from dynammo.draw.merging import numbers_figure, pooled_figure

@@ -1,29 +1,18 @@
 """DynaMMo with other ways of merging, for comparisons over one tuned chain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from dynammo.baselines.fisher import fisher_of_session
-from dynammo.beyond import ways_of_merging as ways
 from dynammo.beyond.batch_norm import measure_again, mixture_variance
-from dynammo.beyond.ways_of_merging import Rule, Sets, merge_changes
+from dynammo.beyond.strategies import STRATEGIES
+from dynammo.beyond.ways_of_merging import Rule, merge_changes
 from dynammo.chain import Chain
 from dynammo.errors import InputError
-from dynammo.merging import StateDict, uniform_mean
+from dynammo.merging import StateDict
 from dynammo.methods import DynaMMo
 
-# From the tuned sets, the initial set and each set's importance to the merged set.
-STRATEGIES: dict[str, Callable[[Sets, StateDict, Sets], StateDict]] = {
-    "uniform mean": lambda sets, _initial, _weights: uniform_mean(sets),
-    "moving average": lambda sets, _initial, _weights: ways.exponential_moving_average(sets, 0.5),
-    "task arithmetic": lambda sets, initial, _weights: ways.task_arithmetic(sets, initial, 0.3),
-    "MagMax": lambda sets, initial, _weights: ways.magmax(sets, initial),
-    "TIES": lambda sets, initial, _weights: ways.ties(sets, initial),
-    "DARE": lambda sets, initial, _weights: ways.dare(sets, initial, 0.5, seed=0),
-    "Fisher": lambda sets, _initial, weights: ways.fisher_weighted(sets, weights),
-    "last set alone": lambda sets, _initial, _weights: dict(sets[-1]),
-}
 FISHER_IMAGES = 100
 STATISTICS = ("averaged", "mixture", "measured again")
 
@@ -63,7 +52,8 @@ class MergedBy(DynaMMo):
             if callable(self.strategy):
                 self.merged = merge_changes(sets, initial, self.strategy)
             else:
-                self.merged = STRATEGIES[self.strategy](sets, initial, self.importances)
+                way = STRATEGIES[self.strategy]
+                self.merged = way.merge(sets, initial, self.importances)
             if self.statistics == "mixture":
                 self.merged = mixture_variance(sets, self.merged)
             elif self.statistics == "measured again":

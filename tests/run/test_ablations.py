@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from dynammo.beyond.batch_norm import mixture_variance
-from dynammo.beyond.merged_by import STATISTICS, STRATEGIES, MergedBy
+from dynammo.beyond.merged_by import STATISTICS, MergedBy
+from dynammo.beyond.strategies import STRATEGIES
 from dynammo.errors import InputError
 from dynammo.merging import uniform_mean
 from dynammo.run import ablations, command

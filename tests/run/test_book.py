@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from dynammo.run.book import NOTEBOOKS, Sources, write_book, write_sources
-from dynammo.run.chapters import WIDGET, by_chapter
+from dynammo.run.book import write_book
+from dynammo.run.chapters import WIDGET
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
@@ -247,34 +247,6 @@ def test_times_are_kept_for_the_closing_words(book, run):
     assert set(times.seconds) == {2.5}
 
 
-def test_a_run_of_which_nothing_is_there_has_sources(tmp_path):
-    sources = Sources(tmp_path / "sources")
-    write_sources(sources, tmp_path, tmp_path, [])
-    made = {path.stem for path in sources.folder.glob("*.ipynb")}
-    assert made == {path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
-    assert "Nothing." in (sources.folder / "settings.md").read_text()
-
-
-def test_published_pages_say_where_they_can_be_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/a-copy")
-    write_sources(Sources(tmp_path / "sources"), tmp_path, tmp_path / "figures", [])
-    page = (tmp_path / "sources/index.md").read_text()
-    assert "(https://codespaces.new/someone/a-copy)" in page
-    assert "(https://mybinder.org/v2/gh/someone/a-copy/HEAD?urlpath=lab/tree/notebooks)" in page
-
-
-def test_a_book_of_several_runs_leads_to_the_book_of_each(tmp_path):
-    for name in ("many", "many-blood", "other"):
-        (tmp_path / name / "report").mkdir(parents=True)
-    (tmp_path / "many/graph.json").write_text('{"profile": "many"}')  # a graph without jobs
-    sources = Sources(tmp_path / "sources")
-    write_sources(sources, tmp_path / "many", tmp_path / "figures", [])
-    page = (sources.folder / "index.md").read_text()
-    assert '<a href="../../many-blood/report/index.html">blood</a>.' in page
-    assert "mybinder" not in page
-    assert "not complete" not in page
-
-
 def test_another_version_of_a_notebook_is_a_page_of_its_own(tmp_path):
     paths = [session_notebook(tmp_path, 0, session) for session in (1, 2)]
     session_notebook(tmp_path, 0, 2, title="# 2 · As it was yesterday")
@@ -284,28 +256,3 @@ def test_another_version_of_a_notebook_is_a_page_of_its_own(tmp_path):
     assert sorted(pages) == ["02_incremental_session", paths[1].stem]
     assert "yesterday" in pages[paths[1].stem]
     assert "accuracy 92" not in pages["02_incremental_session"]
-
-
-def test_sessions_come_by_number_and_methods_as_in_the_catalogue():
-    names = [f"02_incremental_session-order{o}-seed1-session{s}" for o in (50, 1) for s in (10, 9)]
-    names += [f"05_distillation-order0-seed1-{method}" for method in ("podnet", "lwf", "my_own")]
-    found = by_chapter(Path(f"{name}.ipynb") for name in names)
-    assert {name: list(runs) for name, runs in found.items()} == {
-        "02_incremental_session": ["order1-seed1", "order50-seed1"],
-        "05_distillation": ["order0-seed1"],
-    }
-    assert list(found["02_incremental_session"]["order1-seed1"]) == ["session9", "session10"]
-    assert list(found["05_distillation"]["order0-seed1"]) == ["my_own", "lwf", "podnet"]
-
-
-def test_links_of_a_page_lead_to_what_the_book_has(tmp_path):
-    sources = Sources(tmp_path)
-    text = "[a](03_bounds.ipynb) [b](RUNNING.md#what-it-costs) [c](../dynammo/settings.py) "
-    text += "[d](../dynammo/data/blood_cells) [e](https://arxiv.org) [f](#x) [g](../no/such.csv)"
-    assert sources.linked(text) == (
-        "[a](/03_bounds.ipynb) [b](/RUNNING.md#what-it-costs) [c](/files/dynammo/settings.py.md) "
-        "d [e](https://arxiv.org) [f](#x) g"
-    )
-    fenced = "```python\n[a](../dynammo)\n```"
-    assert sources.linked(fenced) == fenced
-    assert (tmp_path / "files/dynammo/settings.py.md").exists()

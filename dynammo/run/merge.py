@@ -1,0 +1,125 @@
+"""Merge files of weights of one layout: ``python -m dynammo.run.merge A B ... --how WAY``.
+
+Any state dicts as safetensors, of adapters or of whole networks. Batch norm's statistics are
+averaged, or pooled (``--statistics mixture``); to measure them again, which takes the network and
+images, there is :func:`dynammo.beyond.batch_norm.measure_again`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dynammo.beyond.batch_norm import mixture_variance
+from dynammo.beyond.strategies import NEEDS, STRATEGIES, short_name
+from dynammo.data.files import exit_status, write_whole
+from dynammo.errors import InputError
+from dynammo.merging import check_same_layout
+
+WAYS = {short_name(title): way for title, way in STRATEGIES.items()}
+WAYS = {"mean": WAYS.pop("uniform_mean"), **WAYS}
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    told = "\n".join(
+        "; ".join(
+            filter(
+                None,
+                [
+                    f"  {name:16} {way.source}",
+                    ", ".join(f"{k}={v:g}" for k, v in way.defaults.items()),
+                    way.needs and f"needs {NEEDS[way.needs]}",
+                ],
+            )
+        )
+        for name, way in WAYS.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m dynammo.run.merge",
+        description=__doc__.partition("\n")[0],
+        epilog=f"ways and their options:\n{told}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("sets", nargs="+", type=Path, metavar="SET", help="safetensors, in the order of tuning")
+    add("--how", default="mean", choices=WAYS, metavar="WAY", help="see below (default: mean)")
+    add("--out", type=Path, required=True, help="where the merged set goes")
+    add("--base", type=Path, help="the set that the others were tuned from")
+    add("--importances", nargs="+", type=Path, default=[], help="Fisher information of each set")
+    add(
+        "--option", action="append", default=[], metavar="NAME=NUMBER", help="of the way: see below"
+    )
+    told = "of batch norm: averaged, or as those of all sets' values together (mixture)"
+    add("--statistics", default="averaged", choices=("averaged", "mixture"), help=told)
+    return parser.parse_args(arguments)
+
+
+def merge_files(options: argparse.Namespace) -> int:
+    """Read the sets, merge them, and write the result whole."""
+    sets = [read(path) for path in options.sets]
+    base = read(options.base) if options.base else None
+    importances = [read(path) for path in options.importances]
+    check_alike(options.sets, sets)
+    merged = WAYS[options.how].merge(sets, base, importances, **_numbers(options.option))
+    if options.statistics == "mixture":
+        merged = mixture_variance(sets, merged)
+    whole = {name: tensor.contiguous() for name, tensor in merged.items()}
+    write_whole(options.out, lambda part: save_file(whole, part))
+    numbers = sum(tensor.numel() for tensor in whole.values())
+    print(f"{options.out}: {len(sets)} sets of {numbers:,} numbers merged by {options.how}.")
+    return 0
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """A state dict from a file; InputError if it cannot be read, or has numbers that are none."""
+    try:
+        state = load_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no {path}: check the path.") from error
+    except SafetensorError as error:
+        told = "Save a state dict with safetensors.torch.save_file."
+        raise InputError(f"{path} is not a whole safetensors file. {told}") from error
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise InputError(f"'{name}' in {path} has numbers that are not finite: tune it again.")
+    return state
+
+
+def check_alike(paths: Sequence[Path], sets: Sequence[dict[str, Tensor]]) -> None:
+    """Raise InputError unless all sets have the same entries, of the same shapes and kinds."""
+    check_same_layout(sets)
+    for path, state in zip(paths, sets, strict=True):
+        for name, tensor in sets[0].items():
+            if tensor.dtype != state[name].dtype:
+                raise InputError(
+                    f"'{name}' is {tensor.dtype} in {paths[0]} but {state[name].dtype} in {path}: "
+                    "save both as one kind of number."
+                )
+
+
+def _numbers(assignments: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for text in assignments:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = int(value) if value.isdigit() else float(value)
+        except ValueError as error:
+            raise InputError(f"--option takes NAME=NUMBER, not '{text}'.") from error
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry point; bad input is one line without a traceback."""
+    options = parse(arguments)
+    return exit_status(lambda: merge_files(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""Files of weights merged on the command line: the numbers, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import INITIAL, STATES
+from safetensors.torch import load_file, save_file
+
+from dynammo.run.merge import WAYS, main
+
+FILES = ["a.safetensors", "b.safetensors", "c.safetensors"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, state in zip(FILES, STATES, strict=True):
+        save_file({k: v.contiguous() for k, v in state.items()}, name)
+    save_file({k: v.contiguous() for k, v in INITIAL.items()}, "base.safetensors")
+    return tmp_path
+
+
+def merged(*arguments):
+    assert main([*FILES, "--out", "out/merged.safetensors", *arguments]) == 0
+    return load_file("out/merged.safetensors")
+
+
+def test_the_mean_is_that_of_the_files(capsys):
+    found = merged()
+    for name, value in found.items():
+        if value.is_floating_point():
+            wanted = np.mean([state[name].double().numpy() for state in STATES], axis=0)
+            np.testing.assert_allclose(value.numpy(), wanted, rtol=1e-6)
+    assert "3 sets of" in capsys.readouterr().out
+
+
+def test_magmax_takes_the_largest_change_and_its_option():
+    name = next(name for name in STATES[0] if name.endswith("conv.weight") or "weight" in name)
+    changes = np.stack([(state[name] - INITIAL[name]).double().numpy() for state in STATES])
+    largest = np.take_along_axis(changes, np.abs(changes).argmax(0)[None], 0)[0]
+    for options, scale in (((), 1), (("--option", "scale=0.5"), 0.5)):
+        found = merged("--how", "magmax", "--base", "base.safetensors", *options)
+        wanted = INITIAL[name].double().numpy() + scale * largest
+        np.testing.assert_allclose(found[name].numpy(), wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_pooled_statistics_are_wider_than_averaged_ones():
+    plain, pooled = merged(), merged("--statistics", "mixture")
+    name = next(name for name in plain if name.endswith("running_var"))
+    means = torch.stack([s[name.replace("var", "mean")].double() for s in STATES])
+    wanted = plain[name].double() + means.var(0, correction=0)
+    torch.testing.assert_close(pooled[name].double(), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", sorted(set(WAYS) - {"fisher"}))
+def test_every_way_has_a_result_of_the_same_layout(how):
+    found = merged("--how", how, "--base", "base.safetensors")
+    assert {k: (v.shape, v.dtype) for k, v in found.items()} == {
+        k: (v.shape, v.dtype) for k, v in STATES[0].items()
+    }
+
+
+def spoiled(change):
+    state = {name: tensor.clone() for name, tensor in STATES[0].items()}
+    change(state, next(name for name in state if "weight" in name))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s, n: s[n].view(-1)[:1].fill_(torch.nan), "not finite: tune it again"),
+        (lambda s, n: s.update({n: s[n].half()}), "save both as one kind of number"),
+        (lambda s, n: s.pop(n), "differ in their entries"),
+        (lambda s, n: s.update({n: s[n][:1].clone()}), "sets of one width"),
+    ],
+)
+def test_sets_that_do_not_go_together_are_refused(change, said, capsys):
+    save_file(spoiled(change), "b.safetensors")
+    assert main([*FILES, "--out", "merged.safetensors"]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--how", "ties"], "needs the initial set"),
+        (["--how", "fisher"], "needs the Fisher information"),
+        (["--option", "scale=1"], "has no scale: it has none"),
+        (["--option", "much"], "takes NAME=NUMBER"),
+        (["--how", "ties", "--base", "base.safetensors", "--option", "density=2"], "at most 1"),
+        (["--how", "magmax", "--base", "no.safetensors"], "There is no no.safetensors"),
+        (["--how", "magmax", "--base", "text.safetensors"], "not a whole safetensors file"),
+    ],
+)
+def test_bad_calls_say_what_to_do_and_leave_nothing(arguments, said, capsys, folder):
+    (folder / "text.safetensors").write_text("not weights")
+    assert main([*FILES, "--out", "out/merged.safetensors", *arguments]) == 2
+    assert said in capsys.readouterr().err and not (folder / "out").exists()
