@@ -21,12 +21,14 @@
 # into one set, and what that saves. DynaMMo's four steps stand in one cell, where you can change
 # them. There is a slider over the merging weight.
 #
-# **Expected.** Fine-tuning ends at nothing on all but the newest session's kinds. ACL and DynaMMo
-# keep most of every session, and DynaMMo stays close to ACL. An image costs ACL as many times
-# DynaMMo's multiply-accumulates as there are sessions.
+# **Expected.** Fine-tuning ends near 0 % on all kinds but the newest session's. ACL, which keeps
+# every set of adapters, and DynaMMo keep most of every session, and DynaMMo stays close to ACL. For
+# one image and $T$ sessions, ACL needs $T$ times the multiply-accumulates of DynaMMo.
 #
 # **Takes** about three minutes on one core. Everything is computed here; nothing is
 # downloaded and nothing needs to have been run before.
+#
+# Words are in the [glossary](GLOSSARY.md). DynaMMo is short for *dynamic model merging*.
 
 # %% [markdown]
 # ## Parameters
@@ -82,9 +84,9 @@ under = note(settings.with_changes(one_run), data)
 # %% [markdown]
 # ## The task
 # Eight kinds of blood cells, photographed through a microscope from the blood of healthy people.
-# They arrive in **sessions** of two kinds each. When a session is over its images are gone, but for
-# a small **memory** that holds 40 images in all. At any time the network must tell **all** kinds it
-# has seen apart.
+# They arrive in **sessions** of two kinds each. When a session is over its images are gone, except
+# for a small **memory** that holds 40 images in all. At any time the network must tell **all**
+# kinds it has seen apart.
 #
 # This is *class-incremental* learning, the hardest of three scenarios. In *task-incremental*
 # learning a question says which session the image is from, so that only two kinds are left to
@@ -135,8 +137,9 @@ accuracy_matrices(table("fine_tuning"), note=under)
 
 # %% [markdown]
 # ## 2. DynaMMo, by hand
-# Now the network is **frozen**. In front of some of its stages sits an *adapter*, a small branch
-# that is added to the map that passes. DynaMMo learns a session in four steps:
+# Now the network is **frozen**. In front of some of its stages (parts of the network, one after the
+# other) sits an *adapter*: a small branch, whose output is added to what enters the stage. DynaMMo
+# learns a session in four steps:
 
 # %%
 brought = [len(data.classes(session)) for session in sessions]
@@ -192,7 +195,7 @@ def mean(sets):
 
 # %% [markdown]
 # The library keeps a *running* mean, so that old sets need not be stored. Both are the same. (Here
-# and below, each `assert` says that the library does what the cell before wrote.)
+# and below, each `assert` checks that the cell before does what the library does.)
 
 # %%
 some = [{"w": torch.randn(3)} for _ in range(4)]
@@ -290,8 +293,8 @@ def learn_session(session, sets, heads, kept):
 # %% [markdown]
 # (In session 1 there is nothing to balance, so step 4 leaves the head as it is.)
 #
-# **An answer.** *Softmax* turns a head's logits into probabilities. The session whose head gives
-# "others" the lowest probability is believed, and its largest logit is the answer.
+# **An answer.** *Softmax* turns a head's logits into probabilities. We trust the head that gives
+# "others" the lowest probability: its own kind with the largest logit is the answer.
 
 
 # %%
@@ -347,8 +350,8 @@ assert (predict(library, "test", unseen=False).predicted == found).mean() > 0.99
 # The last adapter is the newest set alone. All are fed by the same tuned sets. (The unified head,
 # one head over all kinds instead of one for each session, is for the slider below.)
 #
-# A part of your own can take the place of the library's. For instance `Steps(mean=newest)` after
-# `def newest(merged, newest, count): return dict(newest)`, where `merged` is the running mean.
+# You can replace a part by your own: first define `def newest(merged, newest, count): return
+# dict(newest)`, where `merged` is the running mean; then write `steps = Steps(mean=newest)`.
 
 # %%
 steps = Steps()  # DynaMMo's own
@@ -406,7 +409,7 @@ line_figure(line, f"sessions 1 to {chain.session - 1}", f"session {chain.session
 # ## 5. What it saves
 # A *multiply-accumulate* (MAC) is one product, added to a sum: nearly all that a network computes.
 # They are counted for one image, on the networks that were just tuned; MMACs are millions of them.
-# The paper's claim is the ratio of ACL's to DynaMMo's at ten sessions.
+# The paper's claim is ACL's MACs divided by DynaMMo's, after ten sessions.
 
 # %%
 counted = {one.name: cost.count_cost(one) for one in [fine_tuning, *learners]}
@@ -433,7 +436,8 @@ strip
 # %% [markdown]
 # ## What to take home
 # 1. A network that goes on training forgets; a frozen one with adapters does not have to.
-# 2. Keeping every session's adapters costs one pass a session. Averaging them costs one in all.
+# 2. Keeping every session's adapters costs one pass per session. Averaging them costs one
+#    pass in total.
 # 3. What averaging loses in accuracy is in the matrices above. Whether it is worth it depends on
 #    how many sessions there are.
 # 4. Look at the last adapter alone, too: it costs what DynaMMo costs. When is merging better than

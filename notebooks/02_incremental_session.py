@@ -27,6 +27,8 @@
 # **Expected.** For session 1 every method with adapters predicts the same, since one set is its own
 # average; from session 2 on they part. The section "As published?" has the numbers.
 #
+# Words are in the [glossary](GLOSSARY.md).
+#
 # **Takes** about half a minute on one core. The notebook is run once per session, as a chain:
 # session $t$ starts from what session $t-1$ saved. Run it with `session = 1`, then 2, and so on;
 # `./run_all.sh` does that for you.
@@ -78,8 +80,9 @@ print(f"session {session} of {data.number_of_sessions} brings: {', '.join(names)
 # %% [markdown]
 # ## Step 1: tune a set of adapters
 #
-# The backbone $f$ is frozen. In front of some of its stages sits an *adapter*, a small branch that
-# is added to the map that passes:
+# The backbone $f$ is frozen. In front of some of its stages sits an *adapter*: a small branch,
+# whose output, times a learned number $\alpha$, is added to the feature map $x$ that enters the
+# stage:
 #
 # $$x + \alpha \, r(b_2(\mathrm{conv}^{\top}(r(b_1(\mathrm{conv}(x)))))), \quad
 # r = \mathrm{relu}, \; b_1, b_2 = \text{batch norm}.$$
@@ -105,7 +108,8 @@ class Adapter(nn.Module):
 
 
 # %% [markdown]
-# The library's is the same. (From here on, each `assert` says so of what the cell before wrote.)
+# The library's is the same. (From here on, each `assert` checks that the cell before does what
+# the library does.)
 
 # %%
 mine, theirs = Adapter(8, 8, 2.0), adapters.Adapter(8, 8, 2.0)
@@ -115,8 +119,8 @@ assert torch.allclose(mine(maps), theirs(maps))
 
 # %% [markdown]
 # **The loss.** An *auxiliary head* has one output for each new class and one more, **others**. New
-# images have their own label; every image that the memory kept of an old class has the label
-# "others". So the session learns what is *not* its own, and its head can say so later.
+# images have their own label; every image that the memory kept of an old class (an *exemplar*) has
+# the label "others". So the session learns what is *not* its own, and its head can say so later.
 
 
 # %%
@@ -184,8 +188,9 @@ training_losses(history, note=note(settings, data))
 # %% [markdown]
 # ## Step 2: merge
 #
-# $W_t = \frac1t\sum_{i=1}^{t}\theta_i$, entry by entry. Kept as a running mean, so nothing that is
-# stored grows with $t$: $W_t = W_{t-1} + \frac1t(\theta_t - W_{t-1})$.
+# With $\theta_i$ for the set of session $i$, the merged set is $W_t =
+# \frac1t\sum_{i=1}^{t}\theta_i$, entry by entry. Kept as a running mean, so nothing that is stored
+# grows with $t$: $W_t = W_{t-1} + \frac1t(\theta_t - W_{t-1})$.
 
 
 # %%
@@ -220,8 +225,9 @@ pd.Series(
 # %% [markdown]
 # ## Step 3: choose exemplars
 #
-# *Herding* takes, one by one, the image that keeps the mean of those chosen closest to the mean of
-# the class. The budget is fixed, so old classes give up images as classes arrive.
+# *Herding* chooses images one by one: always the one that brings the mean of the chosen images
+# closest to the mean of the class. The budget is fixed, so old classes give up images as classes
+# arrive.
 
 
 # %%
@@ -280,8 +286,8 @@ def fit(head, features, labels, steps, generator):
 
 
 # %% [markdown]
-# **Which session is an image from?** Each session's head says how much an image is "others". The
-# session whose head says so least is believed, and then its best class is the answer.
+# **Which session is an image from?** Each session's head says how much an image is "others". We
+# trust the head that says so least: its own class with the largest logit is the answer.
 
 
 # %%
@@ -330,9 +336,9 @@ for learner in learners:
 # ## Which classes can be told apart now?
 #
 # The test images of **all** classes seen so far. Nothing is chosen by these numbers. The columns on
-# the right ask the task heads two more questions: which session is an image from, and does it
-# belong to a class not seen yet (area under the ROC curve; 0.5 is chance, and that is all session 1
-# can reach, since nothing was labelled "others" yet).
+# the right answer two more questions. Which session is the image from? And is its class still
+# unseen? (That is measured by the area under the ROC curve, where 0.5 is chance. In session 1 no
+# more is possible, because nothing was labelled "others" yet.)
 
 # %%
 answers = {}
@@ -371,9 +377,9 @@ compared.round(1)
 
 # %% [markdown]
 # ## What it cost
-# Step 1 is done once for all methods with adapters, so its time is theirs in common. A pass through
-# the same network, too, is computed once and counted for the first method that asked for it. The
-# peak is the memory of the whole process, with Python, torch and the images.
+# Step 1 is done once for all methods with adapters, so they share its time. A pass through
+# the same network is computed once too; its time is listed under the first method that needed it.
+# The peak is the memory of the whole process, with Python, torch and the images.
 
 # %%
 pd.DataFrame(stopwatch.rows).set_index(["method", "part"]).round(1)
@@ -443,9 +449,9 @@ print("That is a moving average. To see what it does: Steps(mean=moving_average)
 #    and frozen features' first head still reads the features it was trained on.
 # 3. An adapter then adds nothing: the network is the frozen backbone. The gradient of every weight
 #    in the branch carries the factor $\alpha$, so in the first step they stand still (weight decay
-#    apart). The gradient of $\alpha$ itself is the branch's output times what arrives from above,
-#    and that is not 0. From the second step on everything learns. So yes, with a slower start.
-#    Adapters could never learn if the branch's last layer were 0 as well.
+#    apart). The gradient of $\alpha$ itself is the branch's output times the gradient that comes
+#    back from the next layer, and that is not 0. From the second step on everything learns. So yes,
+#    with a slower start. Adapters could never learn if the branch's last layer were 0 as well.
 
 # %% [markdown]
 # ## References

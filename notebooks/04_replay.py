@@ -381,7 +381,7 @@ training_losses(found["losses"], note=under)
 # Row $i$, column $j$: accuracy on the classes of session $j$ after session $i$. Read a column from
 # top to bottom to watch a session fade.
 #
-# Replay's columns fade instead of going dark at once, and not evenly. Look for old sessions whose
+# Replay's columns fade instead of falling to 0 at once, and not evenly. Look for old sessions whose
 # classes have look-alikes among the newer ones: a handful of images against a hundred decides the
 # border between them. The newest session is favoured, by the same imbalance.
 

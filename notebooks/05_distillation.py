@@ -374,9 +374,9 @@ training_losses(found["losses"], note=under)
 # Row $i$, column $j$: accuracy on the classes of session $j$ after session $i$. Read a column from
 # top to bottom to watch a session fade.
 #
-# Distillation trades *stability* (columns that do not fade) for *plasticity* (a bright diagonal).
-# Too little, and the first column goes dark as in fine-tuning; too much, and the later entries of
-# the diagonal do. For `lwf` expect the newest session far ahead of all others.
+# Distillation trades *stability* (columns that do not fade) for *plasticity* (a high diagonal).
+# Too little, and the first column falls as in fine-tuning; too much, and the later entries of the
+# diagonal do. For `lwf` expect the newest session far ahead of all others.
 
 # %%
 accuracy_matrices(found["accuracy"], note=under)
@@ -482,21 +482,21 @@ class HoldFeatures(WholeNetworkLearner):
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
-# 1. To the left of the diagonal: LwF's old columns go dark, WA's stay brighter, because only WA has
+# 1. To the left of the diagonal: LwF's old columns fall to 0, WA's stay higher, because only WA has
 #    old images, with their labels, in one softmax with the new. What distillation adds is `wa`
 #    against `replay`, which has the same exemplars. Do not expect much here. In session 4 three
 #    quarters of the classes are old, so WA's cross-entropy has the weight of the last quarter; and
 #    aligning, meant to hold new classes back, may favour them ($\gamma > 1$).
-# 2. At 0.0 nothing holds the features: bright diagonal, fading first column, that is plasticity. At
+# 2. At 0.0 nothing holds the features: high diagonal, fading first column, that is plasticity. At
 #    20.0 their direction can hardly move: the first column lasts, later entries of the diagonal are
-#    darker, that is stability. The weight is also multiplied by $\sqrt{o_t / n_t}$, in session 4 by
+#    lower, that is stability. The weight is also multiplied by $\sqrt{o_t / n_t}$, in session 4 by
 #    $\sqrt 3$, so stability grows with the sessions. Even at 0.0 exemplars, cosines and the margin
 #    protect old classes, so it does not fall as far as fine-tuning.
 # 3. iCaRL needs the exemplars at test time too: the mean of two images stands for a class, for new
 #    classes as well, although they had 100 images in training. So it loses everywhere, the diagonal
 #    included, but without favour, since all means are equally long; and herding chose the two so
 #    that their mean is near that of all. WA needs them in training alone, two against 100: its
-#    diagonal stays bright, and the old columns fade.
+#    diagonal stays high, and the old columns fade.
 # 4. With `0.0` the teacher is asked and not heard, so it is `replay` of notebook 4, at the price of
 #    a second pass. With `5.0` features keep their direction, but the head is free to favour new
 #    classes, by longer rows and larger biases. UCIR's cosines take the lengths out, and its margin

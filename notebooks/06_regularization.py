@@ -108,11 +108,15 @@ def some(session, count):
 # It is a mean over $N$ images (`ewc_fisher_images`). Each has a label $y$ that is drawn from the
 # network's own answer. Note what is squared: the gradient of each single image. The mean gradient
 # of a batch, squared, would be something else, and far smaller.
+#
+# A drawn label makes the mean right but rough: where the network is sure, the few images that draw
+# an unlikely label decide it (exercise 5). Much code takes the true label instead, which is another
+# number, often far smaller (van de Ven 2025).
 
 
 # %%
 def information(network, images, first, generator):
-    """Fisher information of each weight, for logits from `first` on: the newest session's."""
+    """Fisher information of each weight, for logits from `first` on; a network in eval mode."""
     weights = dict(network.named_parameters())
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for x in images.split(1):
@@ -381,7 +385,8 @@ accuracy_matrices(found["accuracy"], note=under)
 # * **Class-incremental.** Each session brings new classes, and the session is not told. All classes
 #   seen so far compete. This is what all notebooks here are about.
 #
-# EWC was made for the first two. The same network and test images, in both ways of asking:
+# EWC was made for the first two. The same network and test images, in both ways of asking. Which
+# row will be higher, and by how much? Write it down first.
 
 # %%
 (learner,) = group.learners
@@ -418,8 +423,6 @@ compared.round(1)
 # time. For privacy it is the easiest case to argue: weights and importances leave the hospital,
 # pixels do not. (Weights are not free of what they were trained on either, but that is so for every
 # method.)
-#
-# As one term among others, beside a few exemplars, it can still help.
 
 # %% [markdown]
 # ## What it costs
@@ -489,16 +492,18 @@ print("That is MAS's importance. Use it in MyEWC.finish_session in place of `inf
 #    would you use?
 # 4. Put `sensitivity` into `MyEWC` and learn the stream with it. Its numbers are on another scale
 #    than the Fisher information. How do you choose `ewc_strength` then?
+# 5. In `information`, sum over all labels, each weighted by its probability, instead of drawing
+#    one. Compute $F$ both ways with two generators. Which way agrees with itself?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. The springs are gone, and one thing is left: old logits are not in the softmax, so no step
 #    pushes them down. Expect the first column not to fall to 0 at once as in fine-tuning, and the
-#    diagonal to be darker, since nothing makes new logits larger than old ones either. What springs
+#    diagonal to be lower, since nothing makes new logits larger than old ones either. What springs
 #    add is EWC against **this** run; against fine-tuning, both changes are counted as one.
-# 2. At 10 the weights are nearly free: bright diagonal, fading first column. At 100,000 many more
+# 2. At 10 the weights are nearly free: high diagonal, fading first column. At 100,000 many more
 #    springs are at their limit, so hardly anything but the head's new rows learns, and the diagonal
-#    goes dark. No strength is good at both: springs hold old answers at best, but no image says
+#    falls. No strength is good at both: springs hold old answers at best, but no image says
 #    whether an old or a new logit should be larger, and batch norm's statistics move however stiff
 #    the springs are. With one seed the way from one end to the other need not even be smooth.
 # 3. The estimate takes one backward pass an image, so its seconds grow with the number; the rest of
@@ -509,12 +514,18 @@ print("That is MAS's importance. Use it in MyEWC.finish_session in place of `inf
 #    call of `information`. The strength has to be searched again, on validation images, over powers
 #    of ten. A fair start is the strength at which as many springs are at their limit as before.
 #    Compare two importances each at its own best strength, or what you compare is the scale.
+# 5. `for y, p in enumerate(log_p.detach().exp())`, with `retain_graph=True`, and `p * gradient
+#    .square()`. It has nothing to draw, so it agrees exactly. Take $p = (0.99, 0.01)$ and call $g$
+#    the gradient of the first logit over the second: the sum is $0.0099\,g^2$, while a draw gives
+#    $0.0001\,g^2$ or, once in a hundred images, $0.98\,g^2$.
 
 # %% [markdown]
 # ## References
 # * J. Kirkpatrick et al., *Overcoming catastrophic forgetting in neural networks*, PNAS 2017, arXiv
 #   1612.00796.
 # * F. Huszár, *On quadratic penalties in elastic weight consolidation*, arXiv 1712.03847.
+# * G. M. van de Ven, *On the computation of the Fisher information in continual learning*, arXiv
+#   2502.11756.
 # * R. Aljundi et al., *Memory aware synapses*, ECCV 2018, arXiv 1711.09601.
 # * G. M. van de Ven, A. S. Tolias, *Three scenarios for continual learning*, arXiv 1904.07734.
 #

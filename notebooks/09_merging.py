@@ -136,9 +136,9 @@ numbers_figure(
 )
 
 # %% [markdown]
-# Now of the run's own sets, and the library does the same. A rule is about what is *learned*, the
-# weights, biases and $\alpha$; what batch norm *measured* comes further down. (From here on, each
-# `assert` says so of what the cells before wrote.)
+# Now the same rules on the run's own sets; the library gets the same results. A rule is about what
+# is *learned*, the weights, biases and $\alpha$; what batch norm *measured* comes further down.
+# (From here on, each `assert` checks that the cells before do what the library does.)
 
 
 # %%
@@ -159,8 +159,8 @@ for rule, library in (
 print(f"{changes.shape[0]} sets of {changes.shape[1]:,} numbers each")
 
 # %% [markdown]
-# Do the made-up cases occur? For how many numbers all sessions' changes have the same sign, and how
-# long the merged change is, beside the change of the last session's set:
+# Do such cases occur? Below: the share of numbers on which all sessions agree in sign, and the
+# length of each merged change, divided by that of the last set's change.
 
 # %%
 same = (changes > 0).all(dim=0) | (changes < 0).all(dim=0)
@@ -200,7 +200,8 @@ pd.Series(lengths, name="length, in lengths of the last set's change").to_frame(
 #   less $\bar\mu^2$. The plain average leaves out how far the sessions' means are apart.
 # * **measured again**: on the balanced memory, under the merged weights, before the head is tuned.
 #
-# (For the last set alone, "mixture" puts the variance of all sessions' values about its own mean.)
+# (For the last set alone, "mixture" takes the variance of all sessions' values around its own
+# mean.)
 
 
 # %%
@@ -220,8 +221,9 @@ for name in (name for name in initial if name.endswith("running_var")):
     apart[name] = float(ratio), int(channel), means, variances
 
 # %% [markdown]
-# The channel whose sessions lie furthest apart. The merged layer will take for granted that values
-# are spread as one of the black curves says; each session's own were spread as the coloured ones.
+# The channel whose sessions lie furthest apart. The merged layer assumes values that are
+# distributed like one of the black curves. In each session they were distributed like its own
+# coloured curve.
 
 # %%
 name = max(apart, key=lambda name: apart[name][0])
@@ -311,7 +313,7 @@ pd.DataFrame({"points": difference.mean(axis=1), "sd": difference.std(axis=1)}).
 # ## When does merging win?
 # The mean against the last set alone. Accuracy at the end, by the session that brought the class.
 # The last set was tuned on the newest classes, with the old ones only as "others"; still it started
-# from all that came before. The mean keeps only $1/t$ of the newest session's change and holds on
+# from all that came before. The mean keeps only $1/t$ of what the newest session added and holds on
 # to older ones. So merging should trade newest classes for old ones. Does it, here?
 
 # %%

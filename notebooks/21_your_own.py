@@ -19,8 +19,8 @@
 # **What you will see.** A loss and a way of merging that are not in the library, written in one
 # cell, learned over the whole stream and drawn beside DynaMMo and ACL.
 #
-# **Expected.** Something that runs, not something that wins: a loss that is less sure of itself,
-# and a mean that never forgets how to move. By how much it differs, the picture says.
+# **Expected.** It runs, and need not win: the loss has softer labels, and the mean always moves
+# half way to the newest set. The picture shows the difference.
 #
 # **Takes** about five minutes on one core with the default parameters: three chains of adapters for
 # each of three class orders. Each session is saved as it ends, so an interrupted notebook goes on.
@@ -59,9 +59,9 @@ under = note(settings, data)
 
 # %% [markdown]
 # ## A loss and a mean
-# What the four steps of notebook 2 are made of can be replaced one by one. Here are two parts:
-# a loss of the auxiliary head's logits $[B, k + 1]$ and its targets, and the merged set, made of
-# the merged set so far, the newest set, and the number of sets.
+# The parts of notebook 2's four steps can be replaced. Here are two: a loss, computed from the
+# auxiliary head's logits $[B, k + 1]$ and the targets; and a mean, computed from the merged set so
+# far, the newest set and the number of sets.
 
 
 # %%
@@ -81,8 +81,8 @@ mine = Steps(loss=soft, mean=halfway)
 
 # %% [markdown]
 # ## Over the whole stream
-# With `""` for a method, all that the adapters feed is learned. Chains of other parts need a folder
-# of their own.
+# With `""` as method, every method that uses the adapters is learned. A chain with other parts
+# needs its own folder.
 
 # %%
 tables = []
