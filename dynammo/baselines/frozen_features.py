@@ -10,6 +10,7 @@ from dynammo.heads import session_targets
 from dynammo.learner import count_parameters
 from dynammo.merging import StateDict
 from dynammo.methods import AdapterLearner
+from dynammo.settings import Knobs, Weight
 from dynammo.training import descend, flipped_batch_loss, generator_for, step_1_optimizer
 
 
@@ -18,6 +19,11 @@ class FrozenFeatures(AdapterLearner):
 
     name = "frozen_features"
     trains = "the heads"
+
+    class Knobs(Knobs):
+        """The rate at which heads are trained as adapters are, in step 1."""
+
+        learning_rate: Weight = 0.0  # 0: `adapter_learning_rate`
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The bare backbone."""
@@ -44,7 +50,8 @@ class FrozenFeatures(AdapterLearner):
         batch_loss = flipped_batch_loss(
             lambda x, y: F.cross_entropy(head(x), y), features, targets, generator
         )
-        optimizer = step_1_optimizer(list(head.parameters()), settings)
+        rate = self.knobs.learning_rate or None
+        optimizer = step_1_optimizer(list(head.parameters()), settings, rate)
         schedule = settings.adapter_epochs, settings.adapter_milestones, settings.batch_size
         descend(batch_loss, len(positions), optimizer, *schedule, generator)
         return head.requires_grad_(False)

@@ -13,6 +13,7 @@ from dynammo.chain import Chain
 from dynammo.learner import Learner, Setup
 from dynammo.memory import ExemplarMemory
 from dynammo.methods import ACL, AdapterLearner, DynaMMo
+from dynammo.settings import Knobs, Weight
 from dynammo.stream import Images
 
 
@@ -23,9 +24,20 @@ class FromFreshSets(Learner):
     trains = AdapterLearner.trains
     tunes_adapters = True
 
+    class Knobs(Knobs):
+        """How sets are tuned, where not as all other adapters are."""
+
+        learning_rate: Weight = 0.0  # 0: `adapter_learning_rate`
+        alpha: Weight = 0.0  # 0: `adapter_alpha`
+
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        settings = setup.settings.with_changes({"adapter_start": "fresh"})
+        given = {
+            "adapter_learning_rate": self.knobs.learning_rate,
+            "adapter_alpha": self.knobs.alpha,
+        }
+        changes = {name: value for name, value in given.items() if value}
+        settings = setup.settings.with_changes({"adapter_start": "fresh", **changes})
         own = Setup(settings, setup.stream, setup.backbone, setup.train_seed)
         self.inner = self.kind(Chain.on(own))
         self.knows_others = self.inner.knows_others
