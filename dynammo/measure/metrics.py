@@ -7,7 +7,7 @@ with predictions free to choose any class seen by then.
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score, roc_curve
+from sklearn.metrics import confusion_matrix, f1_score, recall_score, roc_auc_score, roc_curve
 
 
 def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -36,9 +36,31 @@ def accuracy_row(
 
 
 def mean_class_recall(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Recall averaged over classes, each weighing the same (SKIN8's measure in the paper)."""
+    """Recall averaged over classes, each weighing the same (SKIN8's measure in the paper).
+
+    Also called balanced accuracy.
+    """
     return float(
         recall_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+    )
+
+
+def macro_f1(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Harmonic mean of precision and recall of each class, averaged over the classes."""
+    return float(
+        f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
+    )
+
+
+def macro_auroc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Area under the ROC curve of each class against all others, averaged over the classes.
+
+    Args:
+        labels: int [N], of at least two classes.
+        probabilities: [N, K], or any scores that can be compared between images.
+    """
+    return float(
+        np.mean([roc_auc_score(labels == k, probabilities[:, k]) for k in np.unique(labels)])
     )
 
 

@@ -27,6 +27,7 @@ class Predictions:
     predicted: np.ndarray  # int64 [N], for the images of classes seen so far, in split order
     lowest_others: np.ndarray | None = None  # float32 [N of the whole split]
     inferred_session: np.ndarray | None = None  # int64 [N of the whole split], from 1
+    auroc: float = float("nan")  # one class against all others seen, mean; NaN for one class
 
     @property
     def classes_seen(self) -> int:
@@ -54,12 +55,15 @@ def predict(learner: Learner, split: str, *, unseen: bool = True) -> Predictions
         asked = np.arange(len(labels))
     scores, others = learner.judge_split(split, asked)
     known = torch.as_tensor(np.isin(asked, seen))
-    predicted = scores[known].argmax(dim=1).cpu().numpy()
-    found = (session, stream.sessions, labels, predicted)
+    scores = scores[known].cpu()
+    probabilities, auroc = scores.double().softmax(dim=1).numpy(), float("nan")
+    if len(np.unique(labels[seen])) > 1:
+        auroc = metrics.macro_auroc(labels[seen], probabilities)
+    found = (session, stream.sessions, labels, scores.argmax(dim=1).numpy())
     if others is None or len(asked) < len(labels):
-        return Predictions(*found)
+        return Predictions(*found, auroc=auroc)
     lowest, inferred = others.min(dim=1)
-    return Predictions(*found, lowest.cpu().numpy(), inferred.cpu().numpy() + 1)
+    return Predictions(*found, lowest.cpu().numpy(), inferred.cpu().numpy() + 1, auroc)
 
 
 def session_row(answers: Predictions) -> dict[str, float]:
@@ -71,6 +75,8 @@ def session_row(answers: Predictions) -> dict[str, float]:
         "images": len(labels),
         "accuracy": metrics.accuracy(labels, answers.predicted),
         "mean_class_recall": metrics.mean_class_recall(labels, answers.predicted),
+        "macro_f1": metrics.macro_f1(labels, answers.predicted),
+        "auroc": answers.auroc,
         "session_inference": float("nan"),
         "open_set_auroc": float("nan"),
         "open_set_fpr95": float("nan"),

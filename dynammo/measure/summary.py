@@ -9,6 +9,7 @@ from dynammo.catalogue import METHODS, family, title
 from dynammo.measure import metrics
 from dynammo.stream import SPLITS, Stream
 
+BALANCED = ("mean_class_recall", "macro_f1", "auroc")  # each class weighs the same
 COSTS = (
     "macs",
     "macs_torch_counter",
@@ -42,7 +43,7 @@ def summarise(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 "last_accuracy_sd": last.accuracy.std(),
                 "forgetting": np.mean([metrics.forgetting(m) for m in matrix]),
                 "backward_transfer": np.mean([metrics.backward_transfer(m) for m in matrix]),
-                "mean_class_recall": last.mean_class_recall.mean(),
+                **{name: last[name].mean() for name in BALANCED},
                 "session_inference": last.session_inference.mean(),
                 **{name: last[name].iloc[0] for name in COSTS},
             }
@@ -63,6 +64,9 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
             "runs": summary.seeds,
             "average accuracy (%)": accuracy.map("{:.1f}".format) + spread,
             "last accuracy (%)": (100 * summary.last_accuracy).map("{:.1f}".format),
+            "balanced accuracy (%)": (100 * summary.mean_class_recall).map("{:.1f}".format),
+            "macro F1 (%)": (100 * summary.macro_f1).map("{:.1f}".format),
+            "AUROC (%)": (100 * summary.auroc).map("{:.1f}".format),
             "forgetting (points)": (100 * summary.forgetting).map("{:.1f}".format),
             "MMACs an image": (summary.macs / 1e6).map("{:.1f}".format),
             "parameters trained (M)": (summary.parameters_trained / 1e6).map("{:.2f}".format),

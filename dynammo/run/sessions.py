@@ -212,6 +212,7 @@ def save_predictions(answers: Mapping[str, Predictions], folder: Path) -> None:
     arrays = {}
     for method, answer in answers.items():
         arrays[f"{method}/predicted"] = answer.predicted
+        arrays[f"{method}/auroc"] = np.array(answer.auroc)
         if answer.lowest_others is not None:
             arrays[f"{method}/lowest_others"] = answer.lowest_others
             arrays[f"{method}/inferred_session"] = answer.inferred_session
@@ -234,6 +235,7 @@ def load_predictions(folder: Path, record: Mapping[str, Any]) -> dict[str, Predi
                 arrays[f"{method}/predicted"],
                 arrays.get(f"{method}/lowest_others"),
                 arrays.get(f"{method}/inferred_session"),
+                float(arrays.get(f"{method}/auroc", np.nan)),  # runs of 2.0 have none
             )
             for method in methods
         }

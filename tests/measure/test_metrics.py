@@ -57,6 +57,21 @@ def test_mean_class_recall_leaves_out_classes_without_images():
     assert metrics.mean_class_recall(np.array([0, 0, 2]), np.array([0, 1, 2])) == 0.75
 
 
+def test_macro_f1_weighs_classes_the_same():
+    # Class 0: precision 2/3, recall 2/3. Class 1: 1/2 and 1. Class 2: 1/2 and 1/2. Class 3: none.
+    expected = (2 / 3 + 2 * (1 / 2) / (3 / 2) + 1 / 2 + 0) / 4
+    assert metrics.macro_f1(LABELS, PREDICTED) == pytest.approx(expected)
+
+
+def test_macro_auroc_is_the_mean_over_classes_of_pairs_in_the_right_order():
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    scores = np.random.default_rng(3).normal(size=(6, 3)).round(1)
+    by_class = [
+        open_set_by_pairs(scores[labels == k, k], scores[labels != k, k])[0] for k in range(3)
+    ]
+    assert metrics.macro_auroc(labels, scores) == pytest.approx(np.mean(by_class))
+
+
 def test_forgetting_is_the_mean_drop_from_the_best_earlier_accuracy():
     # Session 1: 0.95 - 0.75; session 2: 0.80 - 0.85, a gain; session 3: 0.70 - 0.40.
     assert metrics.forgetting(MATRIX) == pytest.approx((0.20 - 0.05 + 0.30) / 3)

@@ -26,6 +26,7 @@ def test_predictions_come_back_as_they_were_saved(saved):
         assert (back[method].session, back[method].sessions) == (1, ((0, 1), (2, 3)))
         for name in ("labels", "predicted", "lowest_others", "inferred_session"):
             np.testing.assert_array_equal(getattr(back[method], name), getattr(answer, name))
+        assert back[method].auroc == answer.auroc > 0.5
 
 
 def test_learners_and_exemplars_come_back_as_they_were_saved(saved):
