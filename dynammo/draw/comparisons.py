@@ -200,3 +200,30 @@ def contenders_finding(points: pd.Series, against: str, groups: Mapping[str, Seq
     if best == against:
         return f"None is ahead of {against}"
     return f"Best: {best}, {points[best]:+.1f} points on {against}"
+
+
+@styled
+def runs_figure(differences: pd.DataFrame, first: str, note: str) -> Figure:
+    """What runs have over one of them, by method: the mean, with its bounds where they are known.
+
+    The table is that of :func:`dynammo.run.compare.differences`.
+    """
+    columns = ["run", "method", "measure", "mean", "low", "high"]
+    table = checked(differences, columns, "differences")
+    runs, methods = list(pd.unique(table["run"])), methods_in(table)
+    height = 1.6 + (0.22 + 0.12 * len(runs)) * len(methods)
+    figure, axes = canvas(note, 9.6, height, 1, 2, sharey=True)
+    for ax, measure in zip(axes.flat, ("average", "last"), strict=True):
+        for i, run in enumerate(runs):
+            own = table[(table["run"] == run) & (table["measure"] == measure)]
+            y = own["method"].map(methods.index) + 0.5 * (i + 0.5) / len(runs) - 0.25
+            half = ((own["high"] - own["low"]) / 2).fillna(0)
+            kind = {"fmt": "os^D"[i % 4], "color": PALETTE[i % len(PALETTE)], "ms": 5}
+            ax.errorbar(own["mean"], y, xerr=half, label=run, capsize=3, **kind)
+        ax.axvline(0, color="0.5", lw=1, zorder=0)
+        ax.set_xlabel(f"points over {first}, {measure} accuracy")
+        ax.grid(axis="x")
+    axes[0].set_yticks(range(len(methods)), [look(method).title for method in methods])
+    axes[0].set_ylim(len(methods) - 0.5, -0.5)
+    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return finished(figure)

@@ -20,6 +20,7 @@ from dynammo.data.files import exit_status, remove_left_overs, write_json
 from dynammo.data.make_stream import repeated_images
 from dynammo.errors import InputError
 from dynammo.run.ablations import ablations
+from dynammo.run.compare import compare_runs
 from dynammo.run.expected import compare, told
 from dynammo.run.graph import NOTEBOOKS, only_one, run_graph
 from dynammo.run.jobs import jobs, parameters_of
@@ -37,6 +38,9 @@ def start(options: argparse.Namespace) -> int:
 
     What one of several runs lacks does not keep the others from being made.
     """
+    if options.compare:
+        compare_runs(options.output.resolve() / "figures", options.compare)
+        return 0
     if not (NOTEBOOKS / "Snakefile").exists():
         raise InputError(
             f"The notebooks are not beside {ROOT / 'dynammo'}: this is the library alone. Clone "

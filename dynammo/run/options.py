@@ -51,6 +51,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--cores", type=int, default=2, metavar="N", help=told)
     told = "run jobs elsewhere: an installed Snakemake executor plugin, such as slurm"
     add("--executor", default="", metavar="NAME", help=told)
+    told = "compare runs that are there: settings, and differences run by run; nothing is learned"
+    add("--compare", nargs="+", default=[], metavar="RUN", help=told)
     add("--fresh", action="store_true", help="forget the run's saved state first")
     told = "list what would run, and run nothing; only data that is not there yet is fetched"
     add("--dry-run", action="store_true", help=told)

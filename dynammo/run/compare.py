@@ -1,0 +1,104 @@
+"""Runs beside each other: what their settings change, and what that changes, run by run.
+
+``./run_all.sh --compare RUN RUN ...`` reads what each has in figures/; nothing is learned. A run
+of another machine can be compared too: put its folder there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dynammo.catalogue import title
+from dynammo.data.files import write_csv
+from dynammo.draw.all_streams import interval_text
+from dynammo.draw.comparisons import runs_figure
+from dynammo.draw.style import save_figure
+from dynammo.errors import InputError
+from dynammo.measure.intervals import over_runs
+from dynammo.run.settings import DATA_SETTINGS
+
+
+def compare_runs(figures: Path, names: Sequence[str]) -> Path:
+    """Compare runs with the first of them; print what is found, return the folder written.
+
+    Raises:
+        InputError: fewer than two runs, one that has no figures, or one of other data.
+    """
+    if len(set(names)) < 2:
+        raise InputError("--compare takes two runs or more, by the names of their folders.")
+    settings = changed_settings({name: _settings(figures, name) for name in names})
+    tables = {name: pd.read_csv(figures / name / "sessions.csv") for name in names}
+    found = differences(tables)
+    folder = figures / f"compare-{'-'.join(names)}"
+    note = f"Differences to {names[0]} in the same class order and seed; line: 5 % to 95 % bound "
+    note += "over runs; other test images are not in it"
+    figure = runs_figure(found, names[0], note)
+    save_figure(figure, found, folder / "differences", {"runs": ", ".join(names)})
+    write_csv(folder / "settings.csv", settings)
+    print("Settings that differ:", settings.to_string(index=False), sep="\n")
+    told = found.assign(points=interval_text(found), method=found["method"].map(title))
+    wide = told.pivot_table("points", ["run", "method"], "measure", aggfunc="first", sort=False)
+    print(f"\nPoints over {names[0]}, run by run [lower, upper bound over runs]:")
+    print(wide.to_string(), f"\nFigure: {folder / 'differences.png'}", sep="\n")
+    return folder
+
+
+def differences(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What each run has over the first, for every method and pair of seeds that both have.
+
+    Args:
+        tables: ``sessions.csv`` by run.
+
+    Returns:
+        A row per ``run``, ``method`` and ``measure``, with ``runs``, ``mean``, ``low`` and
+        ``high`` in points, as :func:`dynammo.measure.intervals.over_runs` has them.
+
+    Raises:
+        InputError: a run has no method and seeds with the first in common.
+    """
+    (first, base), *others = tables.items()
+    rows = []
+    for name, table in others:
+        both = [m for m in pd.unique(base["method"]) if m in set(table["method"])]
+        for method in both:
+            own = pd.concat(
+                part[part["method"] == method].assign(method=run)
+                for run, part in ((name, table), (first, base))
+            )
+            found = over_runs(own)
+            if len(found):
+                found = found[found["method"] == name].drop(columns=["other"])
+                rows.append(found.assign(run=name, method=method))
+        if not any((row["run"] == name).any() for row in rows):
+            raise InputError(f"{name} has no method with a class order and seed that {first} has.")
+    return pd.concat(rows, ignore_index=True)
+
+
+def changed_settings(settings: dict[str, dict]) -> pd.DataFrame:
+    """A row for each setting that is not the same in all runs; InputError if data differ."""
+    names = dict.fromkeys(key for own in settings.values() for key in own)
+    table = pd.DataFrame(
+        [{"setting": key} | {run: own.get(key) for run, own in settings.items()} for key in names]
+    )
+    values = table.drop(columns="setting").map(json.dumps)
+    table = table[values.ne(values.iloc[:, 0], axis=0).any(axis=1)]
+    if data := [key for key in table["setting"] if key in DATA_SETTINGS]:
+        raise InputError(
+            f"These runs learned other data ({', '.join(data)} differ): only runs of the same "
+            "images and sessions can be compared run by run."
+        )
+    return table
+
+
+def _settings(figures: Path, name: str) -> dict:
+    try:
+        return json.loads((figures / name / "provenance.json").read_text())["settings"]
+    except (OSError, KeyError, ValueError) as error:
+        known = sorted(path.parent.name for path in figures.glob("*/provenance.json"))
+        raise InputError(
+            f"There is no whole run '{name}' in {figures}: there are {', '.join(known) or 'none'}."
+        ) from error
