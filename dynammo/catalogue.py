@@ -26,9 +26,8 @@ class Method:
 
 _TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 FAMILIES: Mapping[str, str] = MappingProxyType(_TABLE["families"])
-METHODS: Mapping[str, Method] = MappingProxyType(
-    {name: Method(*row) for name, row in _TABLE["methods"].items()}
-)
+ROWS = {name: Method(*row) for name, row in _TABLE["methods"].items()}  # plugins add theirs
+METHODS: Mapping[str, Method] = MappingProxyType(ROWS)
 
 
 def title(name: str) -> str:
@@ -38,7 +37,7 @@ def title(name: str) -> str:
 
 def family(name: str) -> str:
     """Title of a method's family."""
-    return FAMILIES[METHODS[name].family] if name in METHODS else "one's own"
+    return FAMILIES.get(METHODS[name].family if name in METHODS else "", "one's own")
 
 
 def check_methods(names: Iterable[str]) -> None:

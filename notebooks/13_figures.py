@@ -298,5 +298,5 @@ sorted(path.name for path in figures.glob("*.csv"))
 # * A. Chaudhry et al., *Riemannian Walk for Incremental Learning*, ECCV 2018 (forgetting).
 # * D. Lopez-Paz, M. Ranzato, *Gradient Episodic Memory*, NeurIPS 2017 (backward transfer).
 #
-# **Before:** [a method of your own](21_your_own.ipynb) ·
+# **Before:** [a method from a file](22_plugin.ipynb) ·
 # **Next:** [the study](14_the_study.ipynb)

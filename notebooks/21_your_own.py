@@ -141,4 +141,4 @@ accuracy_and_cost(average_and_cost(pd.concat([tables[0], own, late])), note=unde
 # * C. Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016 (label smoothing).
 #
 # **Before:** [beyond the paper](12_beyond_the_paper.ipynb) ·
-# **Next:** [the figures](13_figures.ipynb)
+# **Next:** [a method from a file](22_plugin.ipynb)

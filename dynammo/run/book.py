@@ -26,6 +26,7 @@ from nbformat.v4 import new_markdown_cell
 from dynammo.data.files import whole_folder, write_csv, write_text
 from dynammo.measure.summary import readable
 from dynammo.run.chapters import Runs, by_chapter, captions, side_by_side, tab_title
+from dynammo.run.plugins import load_plugins
 from dynammo.run.settings import RunSettings, changes_of, is_setting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +34,8 @@ NOTEBOOKS = ROOT / "notebooks"
 PARTS = {  # and the numbers of the notebooks in each, in the order to read them
     "The method": (0, 1, 2),
     "Other methods, by family": (3, 4, 5, 6, 7, 8),
-    "A closer look": (9, 10, 18, 19, 20, 11, 12, 21),
-    "Results, and what they rest on": (13, 14, 15, 16, 17, *range(22, 100)),
+    "A closer look": (9, 10, 18, 19, 20, 11, 12, 21, 22),
+    "Results, and what they rest on": (13, 14, 15, 16, 17, *range(23, 100)),
 }
 PAGES = ["STUDY", "SPEED", "GUARANTEES", "RUNNING", "CARDS", "LECTURER"]
 GLOSSARY = "GLOSSARY"
@@ -264,6 +265,7 @@ def settings_page(run: Path, seconds: pd.DataFrame) -> str:
     """The run's settings, those that are not the defaults first; its origin; what took how long."""
     text = "# Settings and origin\n\n## What is not the default\n\n"
     given = _read(run / "settings.json")
+    load_plugins(given.get("plugins", ()))
     changed = changes_of(
         RunSettings().with_changes({k: v for k, v in given.items() if is_setting(k)})
     )

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
             return run_graph(run, configuration, options, lock)
         write_json(run / "settings.json", settings.as_dict())
         origin = provenance(stream) | {"code_checksum": code_checksum()}
+        plugins = [Path(path) for path in settings.plugins]
+        origin |= {path.name: sha256(path.read_bytes()).hexdigest() for path in plugins}
         write_json(run / "provenance.json", origin | {"git_revision": git_revision(ROOT)})
         begun = time.time()
         if status := run_graph(run, configuration, options, lock):

@@ -16,6 +16,7 @@ from typing import Any
 
 from dynammo.data.files import unwritable
 from dynammo.errors import InputError
+from dynammo.run.plugins import load_plugins
 from dynammo.run.processes import end_with_the_command
 from dynammo.run.settings import RunSettings, changes_of, is_setting
 
@@ -34,6 +35,7 @@ def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     import papermill
 
+    load_plugins(parameters.get("plugins", ()))
     known = papermill.inspect_notebook(str(notebook))
     given = {name: value for name, value in parameters.items() if name in known}
     rest = {name: value for name, value in parameters.items() if name not in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dynammo.catalogue import METHODS
 from dynammo.learner import Learner
 from dynammo.methods import adapter_methods, kind_of
 from dynammo.run.settings import RunSettings
@@ -22,6 +23,7 @@ WHICH_JOBS = (
     "train_seeds",
     "baseline_runs",
     "methods",
+    "plugins",
     "ablations",
     "ablation_runs",
 )
@@ -68,6 +70,8 @@ def parameters_of(settings: RunSettings, method: str = "") -> dict[str, Any]:
     """What a job's notebook is given, seeds and folders apart."""
     fed = [] if method else adapter_methods(settings.methods)
     values = settings_behind(settings, method)
+    if any(METHODS[name].family == "plugin" for name in fed or [method]):
+        values["plugins"] = list(settings.plugins)  # the results of all others are without them
     for name in fed:
         values |= settings.knobs_by_name(kind_of(name))
     return values if method else values | {"methods": fed}

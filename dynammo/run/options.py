@@ -12,6 +12,7 @@ from typing import Any
 from dynammo.catalogue import METHODS, check_methods
 from dynammo.data.sources import absolute_spec
 from dynammo.errors import InputError
+from dynammo.run.plugins import load_plugins
 from dynammo.run.profiles import load_profile, load_runs, profile_names
 from dynammo.run.run_folder import run_name
 from dynammo.run.settings import RunSettings
@@ -41,6 +42,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--classes-per-session", type=int, default=0, metavar="N", help=told)
     told = f"which methods to run, or 'all': {', '.join(METHODS)}"
     add("--methods", default="", metavar="NAME,NAME", help=told)
+    told = "a file with methods of your own, to be named in --methods; may be given again"
+    add("--plugin", action="append", default=[], type=Path, metavar="FILE", help=told)
     told = "change one setting, e.g. --set adapter_epochs=20 --set 'train_seeds=[1,2]'; "
     told += "dynammo/settings.py and dynammo/run/settings.py list them"
     add("--set", action="append", default=[], metavar="NAME=VALUE", help=told)
@@ -69,6 +72,9 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
         InputError: an unknown profile, setting or method, or a value that cannot be used.
     """
     changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
+    if options.plugin:
+        changes["plugins"] = [str(path.expanduser().resolve()) for path in options.plugin]
+        load_plugins(changes["plugins"])  # which may bring settings of their own
     if options.stream:
         # A profile's own cut into sessions, and into fewer images, is for its own stream.
         own = {"classes_per_session": 0, "train_per_class": 0}

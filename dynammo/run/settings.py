@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field
 
 from dynammo import catalogue
+from dynammo.run.plugins import load_plugins
 from dynammo.settings import Count, CountOrNone, Settings, knobs_of
 
 # The settings that say what the stream is.
@@ -65,6 +66,8 @@ class RunSettings(Settings):
         "last_adapter",
         "acl",
     )
+    # Files with methods of one's own, which may then be named above (dynammo.run.plugins).
+    plugins: Names = ()
     # Notebooks that look closer at the run, and ablations (dynammo.run.ablations), by name; and
     # with how many of its pairs of seeds those are run that tune chains of their own; 0 means all.
     ablations: Names = ()
@@ -73,6 +76,11 @@ class RunSettings(Settings):
     # Threads a job computes with: their number changes the order of sums, hence every last digit.
     threads: Count = 1
     device: str = "auto"  # a GPU if there is one
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """As in Settings; plugins are loaded first, since they bring settings of their own."""
+        load_plugins(changes.get("plugins", ()))
+        return super().with_changes(changes)
 
     def as_dict(self) -> dict[str, Any]:
         """All knobs, those of the methods included, as plain JSON values, tuples as lists."""
@@ -94,6 +102,7 @@ def settings_from(variables: Mapping[str, Any]) -> RunSettings:
     Names that are no settings are left alone, so all of a notebook's variables can be passed. A
     variable ``more`` may hold further settings by name.
     """
+    load_plugins(variables.get("more", {}).get("plugins", ()))
     known = {name: value for name, value in variables.items() if is_setting(name)}
     return RunSettings().with_changes(known).with_changes(variables.get("more", {}))
 

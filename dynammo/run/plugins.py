@@ -1,0 +1,72 @@
+"""Methods from a file of one's own: ``./run_all.sh --plugin my_methods.py --methods dynammo,mine``.
+
+Every :class:`dynammo.learner.Learner` that the file defines gets a row in the catalogue, in the
+process that loads it. Results depend on the class's own code, and no other method's on the file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from dynammo import catalogue
+from dynammo.errors import InputError
+from dynammo.learner import Learner
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def load_plugins(paths: Iterable[str | Path]) -> None:
+    """Put the methods of some files into the catalogue, once in a process.
+
+    Raises:
+        InputError: a file that is not there or fails, has no method, or a method without a name of
+            its own that files and settings can have.
+    """
+    for path in map(Path, paths):
+        module = f"plugin_{path.stem}"
+        if getattr(sys.modules.get(module), "__file__", None) != str(path):
+            _load(path, module)
+
+
+def _load(path: Path, name: str) -> None:
+    if not path.is_file():
+        raise InputError(f"There is no plugin {path}: check the path.")
+    spec = spec_from_file_location(name, path)
+    if path.suffix != ".py" or spec is None:
+        raise InputError(f"The plugin {path} is not a .py file.")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+        kinds = [kind for kind in vars(module).values() if inspect.isclass(kind)]
+        kinds = [k for k in kinds if k.__module__ == name and issubclass(k, Learner)]
+        if not kinds:
+            raise InputError(f"{path} defines no learner: derive a class from one of dynammo's.")
+        for kind in kinds:
+            _add(kind, path)
+    except InputError:
+        del sys.modules[name]
+        raise
+    except Exception as error:  # whatever the file's own code does
+        del sys.modules[name]
+        raise InputError(f"The plugin {path} fails: {type(error).__name__}: {error}") from error
+
+
+def _add(kind: type[Learner], path: Path) -> None:
+    if not NAME.fullmatch(vars(kind).get("name", "")):
+        raise InputError(
+            f"{kind.__name__} in {path} needs a name of its own, in small letters, digits and "
+            'underscores: name = "my_method".'
+        )
+    title = vars(kind).get("title", kind.name.replace("_", " "))
+    place = f"{kind.__module__}:{kind.__name__}"
+    row = catalogue.Method(title, "plugin", place)
+    if catalogue.ROWS.setdefault(kind.name, row) != row:
+        raise InputError(
+            f"There is a method '{kind.name}' already: give {kind.__name__} in {path} another name."
+        )

@@ -1,0 +1,104 @@
+"""Methods from a file of one's own: in the catalogue, learned beside the others, or refused."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dynammo import catalogue
+from dynammo.errors import InputError
+from dynammo.run.collect import collect
+from dynammo.run.jobs import jobs, parameters_of, settings_behind
+from dynammo.run.learn import learn_stream
+from dynammo.run.options import parse, resolve
+from dynammo.run.plugins import load_plugins
+from dynammo.run.settings import RunSettings, is_setting
+
+EXAMPLE = str(Path(__file__).parents[1] / "example_plugin.py")
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was():
+    """Plugins are of a process: leave the catalogue to the next test as it was."""
+    rows = dict(catalogue.ROWS)
+    yield
+    catalogue.ROWS.clear()
+    catalogue.ROWS.update(rows)
+    for name in [name for name in sys.modules if name.startswith("plugin_")]:
+        del sys.modules[name]
+
+
+def with_plugin(**changes):
+    return RunSettings().with_changes({"plugins": [EXAMPLE], **changes})
+
+
+def test_its_methods_are_in_the_catalogue_with_their_settings():
+    assert not is_setting("replay_twice_times")
+    settings = with_plugin(methods=["dynammo", "replay_twice"], replay_twice_times=3)
+    load_plugins([EXAMPLE])  # once more changes nothing
+    assert settings.as_dict()["replay_twice_times"] == 3
+    assert settings.knobs(catalogue.load("replay_twice")).times == 3
+    assert catalogue.title("replay_twice") == "replay, twice"
+    assert catalogue.title("newest_2") == "newest 2"
+    assert catalogue.family("newest_2") == "one's own"
+    assert list(catalogue.METHODS)[-2:] == ["replay_twice", "newest_2"]
+
+
+def test_the_command_takes_it():
+    words = ["--plugin", EXAMPLE, "--methods", "dynammo,newest_2", "--set", "replay_twice_times=4"]
+    settings = resolve(parse(words))["demo"]
+    assert settings.methods == ("dynammo", "newest_2") and settings.plugins == (EXAMPLE,)
+    assert jobs(settings, settings.methods)[0] == (0, 1, "")  # fed by adapters, as DynaMMo is
+
+
+def test_the_results_of_others_do_not_depend_on_it():
+    methods = ["dynammo", "replay", "replay_twice"]
+    settings, plain = with_plugin(methods=methods), RunSettings()
+    for method in ("", "dynammo", "replay"):
+        assert settings_behind(settings, method) == settings_behind(plain, method)
+    assert "plugins" not in parameters_of(settings, "replay")
+    assert "plugins" not in parameters_of(settings)
+    assert parameters_of(settings, "replay_twice")["plugins"] == [EXAMPLE]
+    fed = with_plugin(methods=["dynammo", "newest_2"])
+    assert parameters_of(fed)["plugins"] == [EXAMPLE]
+
+
+def test_it_is_learned_and_collected_beside_the_others(tiny_settings, tmp_path):
+    methods = ["dynammo", "last_adapter", "newest_2"]
+    settings = tiny_settings.with_changes({"plugins": [EXAMPLE], "methods": methods})
+    learn_stream(tmp_path, settings, "", 0, 1, progress=False)
+    found = collect(tmp_path, settings)["sessions"].pivot_table("accuracy", "method", "session")
+    assert found.loc["newest_2"].tolist() == found.loc["last_adapter"].tolist()
+    assert list(found.index) == sorted(methods)
+
+
+BASE = "from dynammo.baselines.replay import Replay\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1 / 0", "fails: ZeroDivisionError"),
+        ("def f(:", "fails: SyntaxError"),
+        (BASE, "defines no learner"),
+        (f"{BASE}class Mine(Replay):\n    pass", "needs a name of its own"),
+        (f"{BASE}class Mine(Replay):\n    name = 'My-Method'", "needs a name of its own"),
+        (f"{BASE}class Mine(Replay):\n    name = 'replay'", "a method 'replay' already"),
+    ],
+)
+def test_files_that_cannot_be_used_are_refused(text, said, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    before = dict(catalogue.ROWS)
+    for _ in range(2):  # a second try says the same
+        with pytest.raises(InputError, match=said):
+            load_plugins([path])
+    assert dict(catalogue.ROWS) == before
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no plugin .*none.py: check the path"):
+        load_plugins([tmp_path / "none.py"])
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(InputError, match="not a .py file"):
+        load_plugins([tmp_path / "mine.txt"])
