@@ -80,25 +80,24 @@ class Backbone(nn.Module):
 def make_backbone(
     name: str, weights: str = "imagenet", seed: int = 0, enlarge_to: int = 0
 ) -> Backbone:
-    """Build one of RECIPES without its classifier, with weights ``imagenet`` or ``random``.
+    """Build a backbone without its classifier, with weights ``imagenet`` or ``random``.
 
-    torch's global generator is left as it was. InputError for an unknown name or kind of weights,
-    or for weights that cannot be had.
+    ``name`` is one of RECIPES, or ``place:function`` (:mod:`dynammo.networks.own`). torch's global
+    generator is left as it was. InputError for an unknown name or kind of weights, or for weights
+    that cannot be had.
     """
     from dynammo.networks.folding import fold_batch_norm  # loaded when a network is built
-    from dynammo.networks.recipes import RECIPES
+    from dynammo.networks.own import recipe_of, without_classifier
 
-    if name not in RECIPES:
-        raise InputError(f"Unknown backbone '{name}': choose one of {', '.join(RECIPES)}.")
+    recipe = recipe_of(name)
     if weights not in ("imagenet", "random"):
         raise InputError(f"Unknown weights '{weights}': choose 'imagenet' or 'random'.")
-    recipe = RECIPES[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = recipe.network()
         if weights == "imagenet":
             network.load_state_dict(recipe.weights())
-    network.fc = nn.Identity()
+    network = without_classifier(network, recipe, name)
     folded = fold_batch_norm(network)
     return Backbone(name, network, recipe, weights == "imagenet", folded, enlarge_to)
 

@@ -47,7 +47,7 @@ from dynammo.draw.strip import forget_adapt_average
 from dynammo.draw.style import look, save_figure
 from dynammo.measure import cost
 from dynammo.measure.summary import readable, summarise, training_cost
-from dynammo.networks.recipes import RECIPES
+from dynammo.networks.own import recipe_of
 from dynammo.run import command
 from dynammo.run.collect import collect, write_tables
 from dynammo.run.expected import compare, told
@@ -79,7 +79,7 @@ def save(figure, table, name):
 # ## The method, with this run's own numbers
 
 # %%
-recipe = RECIPES[settings.backbone]
+recipe = recipe_of(settings.backbone)
 save(
     method_diagram(
         number_of_sessions=data.number_of_sessions,

@@ -15,7 +15,7 @@ from dynammo.backbones import Backbone, make_backbone
 from dynammo.learner import Learner
 from dynammo.measure.cost import count_macs, outline_learner
 from dynammo.measure.race import race
-from dynammo.networks.recipes import RECIPES
+from dynammo.networks.own import recipe_of
 from dynammo.settings import Settings
 
 SIZES = {"efficientnet_lite0": 64, "resnet18": 224}
@@ -91,7 +91,7 @@ def export_rows(
 
 def unfolded(backbone: Backbone) -> Backbone:
     """The backbone as it is published, with batch norm."""
-    network, recipe = backbone.trainable_network(), RECIPES[backbone.name]
+    network, recipe = backbone.trainable_network(), recipe_of(backbone.name)
     plain = Backbone(backbone.name, network, recipe, backbone.pretrained)
     return plain.to(backbone.mean.device)
 

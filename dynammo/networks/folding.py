@@ -14,10 +14,16 @@ class _Tracer(fx.Tracer):
         return isinstance(m, CONVOLUTIONS) or super().is_leaf_module(m, module_qualified_name)
 
 
-def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """A copy, equal up to rounding, where each batch norm right after a convolution is identity."""
+def fold_batch_norm(network: nn.Module) -> nn.Module | None:
+    """A copy, equal up to rounding, where each batch norm right after a convolution is identity.
+
+    None for a network whose forward pass depends on its input, so that it cannot be traced.
+    """
     folded = copy.deepcopy(network).eval()
-    nodes = [node for node in _Tracer().trace(folded).nodes if node.op == "call_module"]
+    try:
+        nodes = [node for node in _Tracer().trace(folded).nodes if node.op == "call_module"]
+    except (fx.proxy.TraceError, TypeError):
+        return None
     targets = [node.target for node in nodes]
     for node in nodes:
         norm, before = folded.get_submodule(node.target), node.args[0]

@@ -12,16 +12,18 @@ from dynammo.networks.resnet18 import ResNet18
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to build and to read one backbone, whose last layer is called fc."""
+    """How to build and to read one backbone."""
 
     network: Callable[[], nn.Module]
-    weights: Callable[[], dict[str, Tensor]]
+    weights: Callable[[], dict[str, Tensor]]  # of the network, as pretrained
     stages: tuple[str, ...]  # in the order images pass them
     adapter_stages: tuple[str, ...]  # where adapters go unless the settings say otherwise
     feature_size: int  # D
     mean: tuple[float, float, float]  # of RGB in 0..1, as the pretrained weights expect it
     standard_deviation: tuple[float, float, float]
     feature_scale: float  # of the features' length, which decides the stable learning rates
+    classifier: str = "fc"  # the layer after the features, which is left out
+    title: str = ""  # of network and weights, in figures: "ResNet-18, rebuilt ImageNet weights"
 
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")

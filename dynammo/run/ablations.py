@@ -20,7 +20,7 @@ from dynammo.errors import InputError
 from dynammo.measure.between_sets import relative_distance
 from dynammo.measure.predictions import accuracy_rows, predict, session_row
 from dynammo.methods import AdapterLearner, adapter_methods, learners_on, make_learner
-from dynammo.networks.recipes import RECIPES
+from dynammo.networks.own import recipe_of
 from dynammo.run.collect import collect
 from dynammo.run.jobs import pairs, parameters_of
 from dynammo.run.learn import last_session, learn_stream
@@ -42,7 +42,7 @@ def ablations(settings: RunSettings, classes: int) -> dict[str, tuple[str, dict[
         settings: of the run that is compared with.
         classes: how many the stream has.
     """
-    stages = settings.adapter_stages or RECIPES[settings.backbone].adapter_stages
+    stages = settings.adapter_stages or recipe_of(settings.backbone).adapter_stages
     half = (len(stages) + 1) // 2
     places = {f"{stages[0]} alone": stages[:1], "early half": stages[:half]}
     places["late half"] = stages[half:]

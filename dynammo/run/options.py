@@ -99,7 +99,10 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     for name, settings in runs.items():
         name = options.name or run_name(name, options.stream, options.classes_per_session)
         found[name] = settings.with_changes(changes)
-        found[name] = found[name].with_changes({"stream": absolute_spec(found[name].stream)})
+        own = {"stream": absolute_spec(found[name].stream)}
+        if ".py:" in found[name].backbone:
+            own["backbone"] = str(Path(found[name].backbone).expanduser().resolve())
+        found[name] = found[name].with_changes(own)
         check_methods(found[name].methods)
     return found
 

@@ -17,6 +17,7 @@ from types import CodeType
 import dynammo
 from dynammo.learner import Learner
 from dynammo.methods import kind_of
+from dynammo.networks.own import recipe_of
 from dynammo.run.settings import RunSettings
 from dynammo.stream import Stream
 
@@ -176,7 +177,10 @@ def note(settings: RunSettings, stream: Stream) -> str:
     seeds = f"{_counted(len(settings.train_seeds), 'training seed')} x "
     seeds += _counted(len(settings.order_seeds), "class order")
     weights = "ImageNet weights" if settings.weights == "imagenet" else "NOT pretrained"
-    parts = [data_note(stream), f"{settings.backbone}, {weights}", f"{runs} ({seeds})"]
+    network = f"{settings.backbone}, {weights}"
+    if ":" in settings.backbone and settings.weights == "imagenet":
+        network = recipe_of(settings.backbone).title or settings.backbone.rpartition(":")[2]
+    parts = [data_note(stream), network, f"{runs} ({seeds})"]
     if settings.enlarge_to:
         parts[0] += f", enlarged to {settings.enlarge_to} px"
     if settings.adapter_epochs < PAPER_EPOCHS:

@@ -28,6 +28,7 @@ from dynammo.learner import Learner, Setup
 from dynammo.measure.predictions import Predictions
 from dynammo.memory import ExemplarMemory
 from dynammo.methods import AdapterLearner
+from dynammo.networks.own import own_function
 from dynammo.run.jobs import settings_behind
 from dynammo.run.provenance import code_behind
 from dynammo.run.settings import RunSettings
@@ -47,7 +48,10 @@ def part_record(
     settings: RunSettings, method: str | type[Learner] = "", steps: Steps = DYNAMMO
 ) -> dict[str, Any]:
     """What a method's result depends on, or without one that of the tuned adapters."""
-    code = code_behind(method, steps.of_ones_own())
+    own = steps.of_ones_own()
+    if ":" in settings.backbone:
+        own += (own_function(settings.backbone),)
+    code = code_behind(method, own)
     return {"settings": settings_behind(settings, method), "code": code}
 
 

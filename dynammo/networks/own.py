@@ -1,0 +1,70 @@
+"""Backbones of one's own: ``package.module:function`` or ``path/to/file.py:function``.
+
+The function takes nothing and returns a :class:`dynammo.networks.recipes.Recipe`. Any CNN will do
+whose stages, named submodules one after the other, take and give a map.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dynammo.errors import InputError
+from dynammo.networks.recipes import RECIPES, Recipe
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a name, or of one's own function; InputError where there is none."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if ":" not in name:
+        known = f"choose one of {', '.join(RECIPES)}, or give package.module:function"
+        raise InputError(f"Unknown backbone '{name}': {known}.")
+    try:
+        recipe = own_function(name)()
+    except InputError:
+        raise
+    except Exception as error:  # whatever the function's own code does
+        raise InputError(f"The backbone {name} fails: {type(error).__name__}: {error}") from error
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"{name} returns a {type(recipe).__name__}: it has to return a Recipe.")
+    return recipe
+
+
+def own_function(name: str) -> Callable[[], Recipe]:
+    """The function that such a name stands for."""
+    place, _, function = name.rpartition(":")
+    if not place.endswith(".py"):
+        return getattr(import_module(place), function)
+    path, module = Path(place), f"backbone_{Path(place).stem}"
+    if getattr(sys.modules.get(module), "__file__", None) != str(path):
+        spec = spec_from_file_location(module, path)
+        loaded = module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        sys.modules[module] = loaded
+    return getattr(sys.modules[module], function)
+
+
+def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
+    """The network up to its features, checked; InputError where the recipe does not fit it."""
+    parts = dict(network.named_modules())
+    for part in (recipe.classifier, *recipe.stages):
+        if part not in parts:
+            raise InputError(
+                f"{name} has no part '{part}': it has {', '.join(list(parts)[1:9])} .."
+            )
+    network.set_submodule(recipe.classifier, nn.Identity())
+    with torch.no_grad():
+        shape = tuple(network.eval()(torch.zeros(2, 3, 64, 64)).shape)
+    if shape != (2, recipe.feature_size):
+        raise InputError(
+            f"Without '{recipe.classifier}' {name} makes features {shape} of 2 images, not "
+            f"(2, {recipe.feature_size}): give the right layer as classifier, and feature_size."
+        )
+    return network

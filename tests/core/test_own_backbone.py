@@ -1,0 +1,101 @@
+"""Any CNN as a backbone, from a function of one's own."""
+
+import sys
+
+import pytest
+import torch
+
+from dynammo.adapters import AdaptedNetwork
+from dynammo.backbones import make_backbone
+from dynammo.chain import Chain
+from dynammo.errors import InputError
+from dynammo.methods import learners_on
+from dynammo.run.provenance import note
+from dynammo.run.sessions import part_record
+
+FILE = """
+from torch import nn
+from dynammo.networks.recipes import Recipe
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.two = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(16, 5))
+
+    def forward(self, x):
+        return self.classifier(self.pool(self.two(self.one(x))))
+
+def small():
+    return Recipe(
+        network=Small, weights=lambda: Small().state_dict(), stages=("one", "two"),
+        adapter_stages=("two",), feature_size=SIZE, mean=(0.5,) * 3,
+        standard_deviation=(0.5,) * 3, feature_scale=1.0, classifier="CLASSIFIER",
+        title="a small network, any weights",
+    )
+
+def broken():
+    return 1 / 0
+
+def other():
+    return Small()
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(size="16", classifier="classifier"):
+        text = FILE.replace("SIZE", size).replace("CLASSIFIER", classifier)
+        (tmp_path / "mine.py").write_text(text)
+        return f"{tmp_path / 'mine.py'}:small"
+
+    yield write
+    sys.modules.pop("backbone_mine", None)
+
+
+def test_a_network_of_ones_own_is_adapted_and_learned(written, blobs, tiny_settings):
+    backbone = make_backbone(written())
+    x = backbone.normalise(blobs.train.images[:4])
+    plain = backbone.trainable_network().eval()
+    torch.testing.assert_close(backbone(x), plain(x), rtol=1e-4, atol=1e-5)  # folded, and equal
+    changes = {"backbone": written(), "adapter_stages": [], "adapter_epochs": 1}
+    settings = tiny_settings.with_changes(changes)
+    chain = Chain(settings, blobs, backbone, 1)
+    adapted = AdaptedNetwork(backbone, chain.adapters(None))
+    assert adapted(x).shape == (4, 16)
+    (learner,) = learners_on(chain, ["dynammo"])
+    chain.tune(progress=False)
+    chain.merge()
+    chain.choose_exemplars()
+    learner.learn_session()
+    assert learner.judge(blobs.test.images[:3])[0].shape == (3, 2)
+    assert "a small network, any weights;" in note(settings, blobs)
+    # What the function does is part of what results depend on.
+    before = part_record(settings)
+    del sys.modules["backbone_mine"]
+    written(size="8")
+    assert part_record(settings) != before
+
+
+def test_what_is_wrong_with_a_backbone_is_said(written, tmp_path):
+    for arguments, said in (
+        ({"size": "5"}, r"features \(2, 16\) of 2 images, not \(2, 5\)"),
+        ({"classifier": "fc"}, "no part 'fc': it has one, "),
+        ({"classifier": "pool"}, r"features \(2, 16, 16, 5\)"),
+    ):
+        with pytest.raises((InputError, RuntimeError), match=said):
+            make_backbone(written(**arguments))
+        sys.modules.pop("backbone_mine", None)
+    name = written()
+    for other, said in (
+        (name.replace(":small", ":broken"), "fails: ZeroDivisionError"),
+        (name.replace(":small", ":other"), "returns a Small: it has to return a Recipe"),
+        (name.replace(":small", ":none"), "fails: AttributeError"),
+        (f"{tmp_path / 'no.py'}:small", "fails: FileNotFoundError"),
+        ("no_such_package:function", "fails: ModuleNotFoundError"),
+        ("resnet19", "choose one of resnet18, efficientnet_lite0, or give"),
+    ):
+        with pytest.raises(InputError, match=said):
+            make_backbone(other)
