@@ -69,7 +69,7 @@ def load_image_folder(
         images = np.empty((len(labels), size, size, 3), dtype=np.uint8)
         progress = tqdm(files[split], desc=f"{path.name}/{split}", unit=" images", disable=None)
         for position, file in enumerate(progress):
-            images[position] = _read_image(file, size)
+            images[position] = read_image(file, size)
         arrays |= {f"{split}_images": images, f"{split}_labels": np.array(labels)}
     return from_arrays(path.name, arrays, class_names, note=told)
 
@@ -123,7 +123,7 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
-def _read_image(file: Path, size: int) -> np.ndarray:
+def read_image(file: Path, size: int) -> np.ndarray:
     """Return an image file as uint8 [size, size, 3]."""
     try:
         with Image.open(file) as image:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from dynammo.draw.style import PALETTE, canvas, finished, short_name, styled
@@ -128,4 +129,27 @@ def memory_sheet(
     ax.set(xlim=(0, widest + 0.2), ylim=(len(labels), -0.9), aspect="equal", xticks=[])
     ax.tick_params(axis="y", length=0)
     ax.spines[:].set_visible(False)
+    return finished(figure)
+
+
+@styled
+def doubtful_sheet(images: np.ndarray, found: pd.DataFrame, note: str) -> Figure:
+    """Images with the name that each is given and its probability, the least certain first.
+
+    Args:
+        images: uint8 [N, H, W, 3].
+        found: a row each, with ``class``, ``probability`` and ``none_of_these``.
+    """
+    columns = min(8, len(images))
+    rows = -(-len(images) // columns)
+    size = 1.25 * columns + 0.2, 1.75 * rows + 0.6
+    figure, axes = canvas(note, *size, rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, row in zip(axes.flat, images, found.to_dict("records"), strict=False):
+        ax.imshow(image)
+        none = row["none_of_these"]
+        told = f"{short_name(row['class'], 14)}\n{100 * row['probability']:.0f} %"
+        ink = {"color": PALETTE[3] if none else "0.2", "fontsize": 7.5, "weight": "normal"}
+        ax.set_title(f"{told}{', none?' if none else ''}", loc="center", **ink)
     return finished(figure)

@@ -1,4 +1,4 @@
-"""A learner as one network for use elsewhere: images in, class scores out, one file.
+"""A learner as one network for use elsewhere: images in, probabilities out, one folder.
 
 What was needed for learning is gone: batch norm of the adapters is folded into their convolutions,
 as that of the backbone was before, and pixels are brought to the network's range inside.
@@ -7,6 +7,7 @@ as that of the backbone was before, and pixels are brought to the network's rang
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from pathlib import Path
 
@@ -14,14 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from dynammo.beyond.several_depths import SeveralDepths
+from dynammo.catalogue import title
+from dynammo.data.files import write_json, write_whole
+from dynammo.heads import TaskHeads
 from dynammo.methods import AdapterLearner
 from dynammo.networks.folding import fold_batch_norm
+from dynammo.run.provenance import data_note
+from dynammo.training import EVALUATION_BATCH
+
+PROGRAM, CARD = "network.pt2", "card.json"
 
 
 class DeployedNetwork(nn.Module):
-    """Maps uint8 images [N, H, W, 3] to scores [N, K] whose maximum is the prediction.
+    """Maps uint8 images [N, H, W, 3] to probabilities [N, K], and to how unlike all K they are.
 
-    The same function as the learner's, up to rounding, after its newest session.
+    The largest is the learner's answer after its newest session.
     """
 
     def __init__(self, learner: AdapterLearner) -> None:
@@ -35,21 +43,43 @@ class DeployedNetwork(nn.Module):
                 folded = (fold_batch_norm(adapter) for adapter in network.adapters.adapters)
                 network.adapters.adapters = nn.ModuleList(folded)
         self.backbone = networks[0].backbone
+        self.knows_others = isinstance(learner.head, TaskHeads)
         self.requires_grad_(False)
         self.eval()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map uint8 images [N, H, W, 3] to scores [N, K] of the classes seen."""
-        return self.inference(self.backbone.normalise(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map uint8 images [N, H, W, 3] to probabilities [N, K], and "none of these" [N].
+
+        Of task heads, those of the session believed, whose "others" is what is left to 1. Of one
+        head over all classes, which knows no "others", 1 less the largest probability.
+        """
+        scores = self.inference(self.backbone.normalise(images))
+        if self.knows_others:
+            probabilities = scores.exp()
+            return probabilities, 1 - probabilities.sum(dim=1)
+        probabilities = scores.softmax(dim=1)
+        return probabilities, 1 - probabilities.amax(dim=1)
 
 
-def export(learner: AdapterLearner, path: Path) -> Path:
-    """Write a learner as a program that runs without this project, for any number of images.
+def export(learner: AdapterLearner, folder: Path, false_positives: float = float("nan")) -> Path:
+    """Write a learner as a folder to give away: a program, and a card that says how to use it.
 
-    ``torch.export.load(path).module()(images)`` runs it.
+    Args:
+        false_positives: share of images of classes never seen that pass for one seen where 95 % of
+            those seen pass, as measured on classes that were still to come.
 
     Returns:
-        The path, with the ending ``.pt2``.
+        The folder.
+    """
+    export_program(learner, folder / PROGRAM)
+    write_json(folder / CARD, card(learner, DeployedNetwork(learner), false_positives))
+    return folder
+
+
+def export_program(learner: AdapterLearner, path: Path) -> Path:
+    """Write the program alone: it runs without this project, for any number of images.
+
+    ``torch.export.load(path).module()(images)`` runs it. Returns the path.
     """
     size = learner.stream.image_size
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8, device=learner.device)
@@ -60,10 +90,31 @@ def export(learner: AdapterLearner, path: Path) -> Path:
         dynamic_shapes=({0: torch.export.Dim("images", min=1)},),
         strict=False,
     )
-    path = path.with_suffix(".pt2")
-    path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         # Said of weights laid out channels last, which are whole and are written whole.
         warnings.filterwarnings("ignore", "No complete tensor found")
-        torch.export.save(program, path)
-    return path
+        return write_whole(path, lambda part: torch.export.save(program, part))
+
+
+def card(learner: AdapterLearner, network: DeployedNetwork, false_positives: float) -> dict:
+    """What the user of an exported network has to know."""
+    stream, session = learner.stream, learner.session
+    known = stream.val.select(stream.indices("val", range(1, session + 1)))
+    starts = range(0, len(known), EVALUATION_BATCH)
+    unlike = torch.cat(
+        [network(torch.as_tensor(known[i : i + EVALUATION_BATCH]))[1] for i in starts]
+    )
+    share = None if math.isnan(false_positives) else round(false_positives, 4)
+    return {
+        "program": PROGRAM,
+        "learned by": title(learner.name),
+        "classes": [stream.class_names[k] for k in range(sum(map(len, stream.sessions[:session])))],
+        "image_size": stream.image_size,
+        "images": "uint8 [N, H, W, 3], RGB, cropped square about the centre, resized bicubic",
+        "answers": "probabilities [N, classes], and how unlike all of them an image is [N]",
+        "none_of_these_above": float(unlike.quantile(0.95, interpolation="higher")),
+        "none_of_these": "95 % of validation images of these classes are at or below it",
+        "unseen_that_pass": share,
+        "learned from": data_note(stream),
+        "use": "Research and teaching. Not for clinical use.",
+    }

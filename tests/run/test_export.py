@@ -1,14 +1,19 @@
 """A learner as one program: the same answers, nothing left of what only learning needed."""
 
+import json
+
+import pandas as pd
 import pytest
 import torch
 from helpers import shake
+from PIL import Image
 from torch import nn
 
 from dynammo.chain import Chain
 from dynammo.learner import Setup
 from dynammo.methods import learners_on
 from dynammo.run.export import DeployedNetwork, export
+from dynammo.run.predict import main
 
 METHODS = ("acl", "dynammo", "dynammo_unified_head", "dynammo_ridge")
 
@@ -35,22 +40,64 @@ def test_a_deployed_network_answers_as_the_learner_without_batch_norm(learners, 
     network = DeployedNetwork(learners[name])
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     images = blobs.test.images[:6]
-    expected, _ = learners[name].judge(images)
-    found = network(torch.as_tensor(images))
-    assert expected[torch.isfinite(expected)].std() > 0.01
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    expected, others = learners[name].judge(images)
+    probabilities, unlike = network(torch.as_tensor(images))
+    if others is None:
+        wanted = expected.softmax(dim=1)
+        torch.testing.assert_close(unlike, 1 - wanted.amax(dim=1), rtol=1e-4, atol=1e-5)
+    else:  # one number of its session's classes, and what is left is "others"
+        wanted = expected.exp()
+        torch.testing.assert_close(unlike, others.amin(dim=1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(probabilities, wanted, rtol=1e-4, atol=1e-5)
+    assert (probabilities.argmax(dim=1) == expected.argmax(dim=1)).all()
 
 
 @pytest.mark.parametrize("name", ["acl", "dynammo_ridge"])
 def test_an_exported_program_answers_for_any_number_of_images(learners, name, blobs, tmp_path):
-    path = export(learners[name], tmp_path / "folder" / "model")
-    assert path.name == "model.pt2"
-    program = torch.export.load(path).module()
+    folder = export(learners[name], tmp_path / "folder" / name, 0.25)
+    path = folder / "network.pt2"
+    program, network = torch.export.load(path).module(), DeployedNetwork(learners[name])
     for count in (1, 2, 5):
-        images = blobs.test.images[:count]
-        expected, _ = learners[name].judge(images)
-        torch.testing.assert_close(program(torch.as_tensor(images)), expected, rtol=1e-4, atol=1e-4)
+        images = torch.as_tensor(blobs.test.images[:count])
+        for found, expected in zip(program(images), network(images), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert path.stat().st_size < 25e6  # weights, and no second-order statistics
+    card = json.loads((folder / "card.json").read_text())
+    assert card["classes"] == list(blobs.class_names) and card["image_size"] == blobs.image_size
+    assert card["unseen_that_pass"] == 0.25 and "Not for clinical use" in card["use"]
+    unlike = network(torch.as_tensor(blobs.val.images[:]))[1]
+    assert (unlike <= card["none_of_these_above"]).double().mean() >= 0.94
+
+
+def test_a_folder_of_images_is_named(learners, blobs, tmp_path, capsys):
+    export(learners["dynammo"], tmp_path / "dynammo")
+    images = tmp_path / "images"
+    (images / "deep").mkdir(parents=True)
+    for i in range(5):
+        name = f"deep/{i}.png" if i % 2 else f"{i}.png"
+        Image.fromarray(blobs.test.images[i : i + 1][0]).save(images / name)
+    (images / "notes.txt").write_text("no image")
+    out = tmp_path / "out" / "named"
+    assert main([str(tmp_path / "dynammo"), str(images), "--out", str(out)]) == 0
+    found = pd.read_csv(f"{out}.csv").set_index("file")
+    wanted = learners["dynammo"].judge(blobs.test.images[:5])[0]
+    for i in range(5):
+        row = found.loc[f"deep/{i}.png" if i % 2 else f"{i}.png"]
+        assert row["class"] == blobs.class_names[wanted[i].argmax()]
+        assert row["probability"] == pytest.approx(wanted[i].max().exp().item(), abs=1e-3)
+    assert out.with_suffix(".png").exists()
+    told = f"{found['none_of_these'].sum()} of 5 look like none"
+    assert told in capsys.readouterr().out
+
+
+def test_folders_that_cannot_be_named_are_refused(learners, tmp_path, capsys):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main([str(empty), str(empty)]) == 2
+    assert "no card.json" in capsys.readouterr().err
+    export(learners["dynammo"], tmp_path / "dynammo")
+    assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
+    assert "no images in" in capsys.readouterr().err
 
 
 def test_the_learner_is_left_as_it_was(learners, blobs):

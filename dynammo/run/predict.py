@@ -1,0 +1,94 @@
+"""Images of one's own, named by an exported learner: ``python -m dynammo.run.predict``.
+
+Writes a csv with a row for each image, and a sheet of those that the learner is least sure of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dynammo.data.files import exit_status, write_csv
+from dynammo.data.image_folder import read_image
+from dynammo.draw.images import doubtful_sheet
+from dynammo.draw.style import save_figure
+from dynammo.errors import InputError
+from dynammo.run.export import CARD
+from dynammo.training import EVALUATION_BATCH
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SHOWN = 24
+
+
+def predict_folder(export: Path, folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Name every image of a folder, however deep.
+
+    Args:
+        export: what :func:`dynammo.run.export.export` wrote.
+
+    Returns:
+        A row per image: ``file``, ``class`` and its ``probability``, how ``unlike`` all classes it
+        is, and whether it is ``none_of_these``; and the images, uint8 [N, H, W, 3].
+
+    Raises:
+        InputError: no such export, no images, or one that cannot be read.
+    """
+    if not (export / CARD).is_file():
+        raise InputError(f"There is no {CARD} in {export}: name a folder that a run exported.")
+    card = json.loads((export / CARD).read_text())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    if not files:
+        raise InputError(f"There are no images in {folder}: it takes {', '.join(ENDINGS)}.")
+    images = np.stack([read_image(file, card["image_size"]) for file in files])
+    program = torch.export.load(export / card["program"]).module()
+    starts = range(0, len(images), EVALUATION_BATCH)
+    with torch.no_grad():
+        answers = [program(torch.from_numpy(images[i : i + EVALUATION_BATCH])) for i in starts]
+    probabilities, unlike = (torch.cat(parts).numpy() for parts in zip(*answers, strict=True))
+    found = pd.DataFrame(
+        {
+            "file": [file.relative_to(folder).as_posix() for file in files],
+            "class": [card["classes"][k] for k in probabilities.argmax(axis=1)],
+            "probability": probabilities.max(axis=1).round(4),
+            "unlike": unlike.round(4),
+            "none_of_these": unlike > card["none_of_these_above"],
+        }
+    )
+    return found, images
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry point; bad input is one line without a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m dynammo.run.predict", description=__doc__)
+    add = parser.add_argument
+    add("export", type=Path, help="a learner's folder, such as runs/demo/export/dynammo")
+    add("images", type=Path, help="a folder of images")
+    add("--out", type=Path, default=Path("predictions"), help="csv and sheet are called so")
+    options = parser.parse_args(arguments)
+
+    def run() -> int:
+        found, images = predict_folder(options.export, options.images)
+        write_csv(options.out.with_suffix(".csv"), found)
+        order = np.argsort(found["probability"].to_numpy(), kind="stable")[:SHOWN]
+        note = f"{options.export.name}: {len(found)} images; not for clinical use"
+        sheet = doubtful_sheet(images[order], found.iloc[order], note)
+        save_figure(sheet, None, options.out.with_suffix(""), {})
+        print(found["class"].value_counts().to_string(header=False))
+        print(f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these.")
+        print(
+            f"{options.out.with_suffix('.csv')}; least certain: {options.out.with_suffix('.png')}"
+        )
+        return 0
+
+    return exit_status(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
