@@ -220,9 +220,10 @@ def first_page(
     if absent:
         listed = "\n".join(f"* `{stem}`" for stem in absent)
         text += f":::{{warning}}\nThe run is not complete. What is missing:\n\n{listed}\n:::\n\n"
-    picture = figures / "accuracy_and_cost.png"
-    if picture.exists():
-        text += f"![Accuracy and cost](/{sources.brought(picture)})\n\n"
+    shown = {"forget_adapt_average": "Forget, adapt, average", "accuracy_and_cost": "What it costs"}
+    for name_of_picture, words in shown.items():
+        if (picture := figures / f"{name_of_picture}.png").exists():
+            text += f"![{words}](/{sources.brought(picture)})\n\n"
     if (figures / "summary.csv").exists():
         table = readable(pd.read_csv(figures / "summary.csv"))
         sides = ["left", "left", *["right"] * (table.shape[1] - 2)]
