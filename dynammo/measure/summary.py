@@ -9,7 +9,11 @@ from dynammo.catalogue import METHODS, family, title
 from dynammo.measure import metrics
 from dynammo.stream import SPLITS, Stream
 
-BALANCED = ("mean_class_recall", "macro_f1", "auroc")  # each class weighs the same
+BALANCED = {  # each class weighs the same
+    "mean_class_recall": "balanced accuracy (%)",
+    "macro_f1": "macro F1 (%)",
+    "auroc": "AUROC (%)",
+}
 COSTS = (
     "macs",
     "macs_torch_counter",
@@ -64,9 +68,11 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
             "runs": summary.seeds,
             "average accuracy (%)": accuracy.map("{:.1f}".format) + spread,
             "last accuracy (%)": (100 * summary.last_accuracy).map("{:.1f}".format),
-            "balanced accuracy (%)": (100 * summary.mean_class_recall).map("{:.1f}".format),
-            "macro F1 (%)": (100 * summary.macro_f1).map("{:.1f}".format),
-            "AUROC (%)": (100 * summary.auroc).map("{:.1f}".format),
+            **{
+                words: (100 * summary[name]).map("{:.1f}".format)
+                for name, words in BALANCED.items()
+                if name in summary  # of older runs not all are there
+            },
             "forgetting (points)": (100 * summary.forgetting).map("{:.1f}".format),
             "MMACs an image": (summary.macs / 1e6).map("{:.1f}".format),
             "parameters trained (M)": (summary.parameters_trained / 1e6).map("{:.2f}".format),
