@@ -41,9 +41,13 @@ class ClassStatistics(nn.Module):
             result.counts = torch.cat([result.counts, count])
         return result
 
-    def sums(self) -> tuple[Tensor, Tensor]:
-        """G = sum of f' f, [D, D], and C = sum of f' e_y, [D, K], over all images ever seen."""
-        weighted = self.means.T * self.counts
+    def sums(self, balanced: bool = False) -> tuple[Tensor, Tensor]:
+        """G = sum of f' f, [D, D], and C = sum of f' e_y, [D, K], over all images ever seen.
+
+        Balanced, as if every class had brought as many of them, about its own mean.
+        """
+        counts = self.counts.mean().expand_as(self.counts) if balanced else self.counts
+        weighted = self.means.T * counts
         return self.scatter + weighted @ self.means, weighted
 
     def move(self, old: Tensor, new: Tensor, stiffness: float) -> None:
@@ -106,9 +110,10 @@ class DynaMMoRidge(DynaMMo):
     follows_drift = True
 
     class Knobs(Knobs):
-        """How stiff the map is that moves old statistics along, see ClassStatistics.move."""
+        """How old statistics are moved along (ClassStatistics.move), and how classes weigh."""
 
         stiffness: Positive = 0.1  # 1 did equally well on validation images
+        balanced: bool = False  # each class weighs the same, however many images it brought
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(chain)
@@ -146,10 +151,13 @@ class DynaMMoRidge(DynaMMo):
         if len(held) and len(labels[kept].unique()) == len(labels.unique()):
             fitted = old.with_images(features[:, kept].flatten(0, 1), labels[kept].repeat(2))
             targets = F.one_hot(labels[held], classes).double()
-            self.penalty = best_penalty(*fitted.sums(), features[0, held], targets)
+            sums = fitted.sums(self.knobs.balanced)
+            self.penalty = best_penalty(*sums, features[0, held], targets)
         self.statistics = old.with_images(features.flatten(0, 1), labels.repeat(2))
         self.head = RidgeOnMerged(features.shape[2], classes).to(self.device)
-        self.head.weight.copy_(ridge_weights(*self.statistics.sums(), self.penalty))
+        self.head.weight.copy_(
+            ridge_weights(*self.statistics.sums(self.knobs.balanced), self.penalty)
+        )
 
     def trained_numbers(self) -> int:
         """One adapter set in step 1; the head is solved."""

@@ -26,6 +26,8 @@ class RidgeFrozen(DynaMMoRidge):
     class Knobs(Knobs):
         """Nothing moves, so there is no stiffness."""
 
+        balanced: bool = False  # each class weighs the same, however many images it brought
+
     def trained_numbers(self) -> int:
         """None by gradient."""
         return 0

@@ -29,6 +29,20 @@ def test_sums_are_those_over_all_images_however_they_were_divided():
     assert statistics.counts.tolist() == [30, 30, 30]
 
 
+def test_balanced_sums_count_every_class_alike():
+    features, labels = torch.randn(30, 4, dtype=torch.double), torch.tensor([0] * 24 + [1] * 6)
+    statistics = ClassStatistics(4).with_images(features, labels)
+    gram, correlation = statistics.sums(balanced=True)
+    means = [features[labels == k].mean(dim=0) for k in (0, 1)]
+    torch.testing.assert_close(correlation, 15 * torch.stack(means, dim=1))
+    about = torch.cat([features[labels == k] - means[k] for k in (0, 1)])
+    between = 15 * sum(torch.outer(mean, mean) for mean in means)
+    torch.testing.assert_close(gram, about.T @ about + between)
+    alike = ClassStatistics(4).with_images(features, torch.arange(30) % 2)
+    for one, other in zip(alike.sums(), alike.sums(balanced=True), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_statistics_follow_an_affine_motion_of_the_features():
     x, labels = features_of([0, 1])
     random = np.random.default_rng(1)
