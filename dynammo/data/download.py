@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pooch
 import requests
 
 from dynammo.errors import InputError
@@ -23,6 +22,8 @@ def fetch(
     that can name another folder, for messages. InputError if the file there has another
     checksum, or every try failed.
     """
+    import pooch  # when there is something to fetch: in a notebook it asks for widgets
+
     kind, _, wanted = known_hash.partition(":")
     called = {"md5": "MD5", "sha256": "SHA-256"}[kind]
     # pooch writes to a temporary file and renames it only after the checksum matched.
