@@ -46,9 +46,9 @@ def accuracy_and_cost(found: pd.DataFrame, note: str) -> Figure:
     """
     methods = list(pd.unique(checked(found, ["points_over_dynammo"], "average")["method"]))
     told = (
-        "Percent beside a name: average accuracy over the sessions; points: that, less DynaMMo's "
+        "Beside a name: average accuracy over the sessions. Position: that less DynaMMo's in the "
     )
-    told += "in the same run, small: one run, large: mean; ◂: further away than is drawn"
+    told += "same run; small: one run, large: the mean; ◂: off the scale"
     height, grid = 1.7 + 0.27 * len(methods), {"sharey": True, "width_ratios": (5, 3)}
     figure, (points, costs) = canvas(f"{told} · {note}", 9.6, height, 1, 2, **grid)
     scale, unit = _unit(found["macs"])
@@ -64,10 +64,10 @@ def accuracy_and_cost(found: pd.DataFrame, note: str) -> Figure:
         costs.annotate(f"{macs:.3g}", (macs, row), (3, 0), **beside)
     points.axvline(0, color="0.5", lw=1, zorder=0)
     points.set_yticks(range(len(methods)), names)
-    points.set(ylim=(len(methods) - 0.4, -0.6), xlabel="points over DynaMMo")
+    points.set(ylim=(len(methods) - 0.4, -0.6), xlabel="points of accuracy over DynaMMo")
     points.grid(axis="x")
     points.set_title(cost_finding(found))
-    costs.set_xlabel(f"multiply-accumulates an image\n({unit}; 1 MAC = 2 FLOPs)")
+    costs.set_xlabel(f"multiply-accumulates per image\n({unit}; 1 MAC = 2 FLOPs)")
     costs.set_xlim(0, 1.15 * found["macs"].max() / scale)
     costs.tick_params(axis="y", length=0)
     return finished(figure)
