@@ -1,8 +1,10 @@
 """Settings for a comparison, chosen alike for every method: as many trials each, none on test data.
 
 ``python -m dynammo.run.tuning TABLE [NAME ...]`` tries what ``trials.toml`` says, or for some names
-of it, on validation images, under class orders that the study does not use. Each result is written
-as it comes, so an interrupted call goes on; what the table already has is not tried again.
+of it, on validation images, under class orders that the study does not use. The best two of each
+method are then tried again as long as the study learns (successive halving, Jamieson and Talwalkar
+2016, arXiv 1502.07943): what is best for few steps need not be for many. Each result is written as
+it comes, so an interrupted call goes on; what the table already has is not tried again.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from dynammo.run.settings import RunSettings
 TRIALS = Path(__file__).with_name("trials.toml")
 TABLE = ROOT / "figures" / "study" / "tuning.csv"
 WORTH = 0.005  # two of the 400 validation images; joint training twice as long gains less
-KEY = ["tried_for", "changes", "stream"]
+KEY = ["tried_for", "changes", "stream", "length"]
+FINALISTS = 2
 
 
 def trials() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], dict[str, list[str]]]:
@@ -36,28 +39,50 @@ def trials() -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], dict[str,
     return table["common"], table["trials"], table["groups"]
 
 
-def planned(names: Sequence[str] = ()) -> Iterator[tuple[dict[str, str], RunSettings]]:
-    """Each trial's key in the table, and its settings; of some methods or groups, or of all."""
+def planned(
+    names: Sequence[str] = (), table: pd.DataFrame | None = None
+) -> Iterator[tuple[dict[str, str], RunSettings]]:
+    """Each trial's key in the table, and its settings; of some methods or groups, or of all.
+
+    Given the table of all short trials, the long ones of the best of each.
+    """
     common, tried, groups = trials()
+    length, settings_of_length = "short", {}
+    if table is not None:
+        length, settings_of_length = "long", common["long"]
+        tried = {name: best_of(table, name) for name in tried}
     for stream in common["streams"]:
         # The defaults, not the study's profile: that has what was chosen.
-        settings = RunSettings().with_changes({"stream": stream} | common["settings"])
+        settings = RunSettings().with_changes(
+            {"stream": stream} | common["settings"] | settings_of_length
+        )
         for name in names or tried:
             methods = groups.get(name, [name])
             for change in tried[name]:
                 key = {"tried_for": name, "changes": json.dumps(change), "stream": stream}
+                key["length"] = length
                 yield key, settings.with_changes({"methods": methods, **change})
+
+
+def best_of(table: pd.DataFrame, name: str) -> list[dict[str, Any]]:
+    """The changes that the short trials of a method or group put first; ties as they were tried."""
+    rows = table[(table["tried_for"] == name) & (table["length"] == "short")]
+    mean = rows.groupby("changes", sort=False)["average_accuracy"].mean()
+    order = mean.sort_values(ascending=False, kind="stable").index[:FINALISTS]
+    return [json.loads(changes) for changes in order]
 
 
 def chosen(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The changes with the best average accuracy, mean over streams and a group's methods.
 
-    The defaults stay where nothing is WORTH its while over them.
+    Of the long trials, once they are made; the defaults stay where nothing is WORTH its while.
     """
     found = {}
     for name, rows in table.groupby("tried_for", sort=False):
+        long = rows[rows["length"] == "long"]
+        rows = long if len(long.drop_duplicates(KEY)) >= FINALISTS else rows
         mean = rows.groupby("changes", sort=False).average_accuracy.mean()
-        better = mean.max() - mean.get("{}", 0.0) >= WORTH
+        better = mean.max() - mean.get("{}", -1.0) >= WORTH
         found[name] = json.loads(mean.idxmax()) if better else {}
     return found
 
@@ -71,25 +96,28 @@ def tune(path: Path, folder: Path, names: Sequence[str] = ()) -> pd.DataFrame:
         names: whose trials; all if empty.
 
     Returns:
-        A row per trial, stream and method: ``tried_for``, ``changes`` (JSON), ``average_accuracy``
-        and ``last_accuracy`` on validation images (0..1), ``seconds``, ``date``.
+        A row per trial, stream and method: ``tried_for``, ``changes`` (JSON), ``length`` of the
+        trial, ``average_accuracy`` and ``last_accuracy`` on validation images (0..1), ``seconds``,
+        ``date``.
     """
     table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=KEY)
-    done = set(map(tuple, table[KEY].to_numpy()))
-    for key, settings in planned(names):
-        if tuple(key.values()) in done:
-            continue
-        begun = time.time()
-        found = try_out(folder, settings, {"": {}})
-        seconds = round(time.time() - begun)
-        accuracy = found.groupby(["method", "order_seed", "train_seed"], sort=False).accuracy
-        rows = pd.DataFrame({"average_accuracy": accuracy.mean(), "last_accuracy": accuracy.last()})
-        rows = rows.groupby("method", sort=False).mean().reset_index()
-        told = {**key, "seconds": seconds, "date": time.strftime("%Y-%m-%d")}
-        table = pd.concat([table, rows.assign(**told)], ignore_index=True)
-        write_csv(path, table)
-        print(json.dumps(told), rows.round(3).to_dict("records"), flush=True)
+    for long in (False, True):
+        for key, settings in list(planned(names, table if long else None)):
+            if tuple(key.values()) not in set(map(tuple, table[KEY].to_numpy())):
+                table = pd.concat([table, _tried(key, settings, folder)], ignore_index=True)
+                write_csv(path, table)
     return table
+
+
+def _tried(key: dict[str, str], settings: RunSettings, folder: Path) -> pd.DataFrame:
+    begun = time.time()
+    found = try_out(folder, settings, {"": {}})
+    accuracy = found.groupby(["method", "order_seed", "train_seed"], sort=False).accuracy
+    rows = pd.DataFrame({"average_accuracy": accuracy.mean(), "last_accuracy": accuracy.last()})
+    rows = rows.groupby("method", sort=False).mean().reset_index()
+    told = {**key, "seconds": round(time.time() - begun), "date": time.strftime("%Y-%m-%d")}
+    print(json.dumps(told), rows.round(3).to_dict("records"), flush=True)
+    return rows.assign(**told)[[*KEY, *rows.columns, "seconds", "date"]]
 
 
 def main(arguments: Sequence[str]) -> int:

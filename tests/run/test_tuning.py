@@ -35,6 +35,8 @@ def tried(monkeypatch, tmp_path):
         streams = ["blood"]
         [common.settings]
         order_seeds = [7]
+        [common.long]
+        adapter_epochs = 12
         [groups]
         adapters = ["acl", "dynammo"]
         [trials]
@@ -60,17 +62,21 @@ def test_each_trial_is_a_change_of_the_defaults_under_another_order(tried):
 def test_what_the_table_has_is_not_tried_again_and_the_best_is_chosen(tried, tmp_path):
     path = tmp_path / "table.csv"
     table = tune(path, tmp_path, ["replay"])
-    assert len(tried) == 2 and list(table.changes) == [
-        "{}",
-        json.dumps({"replay_learning_rate": 0.03}),
-    ]
-    assert table.average_accuracy.tolist() == pytest.approx([0.8, 0.9])
-    assert table.last_accuracy.tolist() == pytest.approx([0.7, 0.8])
+    best = json.dumps({"replay_learning_rate": 0.03})
+    assert list(table.changes) == ["{}", best, best, "{}"]  # the long ones: the best first
+    assert list(table.length) == ["short", "short", "long", "long"]
+    assert [one.adapter_epochs for one in tried] == [10, 10, 12, 12]
+    assert table.average_accuracy.tolist() == pytest.approx([0.8, 0.9, 0.9, 0.8])
+    assert table.last_accuracy.tolist() == pytest.approx([0.7, 0.8, 0.8, 0.7])
     table = tune(path, tmp_path)
-    assert len(tried) == 4 and len(table) == 2 + 2 * 2
-    assert tune(path, tmp_path).equals(pd.read_csv(path)) and len(tried) == 4
+    assert len(tried) == 8 and len(table) == 4 + 4 * 2
+    assert tune(path, tmp_path).equals(pd.read_csv(path)) and len(tried) == 8
     assert chosen(table) == {"replay": {"replay_learning_rate": 0.03}, "adapters": {}}
     default = table["average_accuracy"][table["changes"] == "{}"].iloc[0]
+    # What was best in short trials is not taken if it is not in long ones.
+    long = (table["length"] == "long") & (table["changes"] == best)
+    turned = table.assign(average_accuracy=table["average_accuracy"].mask(long, 0.5))
+    assert chosen(turned) == {"replay": {}, "adapters": {}}
     level = table.assign(average_accuracy=table["average_accuracy"].clip(upper=default + 0.004))
     assert chosen(level) == {"replay": {}, "adapters": {}}
 
