@@ -205,7 +205,7 @@ for count, newest in enumerate(some, start=1):
 assert torch.allclose(mean(some)["w"], running["w"], atol=1e-6)
 
 # %% [markdown]
-# **Three small tools.** Each session gets a *head*, a last layer with a logit for each of its own
+# **Small tools.** Each session gets a *head*, a last layer with a logit for each of its own
 # kinds and one more, **others**. Images are drawn in random batches, half of them mirrored. The
 # images to keep are those whose mean stays closest to the mean of their kind.
 
@@ -223,6 +223,19 @@ def batches(count, epochs, purpose, session):
     for _ in range(epochs):
         for batch in torch.randperm(count, generator=generator).split(32):
             yield batch, (torch.rand(len(batch), generator=generator) < 0.5).long()
+
+
+# %%
+def both_sides(x):
+    """Images and their mirror images, [2, N, C, H, W]."""
+    return torch.stack([x, x.flip(3)])
+
+
+def step(optimizer, loss):
+    """Move the optimizer's weights a little against the gradient of a loss."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
 
 
 # %%
@@ -252,16 +265,13 @@ def learn_session(session, sets, heads, kept):
 
     # Step 1: tune adapters and a head on new images, and on those kept, which are "others".
     shown = torch.cat([new, *kept.values()])
-    x, y = torch.stack([images[shown], images[shown].flip(3)]), targets(labels[shown], classes)
+    x, y = both_sides(images[shown]), targets(labels[shown], classes)
     adapters = empty.adapters(sets[-1] if sets else None).requires_grad_(True).train()
     head = empty.fresh_auxiliary_head(session)
     weights = [*adapters.parameters(), *head.parameters()]
     optimizer = torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=5e-4)
     for batch, side in batches(len(shown), 3, "tuning", session):
-        loss = F.cross_entropy(head(features(x[side, batch], adapters)), y[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        step(optimizer, F.cross_entropy(head(features(x[side, batch], adapters)), y[batch]))
     sets.append(adapters.requires_grad_(False).eval().state_dict())
     heads.append(head)
 
@@ -277,16 +287,11 @@ def learn_session(session, sets, heads, kept):
 
     # Step 4: tune all heads on what is kept, as the merged adapters see it.
     shown = torch.cat(list(kept.values()))
-    x = torch.stack([features(x, merged) for x in (images[shown], images[shown].flip(3))])
+    x = torch.stack([features(x, merged) for x in both_sides(images[shown])])
     optimizer = torch.optim.Adam([w for head in heads for w in head.parameters()], lr=1e-3)
     for batch, side in batches(len(shown), 100 if session > 1 else 0, "head", session):
-        loss = 0.0
-        for i, head in enumerate(heads, start=1):
-            y = targets(labels[shown[batch]], part.classes(i))
-            loss = loss + F.cross_entropy(head(x[side, batch]), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        y = [targets(labels[shown[batch]], part.classes(i + 1)) for i in range(session)]
+        step(optimizer, sum(map(F.cross_entropy, [head(x[side, batch]) for head in heads], y)))
     return merged
 
 

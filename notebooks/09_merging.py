@@ -62,13 +62,10 @@ from dynammo.run import ablations, command
 from dynammo.run.expected import compare, told
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
-from dynammo.run.run_folder import settings_of
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
-if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
-    command.main(["--profile", "demo"])
-settings = settings_of(run, runs)
+settings = command.settings_of_run(run, runs)
 chain = last_session(run, settings, settings.order_seeds[0], settings.train_seeds[0]).chain
 data, sets, initial = chain.stream, chain.adapter_states, chain.adapters(None).state_dict()
 under = note(settings, data)

@@ -62,14 +62,11 @@ from dynammo.measure import between_sets
 from dynammo.run import command
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
-from dynammo.run.run_folder import settings_of
 from dynammo.training import generator_for
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
-if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
-    command.main(["--profile", "demo"])
-settings = settings_of(run)
+settings = command.settings_of_run(run)
 one = settings.with_changes({"order_seeds": [order_seed], "train_seeds": [train_seed]})
 group = last_session(run, settings, order_seed, train_seed)
 chain, unified = group.chain, between_sets.unified_head(group.learners)

@@ -57,12 +57,10 @@ from dynammo.draw.style import save_figure
 from dynammo.methods import adapter_methods
 from dynammo.run import ablations, command
 from dynammo.run.provenance import note, provenance
-from dynammo.run.run_folder import load_stream, settings_of
+from dynammo.run.run_folder import load_stream
 
 run, figures = Path(run_folder), Path(figures_folder)
-if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
-    command.main(["--profile", "demo"])
-settings = settings_of(run, runs)
+settings = command.settings_of_run(run, runs)
 shown = [name for name in adapter_methods(settings.methods) if name in methods]
 settings = settings.with_changes({"methods": shown})
 data = load_stream(settings, settings.order_seeds[0], run)

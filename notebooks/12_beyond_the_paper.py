@@ -62,14 +62,12 @@ from dynammo.run import ablations, command
 from dynammo.run.expected import compare, told
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
-from dynammo.run.run_folder import load_stream, settings_of
+from dynammo.run.run_folder import load_stream
 from dynammo.run.sessions import restore_chain_from
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
-if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
-    command.main(["--profile", "demo"])
-settings = settings_of(run, runs)
+settings = command.settings_of_run(run, runs)
 data = load_stream(settings, settings.order_seeds[0], run)
 under = note(settings, data)
 

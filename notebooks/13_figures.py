@@ -53,13 +53,11 @@ from dynammo.run.collect import collect, write_tables
 from dynammo.run.expected import compare, told
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import code_checksum, note, provenance
-from dynammo.run.run_folder import load_stream, settings_of
+from dynammo.run.run_folder import load_stream
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
-if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
-    command.main(["--profile", "demo"])
-settings = settings_of(run)
+settings = command.settings_of_run(run)
 data = load_stream(settings, settings.order_seeds[0], run)
 under = note(settings, data)
 if len(data.sessions[-1]) == 1:

@@ -55,7 +55,7 @@ from dynammo.measure import speed, speed_of_learning
 from dynammo.measure.growth import growth_rows, many_classes, patterned_images, storage_row
 from dynammo.measure.predictions import session_row
 from dynammo.measure.race import machine, readable_races, with_verdict
-from dynammo.run.export import export_program
+from dynammo.run.export import DeployedNetwork, export_program
 from dynammo.run.learn import open_session
 from dynammo.run.run_folder import choose_device
 from dynammo.run.settings import RunSettings
@@ -96,7 +96,9 @@ for backbone in backbones:
 # %%
 for backbone in backbones if "export" in parts else ():
     with tempfile.TemporaryDirectory() as folder:
-        path = export_program(speed.outline("dynammo", backbone, 4), Path(folder) / "dynammo.pt2")
+        network = DeployedNetwork(speed.outline("dynammo", backbone, 4))
+        size = speed.SIZES[backbone.name]
+        path = export_program(network, size, Path(folder) / "dynammo.pt2")
         program = torch.export.load(path).module()
     take("export", speed.export_rows(backbone, program, batches, budget))
 

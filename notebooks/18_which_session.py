@@ -67,9 +67,7 @@ from dynammo.run.run_folder import settings_of
 
 # %%
 run, figures = Path(run_folder), Path(figures_folder)
-if run.name == "demo" and not run.exists():  # the default run is made; any other has to be there
-    command.main(["--profile", "demo"])
-settings = settings_of(run)
+settings = command.settings_of_run(run)
 one = settings.with_changes({"order_seeds": [order_seed], "train_seeds": [train_seed]})
 group = last_session(run, settings, order_seed, train_seed)
 chain, data, last = group.chain, group.chain.stream, group.chain.session

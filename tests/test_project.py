@@ -197,6 +197,13 @@ def test_dynammo_loads_little_else():
     assert len(python(program).split()) <= 14
 
 
+def test_a_notebook_is_started_and_a_book_written_without_torch():
+    told = python(
+        "import sys, dynammo.run.execute, dynammo.run.book; print('torch' in sys.modules)"
+    )
+    assert told == "False\n"
+
+
 def test_figures_are_drawn_from_tables_without_torch():
     program = """if True:
         import sys

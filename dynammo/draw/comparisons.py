@@ -19,6 +19,7 @@ from dynammo.draw.style import (
     label_ends,
     look,
     methods_in,
+    points_over,
     short_name,
     styled,
 )
@@ -156,7 +157,8 @@ def contenders_figure(
         groups: labels by the group they are drawn in; the best of each group on top.
     """
     columns = ["label", *SEED, "average_accuracy", "last_accuracy"]
-    table = points_over(checked(averages, columns, "contenders"), against)
+    table = checked(averages, columns, "contenders").set_index(["label", *SEED])
+    table = points_over(table[columns[-2:]], against).reset_index()
     note = f"Small: one run; large: the mean of {runs_counted(table)} · {note}"
     rows = sum(map(len, groups.values())) + len(groups)
     figure, axes = canvas(note, 9.6, 1.6 + 0.3 * rows, 1, 2, sharey=True)
@@ -184,13 +186,6 @@ def contenders_figure(
         text.set_weight("bold" if text.get_text() in groups else "normal")
     axes[0].set_title(contenders_finding(means["average_accuracy"], against, groups))
     return finished(figure)
-
-
-def points_over(averages: pd.DataFrame, against: str) -> pd.DataFrame:
-    """Average and last accuracy of each label and run, in points over a label's in the same run."""
-    columns = ["average_accuracy", "last_accuracy"]
-    indexed = 100 * averages.set_index(["label", *SEED])[columns]
-    return (indexed - indexed.xs(against)).reset_index()
 
 
 def contenders_finding(points: pd.Series, against: str, groups: Mapping[str, Sequence[str]]) -> str:

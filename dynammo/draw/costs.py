@@ -16,6 +16,7 @@ from dynammo.draw.style import (
     label_ends,
     look,
     methods_in,
+    points_over,
     styled,
 )
 
@@ -30,9 +31,8 @@ def average_and_cost(sessions: pd.DataFrame) -> pd.DataFrame:
     table = checked(sessions, ["method", *SEED, "session", "accuracy", "macs"], "sessions")
     table = table.sort_values("session").groupby(["method", *SEED], sort=False)
     found = table.agg(average_accuracy=("accuracy", "mean"), macs=("macs", "last")).reset_index()
-    merged = found[found["method"] == "dynammo"].set_index(SEED)["average_accuracy"]
-    merged = merged.reindex(pd.MultiIndex.from_frame(found[SEED])).to_numpy()
-    found["points_over_dynammo"] = 100 * (found["average_accuracy"] - merged)
+    accuracy = found.set_index(["method", *SEED])["average_accuracy"]
+    found["points_over_dynammo"] = points_over(accuracy, "dynammo").to_numpy()
     found["best"] = -found.groupby("method")["average_accuracy"].transform("mean")
     return found.sort_values(["best", "method", *SEED]).drop(columns="best")
 

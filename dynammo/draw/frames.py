@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Mapping
-from io import BytesIO
 
-from matplotlib.figure import Figure
-
-from dynammo.draw.style import styled
+from dynammo.draw.style import Picture, styled
 from dynammo.errors import InputError
 
 # The slider shows the picture of its number, and its name, and hides all others.
@@ -23,7 +20,7 @@ class Frames:
     Everything is in one piece of HTML, so that it moves in JupyterLab and in a saved page alike.
     """
 
-    def __init__(self, figures: Mapping[str, Figure], start: str):
+    def __init__(self, figures: Mapping[str, Picture], start: str):
         """The first picture shown is that of the name ``start``; InputError without such a name."""
         if start not in figures:
             raise InputError(f"Start with one of {', '.join(figures) or 'some figures'}.")
@@ -39,17 +36,10 @@ class Frames:
         images = ""
         for i, (name, figure) in enumerate(self.figures.items()):
             images += f'<img alt="{html.escape(name)}" style="max-width: 100%"'
-            images += (
-                f' src="data:image/png;base64,{_png(figure)}"{"" if i == first else " hidden"}>'
-            )
+            data = base64.b64encode(figure._repr_png_()).decode()
+            images += f' src="data:image/png;base64,{data}"{"" if i == first else " hidden"}>'
         shown = f"<output> {html.escape(self.start)}</output>"
         return f'<div class="frames">{slider}{shown}<div>{images}</div></div>'
 
     def __repr__(self) -> str:
         return f"{len(self.figures)} pictures, from {next(iter(self.figures))} on"
-
-
-def _png(figure: Figure) -> str:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    return base64.b64encode(buffer.getvalue()).decode()

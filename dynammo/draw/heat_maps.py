@@ -142,7 +142,12 @@ def _name_classes(ax: Axes, names: Sequence[str], sessions: Sequence[int] | None
     ax.set_xticks(places + 0.5, written, rotation=90)
     ax.set_yticks(places + 0.5, written if ax.get_subplotspec().is_first_col() else [])
     ax.tick_params(labelsize=8 if len(names) <= 25 else 5.5)
-    for edge in np.flatnonzero(np.diff([] if sessions is None else sessions)) + 1:
+    part_sessions(ax, [] if sessions is None else sessions)
+
+
+def part_sessions(ax: Axes, session_of_class: Sequence[int]) -> None:
+    """Draw lines between the classes of one session and of the next, both ways."""
+    for edge in np.flatnonzero(np.diff(session_of_class)) + 1:
         ax.axhline(edge, color="0.35", lw=0.9)
         ax.axvline(edge, color="0.35", lw=0.9)
 
@@ -187,9 +192,7 @@ def cosines_between(
     ax.set_xticks(places, written, rotation=90)
     ax.set_yticks(places, written, rotation=0)
     ax.tick_params(labelsize=8 if len(names) <= 20 else 5.5)
-    for edge in np.flatnonzero(np.diff(session_of_class)) + 1:
-        ax.axhline(edge, color="0.35", lw=0.9)
-        ax.axvline(edge, color="0.35", lw=0.9)
+    part_sessions(ax, session_of_class)
     ax.set_title("How alike are the class means?")
     figure.colorbar(mesh, ax=ax, label="cosine of two class means", shrink=0.8, pad=0.03)
     return finished(figure)

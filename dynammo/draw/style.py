@@ -203,6 +203,16 @@ def methods_in(table: pd.DataFrame) -> list[str]:
     return sorted(table["method"].unique(), key=lambda name: (look(name).place, name))
 
 
+def points_over(accuracy: pd.Series | pd.DataFrame, against: str) -> pd.Series | pd.DataFrame:
+    """Accuracies (0..1), in points over those that one of them has in the same run.
+
+    The index is what is compared, then the run; NaN where ``against`` has no such run.
+    """
+    what, *run = accuracy.index.names
+    own = accuracy[accuracy.index.get_level_values(what) == against].droplevel(what)
+    return 100 * (accuracy - own.reindex(accuracy.index.droplevel(what)).to_numpy())
+
+
 def by_family(methods: Iterable[str]) -> dict[str, list[str]]:
     """Group methods under the titles of their families, in the order of FAMILIES."""
     groups = {name.capitalize(): [] for name in [*FAMILIES.values(), family("")]}

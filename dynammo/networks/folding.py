@@ -15,10 +15,7 @@ class _Tracer(fx.Tracer):
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module | None:
-    """A copy, equal up to rounding, where each batch norm right after a convolution is identity.
-
-    None for a network whose forward pass depends on its input, so that it cannot be traced.
-    """
+    """A copy, equal up to rounding, its batch norms folded; None if it cannot be traced."""
     folded = copy.deepcopy(network).eval()
     try:
         nodes = [node for node in _Tracer().trace(folded).nodes if node.op == "call_module"]

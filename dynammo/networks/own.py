@@ -1,7 +1,6 @@
 """Backbones of one's own: ``package.module:function`` or ``path/to/file.py:function``.
 
-The function takes nothing and returns a :class:`dynammo.networks.recipes.Recipe`. Any CNN will do
-whose stages, named submodules one after the other, take and give a map.
+The function returns a ``Recipe`` of any CNN whose named stages, in turn, take and give a map.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import nn
@@ -42,13 +42,19 @@ def own_function(name: str) -> Callable[[], Recipe]:
     place, _, function = name.rpartition(":")
     if not place.endswith(".py"):
         return getattr(import_module(place), function)
-    path, module = Path(place), f"backbone_{Path(place).stem}"
-    if getattr(sys.modules.get(module), "__file__", None) != str(path):
-        spec = spec_from_file_location(module, path)
-        loaded = module_from_spec(spec)
-        spec.loader.exec_module(loaded)
-        sys.modules[module] = loaded
-    return getattr(sys.modules[module], function)
+    return getattr(module_from_file(Path(place), f"backbone_{Path(place).stem}"), function)
+
+
+def module_from_file(path: Path, name: str) -> ModuleType:
+    """The module of a ``.py`` file under a name, loaded once in a process."""
+    if getattr(sys.modules.get(name), "__file__", None) != str(path):
+        module = sys.modules[name] = module_from_spec(spec_from_file_location(name, path))
+        try:
+            module.__loader__.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
@@ -56,9 +62,8 @@ def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> nn.Modu
     parts = dict(network.named_modules())
     for part in (recipe.classifier, *recipe.stages):
         if part not in parts:
-            raise InputError(
-                f"{name} has no part '{part}': it has {', '.join(list(parts)[1:9])} .."
-            )
+            has = ", ".join(list(parts)[1:9])
+            raise InputError(f"{name} has no part '{part}': it has {has} ..")
     network.set_submodule(recipe.classifier, nn.Identity())
     with torch.no_grad():
         shape = tuple(network.eval()(torch.zeros(2, 3, 64, 64)).shape)

@@ -26,8 +26,7 @@ from nbformat.v4 import new_markdown_cell
 from dynammo.data.files import whole_folder, write_csv, write_text
 from dynammo.measure.summary import readable
 from dynammo.run.chapters import Runs, by_chapter, captions, side_by_side, tab_title
-from dynammo.run.plugins import load_plugins
-from dynammo.run.settings import RunSettings, changes_of, is_setting
+from dynammo.run.settings import changes_of, settings_from
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -150,7 +149,7 @@ def write_book(run: Path, figures: Path, notebooks: Sequence[Path] = ()) -> Path
         sources = Sources(Path(work) / "sources")
         write_sources(sources, run, figures, notebooks)
         build(sources.folder, Path(work) / "pages", name)
-        write_slides(figures, Path(work) / "pages" / "slides")
+        write_slides(NOTEBOOKS / "SLIDES.md", figures, Path(work) / "pages" / "slides")
         with whole_folder(run / "report") as report:
             shutil.copytree(Path(work) / "pages", report, dirs_exist_ok=True)
             write_csv(report / "notebooks.csv", seconds)
@@ -213,10 +212,8 @@ def first_page(
 ) -> str:
     """What the run came to, what of it is missing, the contents, and runs of the same profile."""
     text = f"# DynaMMo: {name}\n\nWhat the run `{name}` came to: its numbers, every notebook as it "
-    text += (
-        "ran, every [figure](figures.md), and [where the numbers come from](settings.md). For a "
-    )
-    text += 'lecture there are <a href="slides/index.html">slides</a>.\n\n'
+    text += "ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n"
+    text += 'For a lecture there are <a href="slides/index.html">slides</a>.\n\n'
     if absent:
         listed = "\n".join(f"* `{stem}`" for stem in absent)
         text += f":::{{warning}}\nThe run is not complete. What is missing:\n\n{listed}\n:::\n\n"
@@ -266,10 +263,7 @@ def settings_page(run: Path, seconds: pd.DataFrame) -> str:
     """The run's settings, those that are not the defaults first; its origin; what took how long."""
     text = "# Settings and origin\n\n## What is not the default\n\n"
     given = _read(run / "settings.json")
-    load_plugins(given.get("plugins", ()))
-    changed = changes_of(
-        RunSettings().with_changes({k: v for k, v in given.items() if is_setting(k)})
-    )
+    changed = changes_of(settings_from(given))
     text += f"{_table(changed)}\n\n:::{{dropdown}} All settings\n{_table(given)}\n:::\n\n"
     text += f"## Where the numbers come from\n\n{_table(_read(run / 'provenance.json'))}\n\n"
     return f"{text}## What took how long\n\n{seconds.round(1).to_markdown(index=False)}\n"

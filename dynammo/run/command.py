@@ -27,8 +27,8 @@ from dynammo.run.graph import NOTEBOOKS, only_one, run_graph
 from dynammo.run.jobs import jobs, parameters_of
 from dynammo.run.options import ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
-from dynammo.run.run_folder import open_setup
-from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, is_setting
+from dynammo.run.run_folder import open_setup, settings_of
+from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, settings_from
 from dynammo.stream import Stream
 
 HERE = {"python": sys.executable}  # what jobs are run with
@@ -60,6 +60,13 @@ def start(options: argparse.Namespace) -> int:
     if len(found) > 1 and not options.dry_run:
         worst = max(worst, _compare_runs(options))
     return worst
+
+
+def settings_of_run(run: Path, runs: int = 0) -> RunSettings:
+    """Settings of a run, for notebooks that look closer at one: a missing demo is made first."""
+    if run.name == "demo" and not run.exists():  # any other has to be there
+        main(["--profile", "demo"])
+    return settings_of(run, runs)
 
 
 def _compare_runs(options: argparse.Namespace) -> int:
@@ -163,8 +170,7 @@ def _say_what_changes(name: str, settings: RunSettings, figures: Path) -> None:
     if not origin.exists():
         return
     before = json.loads(origin.read_text()).get("settings", {})
-    known = {key: value for key, value in before.items() if is_setting(key)}
-    then, now = (changes_of(one) for one in (RunSettings().with_changes(known), settings))
+    then, now = (changes_of(one) for one in (settings_from(before), settings))
     # The run's name says which stream it is; where its file lies may differ.
     changed = [k for k in then | now if k != "stream" and then.get(k) != now.get(k)]
     if changed:

@@ -16,9 +16,8 @@ from typing import Any
 
 from dynammo.data.files import unwritable
 from dynammo.errors import InputError
-from dynammo.run.plugins import load_plugins
 from dynammo.run.processes import end_with_the_command
-from dynammo.run.settings import RunSettings, changes_of, is_setting
+from dynammo.run.settings import changes_of, is_setting, settings_from
 
 KERNEL = "python3"
 
@@ -35,15 +34,14 @@ def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     import papermill
 
-    load_plugins(parameters.get("plugins", ()))
     known = papermill.inspect_notebook(str(notebook))
     given = {name: value for name, value in parameters.items() if name in known}
     rest = {name: value for name, value in parameters.items() if name not in known}
     if "more" in known:
-        settings = {name: value for name, value in rest.items() if is_setting(name)}
-        changed = changes_of(RunSettings().with_changes(settings))
-        given["more"] = changed | dict(parameters.get("more", {}))
-        rest = {name: value for name, value in rest.items() if name not in settings}
+        changed = changes_of(settings_from(parameters))
+        more = {name: value for name, value in changed.items() if name in rest}
+        given["more"] = more | dict(parameters.get("more", {}))
+        rest = {name: value for name, value in rest.items() if not is_setting(name)}
     if rest:
         raise InputError(
             f"{notebook.name} has no parameter '{min(rest)}': it has {', '.join(sorted(known))}."

@@ -71,21 +71,22 @@ def export(learner: AdapterLearner, folder: Path, false_positives: float = float
     Returns:
         The folder.
     """
-    export_program(learner, folder / PROGRAM)
-    write_json(folder / CARD, card(learner, DeployedNetwork(learner), false_positives))
+    network = DeployedNetwork(learner)
+    export_program(network, learner.stream.image_size, folder / PROGRAM)
+    write_json(folder / CARD, card(learner, network, false_positives))
     return folder
 
 
-def export_program(learner: AdapterLearner, path: Path) -> Path:
-    """Write the program alone: it runs without this project, for any number of images.
+def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:
+    """Write the program alone: it runs without this project, for any number of images of a size.
 
     ``torch.export.load(path).module()(images)`` runs it. Returns the path.
     """
-    size = learner.stream.image_size
-    example = torch.zeros(2, size, size, 3, dtype=torch.uint8, device=learner.device)
+    device = network.backbone.mean.device
+    example = torch.zeros(2, size, size, 3, dtype=torch.uint8, device=device)
     # Not strict: adapters are hooked in for the length of a pass, which only running it can see.
     program = torch.export.export(
-        DeployedNetwork(learner),
+        network,
         (example,),
         dynamic_shapes=({0: torch.export.Dim("images", min=1)},),
         strict=False,

@@ -12,7 +12,6 @@ from typing import Any
 from dynammo.catalogue import METHODS, check_methods
 from dynammo.data.sources import absolute_spec
 from dynammo.errors import InputError
-from dynammo.run.plugins import load_plugins
 from dynammo.run.profiles import load_profile, load_runs, profile_names
 from dynammo.run.run_folder import run_name
 from dynammo.run.settings import RunSettings
@@ -74,7 +73,6 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
     if options.plugin:
         changes["plugins"] = [str(path.expanduser().resolve()) for path in options.plugin]
-        load_plugins(changes["plugins"])  # which may bring settings of their own
     if options.stream:
         # A profile's own cut into sessions, and into fewer images, is for its own stream.
         own = {"classes_per_session": 0, "train_per_class": 0}

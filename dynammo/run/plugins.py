@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Iterable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from dynammo import catalogue
 from dynammo.errors import InputError
-from dynammo.learner import Learner
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -28,36 +25,30 @@ def load_plugins(paths: Iterable[str | Path]) -> None:
             its own that files and settings can have.
     """
     for path in map(Path, paths):
-        module = f"plugin_{path.stem}"
-        if getattr(sys.modules.get(module), "__file__", None) != str(path):
-            _load(path, module)
+        _load(path, f"plugin_{path.stem}")
 
 
 def _load(path: Path, name: str) -> None:
+    from dynammo.learner import Learner  # with torch, which settings alone do without
+    from dynammo.networks.own import module_from_file
+
     if not path.is_file():
         raise InputError(f"There is no plugin {path}: check the path.")
-    spec = spec_from_file_location(name, path)
-    if path.suffix != ".py" or spec is None:
+    if path.suffix != ".py":
         raise InputError(f"The plugin {path} is not a .py file.")
-    module = module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-        kinds = [kind for kind in vars(module).values() if inspect.isclass(kind)]
-        kinds = [k for k in kinds if k.__module__ == name and issubclass(k, Learner)]
-        if not kinds:
-            raise InputError(f"{path} defines no learner: derive a class from one of dynammo's.")
-        for kind in kinds:
-            _add(kind, path)
-    except InputError:
-        del sys.modules[name]
-        raise
+        module = module_from_file(path, name)
     except Exception as error:  # whatever the file's own code does
-        del sys.modules[name]
         raise InputError(f"The plugin {path} fails: {type(error).__name__}: {error}") from error
+    kinds = [kind for kind in vars(module).values() if inspect.isclass(kind)]
+    kinds = [k for k in kinds if k.__module__ == name and issubclass(k, Learner)]
+    if not kinds:
+        raise InputError(f"{path} defines no learner: derive a class from one of dynammo's.")
+    for kind in kinds:
+        _add(kind, path)
 
 
-def _add(kind: type[Learner], path: Path) -> None:
+def _add(kind: type, path: Path) -> None:
     if not NAME.fullmatch(vars(kind).get("name", "")):
         raise InputError(
             f"{kind.__name__} in {path} needs a name of its own, in small letters, digits and "

@@ -102,9 +102,10 @@ def settings_from(variables: Mapping[str, Any]) -> RunSettings:
     Names that are no settings are left alone, so all of a notebook's variables can be passed. A
     variable ``more`` may hold further settings by name.
     """
-    load_plugins(variables.get("more", {}).get("plugins", ()))
+    more = variables.get("more", {})
+    load_plugins([*variables.get("plugins", ()), *more.get("plugins", ())])
     known = {name: value for name, value in variables.items() if is_setting(name)}
-    return RunSettings().with_changes(known).with_changes(variables.get("more", {}))
+    return RunSettings().with_changes(known).with_changes(more)
 
 
 def changes_of(settings: RunSettings) -> dict[str, Any]:

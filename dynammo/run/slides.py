@@ -11,10 +11,8 @@ import tempfile
 from pathlib import Path
 
 from dynammo.run.book_sphinx import CONFIGURATION, build
-from dynammo.run.options import ROOT
 
-NOTEBOOKS = ROOT / "notebooks"
-FIGURE = re.compile(r"!\[(.*?)\]\(\.\./figures/demo/([\w.]+)\)")
+FIGURE = re.compile(r"!\[(.*?)\]\((\S+\.png)\)")
 SLIDES = CONFIGURATION | {
     "extensions": ["myst_nb", "sphinx_revealjs", "dynammo.run.book_sphinx"],
     "highlight_language": "python",
@@ -36,20 +34,24 @@ SLIDES = CONFIGURATION | {
 }
 
 
-def write_slides(figures: Path, pages: Path) -> None:
-    """Build the slides with a run's figures, or the published ones where it has not drawn them."""
+def write_slides(source: Path, figures: Path, pages: Path) -> None:
+    """Build slides with a run's figures, or the published ones where it has not drawn them.
+
+    What the source shows lies where it says, from where it is.
+    """
     with tempfile.TemporaryDirectory() as work:
         sources = Path(work)
 
         def placed(found: re.Match[str]) -> str:
-            own, published = figures / found[2], ROOT / "figures" / "demo" / found[2]
-            shutil.copyfile(own if own.exists() else published, sources / found[2])
-            return f"![{found[1]}]({found[2]})"
+            published = source.parent / found[2]
+            own = figures / published.name
+            shutil.copyfile(own if own.exists() else published, sources / published.name)
+            return f"![{found[1]}]({published.name})"
 
-        text = FIGURE.sub(placed, (NOTEBOOKS / "SLIDES.md").read_text())
+        text = FIGURE.sub(placed, source.read_text())
         (sources / "index.md").write_text(text)
         for name in re.findall(r"\{literalinclude\} (\S+)", text):
-            shutil.copyfile(NOTEBOOKS / name, sources / name)
+            shutil.copyfile(source.parent / name, sources / name)
         build(sources, pages, "DynaMMo: slides", "revealjs", SLIDES)
     for style in (pages / "_static" / "revealjs" / "dist" / "theme").glob("*.css"):
         if style.stem != SLIDES["revealjs_style_theme"]:

@@ -11,10 +11,10 @@ from dynammo.draw.comparisons import (
     merging_figure,
     merging_finding,
     plain_mean,
-    points_over,
     variants_figure,
     variants_finding,
 )
+from dynammo.draw.style import points_over
 from dynammo.errors import InputError
 
 METHODS = ("acl", "dynammo", "last_adapter")
@@ -102,7 +102,8 @@ def test_contenders_are_compared_seed_by_seed():
     ]
     columns = ["label", "order_seed", "train_seed", "average_accuracy", "last_accuracy"]
     table = pd.DataFrame(rows, columns=columns)
-    points = points_over(table, "ACL").groupby("label").average_accuracy.mean()
+    runs = table.set_index(columns[:3])["average_accuracy"]
+    points = points_over(runs, "ACL").groupby("label").mean()
     assert points.to_dict() == pytest.approx({"ACL": 0, "ours": 12})
     groups = {"mean": ["ours"], "sets": ["ACL"]}
     figure = contenders_figure(table, "ACL", groups, "made up")

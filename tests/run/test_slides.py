@@ -5,7 +5,8 @@ import re
 import pytest
 from PIL import Image
 
-from dynammo.run.slides import FIGURE, NOTEBOOKS, write_slides
+from dynammo.run.book import NOTEBOOKS
+from dynammo.run.slides import FIGURE, write_slides
 
 SLIDES = (NOTEBOOKS / "SLIDES.md").read_text()
 HEADINGS = re.findall(r"^##+ (.+)", SLIDES, re.MULTILINE)
@@ -17,7 +18,7 @@ def pages(tmp_path_factory):
     own = folder / "figures"
     own.mkdir()
     Image.new("RGB", (5, 7)).save(own / "confusion.png")  # drawn by a run; the rest is not
-    write_slides(own, folder / "pages")
+    write_slides(NOTEBOOKS / "SLIDES.md", own, folder / "pages")
     return folder / "pages"
 
 
@@ -45,7 +46,7 @@ def test_code_is_the_notebooks(pages):
 
 def test_figures_are_the_runs_own_where_it_drew_them(pages):
     images = {path.name: Image.open(path).size for path in (pages / "_images").iterdir()}
-    assert set(images) == {name for _, name in FIGURE.findall(SLIDES)}
+    assert set(images) == {name.rpartition("/")[2] for _, name in FIGURE.findall(SLIDES)}
     assert images.pop("confusion.png") == (5, 7)
     assert all(width > 500 for width, _ in images.values())
 
