@@ -22,8 +22,9 @@
 # **Expected.** It runs, and need not win: the loss has softer labels, and the mean always moves
 # half way to the newest set. The picture shows the difference.
 #
-# **Takes** about five minutes on one core with the default parameters: three chains of adapters for
-# each of three class orders. Each session is saved as it ends, so an interrupted notebook goes on.
+# **Takes** about eight minutes on one core with the default parameters: three chains of adapters
+# for each of three class orders. Each session is saved as it ends, so an interrupted notebook goes
+# on.
 
 # %% [markdown]
 # ## Parameters

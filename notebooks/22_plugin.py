@@ -23,7 +23,7 @@
 # **Expected.** What the method's author expects. By default this notebook learns
 # [the example](../tests/example_plugin.py): replay that shows its exemplars twice as often.
 #
-# **Takes** about a minute on one core with the default parameters.
+# **Takes** about a minute and a half on one core with the default parameters.
 
 # %% [markdown]
 # ## Parameters
