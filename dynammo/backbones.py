@@ -97,7 +97,7 @@ def make_backbone(
         network = recipe.network()
         if weights == "imagenet":
             network.load_state_dict(recipe.weights())
-    network = without_classifier(network, recipe, name)
+    network, recipe = without_classifier(network, recipe, name)
     folded = fold_batch_norm(network)
     return Backbone(name, network, recipe, weights == "imagenet", folded, enlarge_to)
 

@@ -1,4 +1,4 @@
-"""Backbones of one's own: ``package.module:function`` or ``path/to/file.py:function``.
+"""Backbones of one's own: ``package.module:function``, ``path/to/file.py:function``, ``timm:NAME``.
 
 The function returns a ``Recipe`` of any CNN whose named stages, in turn, take and give a map.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -17,14 +18,19 @@ from torch import nn
 
 from dynammo.errors import InputError
 from dynammo.networks.recipes import RECIPES, Recipe
+from dynammo.networks.timm_models import PREFIX, timm_recipe
+
+FEATURE_LENGTH = 10.0  # about that of the named backbones' features, once scaled
 
 
 def recipe_of(name: str) -> Recipe:
     """The recipe of a name, or of one's own function; InputError where there is none."""
     if name in RECIPES:
         return RECIPES[name]
+    if name.startswith(PREFIX):
+        return timm_recipe(name.removeprefix(PREFIX))
     if ":" not in name:
-        known = f"choose one of {', '.join(RECIPES)}, or give package.module:function"
+        known = f"choose one of {', '.join(RECIPES)}, or give package.module:function or timm:NAME"
         raise InputError(f"Unknown backbone '{name}': {known}.")
     try:
         recipe = own_function(name)()
@@ -57,8 +63,11 @@ def module_from_file(path: Path, name: str) -> ModuleType:
     return sys.modules[name]
 
 
-def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> nn.Module:
-    """The network up to its features, checked; InputError where the recipe does not fit it."""
+def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[nn.Module, Recipe]:
+    """The network up to its features, checked, and its recipe, the scale of features known.
+
+    InputError where the recipe does not fit the network.
+    """
     parts = dict(network.named_modules())
     for part in (recipe.classifier, *recipe.stages):
         if part not in parts:
@@ -66,10 +75,16 @@ def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> nn.Modu
             raise InputError(f"{name} has no part '{part}': it has {has} ..")
     network.set_submodule(recipe.classifier, nn.Identity())
     with torch.no_grad():
-        shape = tuple(network.eval()(torch.zeros(2, 3, 64, 64)).shape)
+        features = network.eval()(
+            torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        )
+    shape = tuple(features.shape)
     if shape != (2, recipe.feature_size):
         raise InputError(
             f"Without '{recipe.classifier}' {name} makes features {shape} of 2 images, not "
             f"(2, {recipe.feature_size}): give the right layer as classifier, and feature_size."
         )
-    return network
+    if recipe.feature_scale is None:
+        length = float(features.norm(dim=1).mean())
+        recipe = replace(recipe, feature_scale=FEATURE_LENGTH / length)
+    return network, recipe

@@ -21,7 +21,8 @@ class Recipe:
     feature_size: int  # D
     mean: tuple[float, float, float]  # of RGB in 0..1, as the pretrained weights expect it
     standard_deviation: tuple[float, float, float]
-    feature_scale: float  # of the features' length, which decides the stable learning rates
+    # Of the features' length, which decides the stable learning rates; None: measured, to be 10.
+    feature_scale: float | None
     classifier: str = "fc"  # the layer after the features, which is left out
     title: str = ""  # of network and weights, in figures: "ResNet-18, rebuilt ImageNet weights"
 

@@ -1,15 +1,19 @@
 """Any CNN as a backbone, from a function of one's own."""
 
 import sys
+from collections import OrderedDict
+from types import ModuleType
 
 import pytest
 import torch
+from torch import nn
 
 from dynammo.adapters import AdaptedNetwork
 from dynammo.backbones import make_backbone
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.methods import learners_on
+from dynammo.networks.timm_models import timm_recipe
 from dynammo.run.provenance import note
 from dynammo.run.sessions import part_record
 
@@ -99,3 +103,55 @@ def test_what_is_wrong_with_a_backbone_is_said(written, tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             make_backbone(other)
+
+
+class Timm(ModuleType):
+    """What is used of timm, which does not import next to every torch."""
+
+    def list_models(self, pattern):
+        return ["small"]
+
+    def create_model(self, name, pretrained=False):
+        if name != "small":
+            raise RuntimeError(f"Unknown model ({name})")
+        network = nn.Sequential(OrderedDict(stem=nn.Conv2d(3, 4, 3, 2, 1)))
+        for i in range(1, 5):
+            network.add_module(f"layer{i}", nn.Sequential(nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU()))
+        network.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        network.add_module("fc", nn.Linear(4, 7))
+        if pretrained:
+            nn.init.constant_(network.stem.bias, 3.0)
+        network.num_features = 4
+        network.pretrained_cfg = {"mean": (0.1,) * 3, "std": (0.2,) * 3, "classifier": "fc"}
+        network.feature_info = [
+            {"module": module, "reduction": 2 ** (i + 1), "num_chs": 4}
+            for i, module in enumerate(("stem", "layer1", "layer2", "layer3", "layer4"))
+        ]
+        return network
+
+
+def test_a_network_of_timm_by_its_name(monkeypatch, blobs, tiny_settings):
+    monkeypatch.setitem(sys.modules, "timm", Timm("timm"))
+    timm_recipe.cache_clear()
+    backbone = make_backbone("timm:small")
+    assert backbone.stages == ("layer1", "layer2", "layer3", "layer4") == backbone.adapter_stages
+    assert backbone.feature_size == 4 and backbone.mean.flatten().tolist() == pytest.approx(
+        [0.1] * 3
+    )
+    assert backbone.network.stem.bias.eq(3).all()  # its own weights
+    generator = torch.Generator().manual_seed(1)
+    lengths = backbone(torch.randn(64, 3, 64, 64, generator=generator)).norm(dim=1)
+    assert lengths.mean() == pytest.approx(10, rel=0.2)
+    settings = tiny_settings.with_changes({"backbone": "timm:small", "adapter_stages": []})
+    assert "small (timm)" in note(settings, blobs)
+    assert part_record(settings)["code"] == part_record(tiny_settings)["code"]
+    with pytest.raises(InputError, match="no network 'smalls': it has small"):
+        make_backbone("timm:smalls")
+    monkeypatch.setattr(Timm, "create_model", lambda self, name: nn.Flatten())
+    timm_recipe.cache_clear()
+    with pytest.raises(InputError, match="take a CNN"):
+        make_backbone("timm:small")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    timm_recipe.cache_clear()
+    with pytest.raises(InputError, match="timm does not import .*pip install timm"):
+        make_backbone("timm:small")
