@@ -1,6 +1,7 @@
 """A run's tables: what they are read from, what is refused and what is only warned of."""
 
 import json
+import sys
 import warnings
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from dynammo.data.files import write_json
 from dynammo.errors import InputError
+from dynammo.run import tensorboard
 from dynammo.run.collect import collect
 from dynammo.run.learn import learn_stream
 from dynammo.run.sessions import session_folder
@@ -110,3 +112,26 @@ def test_a_method_that_the_adapters_were_not_learned_with_is_refused(run, settin
     assert len(collect(run, more, settings.methods)["sessions"]) == 4
     with pytest.raises(InputError, match="was run without 'acl'"):
         collect(run, more)
+
+
+def test_a_log_for_tensorboard_has_every_accuracy_and_loss(run, settings, monkeypatch, capsys):
+    write_json(run / "settings.json", settings.as_dict())
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert tensorboard.main([str(run)]) == 2
+    assert "pip install tensorboard" in capsys.readouterr().err
+    monkeypatch.undo()
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tables = collect(run, settings)
+    for _ in range(2):  # the second log takes the place of the first
+        assert tensorboard.main([str(run)]) == 0
+        assert "tensorboard --logdir" in capsys.readouterr().out
+        log = EventAccumulator(str(run / "tensorboard" / "dynammo" / "order0-seed1")).Reload()
+        found = [event.value for event in log.Scalars("all classes seen/accuracy")]
+        wanted = tables["sessions"][tables["sessions"].method == "dynammo"].accuracy
+        assert found == pytest.approx(wanted.to_list())
+        assert [event.step for event in log.Scalars("accuracy on session/1")] == [1, 2]
+    log = EventAccumulator(str(run / "tensorboard" / "adapters" / "order0-seed1")).Reload()
+    wanted = tables["losses"].query("method == 'adapters' and session == 2").loss
+    assert [e.value for e in log.Scalars("loss in session/2")] == pytest.approx(wanted.to_list())

@@ -1,6 +1,7 @@
 """A learner as one program: the same answers, nothing left of what only learning needed."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -10,8 +11,10 @@ from PIL import Image
 from torch import nn
 
 from dynammo.chain import Chain
+from dynammo.errors import InputError
 from dynammo.learner import Setup
 from dynammo.methods import learners_on
+from dynammo.run import onnx
 from dynammo.run.export import DeployedNetwork, export
 from dynammo.run.predict import main
 
@@ -98,6 +101,30 @@ def test_folders_that_cannot_be_named_are_refused(learners, tmp_path, capsys):
     export(learners["dynammo"], tmp_path / "dynammo")
     assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
     assert "no images in" in capsys.readouterr().err
+
+
+def test_an_export_is_written_as_onnx_if_it_answers_alike(learners, tmp_path, capsys, monkeypatch):
+    assert onnx.main([str(tmp_path)]) == 2 and onnx.main([]) == 2
+    assert "no card.json" in capsys.readouterr().err
+    folder = export(learners["acl"], tmp_path / "acl")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert onnx.main([str(folder)]) == 2
+    assert "pip install onnx onnxscript onnxruntime" in capsys.readouterr().err
+    monkeypatch.undo()
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert onnx.main([str(folder)]) == 0
+    assert "network.onnx: probabilities within" in capsys.readouterr().out
+    written = folder / "network.onnx"
+    session = onnxruntime.InferenceSession(str(written))
+    images = learners["acl"].stream.test.images[:5]
+    expected = learners["acl"].judge(images)[0].exp()
+    found, _ = session.run(["probabilities", "unlike"], {"images": images})
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-4)
+    written.unlink()
+    monkeypatch.setattr(onnx, "AS_FAR", -1.0)
+    with pytest.raises(InputError, match="apart from the program .* nothing was written"):
+        onnx.to_onnx(folder)
+    assert not written.exists()
 
 
 def test_the_learner_is_left_as_it_was(learners, blobs):
