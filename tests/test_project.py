@@ -55,6 +55,9 @@ def test_what_other_machines_run_is_there():
     assert "runs/demo/report" in str(book["build"]) and book["publish"]["needs"] == "build"
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
     assert "--requirement requirements.txt" in container["postCreateCommand"]
+    recipe = (ROOT / ".devcontainer/Containerfile").read_text()
+    steps = re.findall(r"^(RUN|ENTRYPOINT) (.+)", recipe, re.MULTILINE)
+    assert [step.strip('[]"').split()[0] for _, step in steps] == ["./run_all.sh"] * 2
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)

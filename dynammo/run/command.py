@@ -25,6 +25,7 @@ from dynammo.run.compare import compare_runs
 from dynammo.run.expected import compare, told
 from dynammo.run.graph import NOTEBOOKS, only_one, run_graph
 from dynammo.run.jobs import jobs, parameters_of
+from dynammo.run.needs import needs
 from dynammo.run.options import ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
 from dynammo.run.run_folder import open_setup, settings_of
@@ -151,6 +152,7 @@ def _graph(settings: RunSettings, stream: Stream) -> dict[str, Any]:
         "number_of_sessions": stream.number_of_sessions,
         "ablations": _notebooks_of_ablations(settings, stream.number_of_classes),
         "data_checksum": stream.checksum,
+        "needs": needs(settings, stream),
     }
 
 

@@ -54,9 +54,8 @@ def run_graph(
     ]
     environment = dict(os.environ)
     if options.executor:
-        # A job that a cluster lost is tried again; files may come late from another machine.
         command += ["--executor", options.executor, "--jobs", str(options.cores)]
-        command += ["--retries", "2", "--latency-wait", "60"]
+        command += ["--workflow-profile", str(NOTEBOOKS / "cluster")]
     else:
         command += ["--cores", str(options.cores)]
         environment[COMMAND] = str(os.getpid())
