@@ -6,17 +6,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 
 from dynammo.draw.heat_maps import SHARES, heat_map
 from dynammo.draw.style import canvas, checked, finished, look, styled
 from dynammo.errors import InputError
 
-# What happens in each panel: its method, its word, and how in a line.
+# What happens in each panel: its method, the message, and how in a line.
 PANELS = (
-    ("fine_tuning", "Forget", "fine-tuning trains the whole network\non each session's images"),
-    ("acl", "Adapt", "ACL freezes the network, tunes adapters\neach session and keeps every set"),
-    ("dynammo", "Average", "DynaMMo keeps the mean of the sets:\none set, and one pass"),
+    (
+        "fine_tuning",
+        "Fine-tuning forgets",
+        "the whole network is trained\non each session's images",
+    ),
+    (
+        "acl",
+        "ACL keeps adapters",
+        "the network is frozen; each session\nadds a set, and each set a pass",
+    ),
+    (
+        "dynammo",
+        "DynaMMo averages them",
+        "all sessions' sets become their mean:\none set, and one pass",
+    ),
 )
 
 
@@ -38,7 +49,7 @@ def forget_adapt_average(accuracy: pd.DataFrame, macs: Mapping[str, float], note
     figure, axes = canvas(note, 10.6, 6, 2, 3, height_ratios=(7, 1))
     figure.get_layout_engine().set(wspace=0.12)
     sessions = range(1, int(table.session.max()) + 1)
-    for i, (ax, bar, (method, word, how)) in enumerate(zip(*axes, PANELS, strict=True)):
+    for i, (ax, bar, (method, message, how)) in enumerate(zip(*axes, PANELS, strict=True)):
         own = table[table.method == method]
         matrix = own.pivot_table("accuracy", "session", "evaluated_session")
         matrix = 100 * matrix.reindex(index=sessions, columns=sessions)
@@ -52,16 +63,10 @@ def forget_adapt_average(accuracy: pd.DataFrame, macs: Mapping[str, float], note
         ax.set_xticks(ticks, sessions)
         ax.set_yticks(ticks if i == 0 else [], sessions if i == 0 else [])
         above = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
-        ax.annotate(f"{i + 1}  {word}", (0, 1), (0, 35), fontsize=15, weight="bold", **above)
+        ax.annotate(message, (0, 1), (0, 35), fontsize=14, weight="bold", **above)
         ax.annotate(how, (0, 1), (0, 6), fontsize=9.5, color="0.25", **above)
         _cost_bar(bar, method, macs)
     finished(figure)
-    for left, right in zip(axes[0], axes[0][1:], strict=False):
-        one, other = left.get_position(), right.get_position()
-        y, gap = (one.y0 + one.y1) / 2, other.x0 - one.x1
-        ends = (one.x1 + 0.2 * gap, y), (other.x0 - 0.2 * gap, y)
-        style = {"arrowstyle": "-|>", "mutation_scale": 18, "color": "0.45", "lw": 2}
-        figure.add_artist(FancyArrowPatch(*ends, transform=figure.transFigure, **style))
     return figure
 
 
