@@ -30,6 +30,19 @@
 #
 # Words are in the [glossary](GLOSSARY.md). DynaMMo is short for *dynamic model merging*.
 
+# %% tags=["colab", "remove-cell"] jupyter={"source_hidden": true}
+# Only on Colab: fetch the project and its packages (some minutes). Elsewhere this does nothing.
+import os
+import sys
+
+project = "https://github.com/OWNER/NAME"  # where this notebook is from
+if "COLAB_RELEASE_TAG" in os.environ:
+    packages = "pip install -q -r project/requirements.txt"
+    if os.system(f"git clone -q --depth 1 {project} project && {packages}"):
+        raise SystemExit(f"This did not work: is {project} where the project is?")
+    sys.path.insert(0, os.path.abspath("project"))
+    os.chdir("project/notebooks")
+
 # %% [markdown]
 # ## Parameters
 

@@ -229,7 +229,9 @@ def first_page(
     if project := os.environ.get("GITHUB_REPOSITORY"):  # where its pages are made, and nowhere else
         text += "To run and change it, with nothing installed: "
         text += f"[Codespaces](https://codespaces.new/{project}), [Binder]"
-        text += f"(https://mybinder.org/v2/gh/{project}/HEAD?urlpath=lab/tree/notebooks).\n\n"
+        text += f"(https://mybinder.org/v2/gh/{project}/HEAD?urlpath=lab/tree/notebooks), [Colab]"
+        colab = "https://colab.research.google.com/github"
+        text += f"({colab}/{project}/blob/HEAD/notebooks/00_dynammo_in_ten_minutes.ipynb).\n\n"
     links = ", ".join(
         f'<a href="../../{one}/report/index.html">{one.removeprefix(f"{name}-")}</a>'
         for one in others

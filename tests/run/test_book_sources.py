@@ -1,8 +1,11 @@
 """What pages of a book are made of, before Sphinx makes them."""
 
+import re
 from pathlib import Path
 
-from dynammo.run.book import NOTEBOOKS, Sources, write_sources
+import nbformat
+
+from dynammo.run.book import NOTEBOOKS, ROOT, Sources, write_sources
 from dynammo.run.chapters import by_chapter
 
 
@@ -20,6 +23,10 @@ def test_published_pages_say_where_they_can_be_run(tmp_path, monkeypatch):
     page = (tmp_path / "sources/index.md").read_text()
     assert "(https://codespaces.new/someone/a-copy)" in page
     assert "(https://mybinder.org/v2/gh/someone/a-copy/HEAD?urlpath=lab/tree/notebooks)" in page
+    path = re.search(r"research.google.com/github/someone/a-copy/blob/HEAD/(\S+)\)", page)[1]
+    first = next(c for c in nbformat.read(ROOT / path, 4).cells if c.cell_type == "code")
+    assert {"colab", "remove-cell"} <= set(first.metadata.tags)
+    exec(first.source, {})  # does nothing here
 
 
 def test_a_book_of_several_runs_leads_to_the_book_of_each(tmp_path):
