@@ -48,14 +48,17 @@ tried: dict = {}  # variants to choose from, on validation images: the last sect
 
 # %%
 # %matplotlib inline
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from dynammo.draw.comparisons import average_by_run, variants_figure
 from dynammo.draw.style import save_figure
 from dynammo.methods import adapter_methods
 from dynammo.run import ablations, command
+from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import load_stream
 
@@ -84,6 +87,54 @@ pd.Series({label: str(changes) for label, changes in variants.items()}, name=tit
 # * **sessions**: the same classes, cut finer. More sets to merge, each from fewer classes.
 # * **order**: which classes come first. Not a choice one has, but a source of spread.
 # * **backbone**: how much of it all is owed to ImageNet.
+
+# %% [markdown]
+# ## One of them, written out
+# `start` is a choice of weights: which ones a session's adapters have before the first step of
+# tuning. $\theta_{t-1}$ is the set before, $W_{t-1}$ the mean of those before, $\theta_0$ a fresh
+# one.
+
+
+# %%
+def first_weights(start, sets, mean, fresh):
+    """What the next session's set starts from, given those of the sessions before."""
+    if start == "fresh" or not sets:
+        return fresh
+    return mean if start == "merged" else sets[-1]
+
+
+def apart(one, other):
+    """Distance between two sets, over all learned numbers, by the length of the second."""
+    names = [name for name in other if name.endswith(("weight", "bias", "alpha"))]
+    between = sum((one[name] - other[name]).square().sum() for name in names)
+    return (between / sum(other[name].square().sum() for name in names)).sqrt().item()
+
+
+# %% [markdown]
+# The library chooses alike. The table has, for each session of the run, how far each of the three
+# is from the set that was tuned from `previous`: a start that is far off has to learn more, and
+# what it learns is less like the other sets when they are averaged.
+
+# %%
+chain = last_session(run, settings, settings.order_seeds[0], settings.train_seeds[0]).chain
+fresh, rows = chain.adapters(None).state_dict(), []
+for t in range(2, chain.session + 1):
+    before = chain.adapter_states[: t - 1]
+    mean = {name: torch.stack([s[name] for s in before]).float().mean(dim=0) for name in before[0]}
+    for start in ("previous", "merged", "fresh"):
+        distance = apart(first_weights(start, before, mean, fresh), chain.adapter_states[t - 1])
+        rows.append({"session": t, "start": start, "distance": distance})
+for start in ("previous", "merged", "fresh"):
+    library = replace(chain, settings=settings.with_changes({"adapter_start": start})).start()
+    ours = first_weights(start, chain.adapter_states, chain.merged_state, None)
+    assert library is ours, start
+pd.DataFrame(rows).pivot_table("distance", "session", "start", sort=False).round(2)
+
+# %% [markdown]
+# **Now change this line:** give `first_weights` a start between the set before and the mean. Is it
+# nearer to the tuned set than both?
+#
+# ## All variants, learned
 
 # %%
 sessions = ablations.vary(run, settings, variants)
@@ -126,6 +177,35 @@ if tried:
 else:
     chosen = "left out: `tried` is empty"
 chosen
+
+# %% [markdown]
+# ## Code it: a difference, run by run
+# A class order that is hard for one method is hard for the other. So two methods are compared on
+# the same runs: take the differences first, and then their mean. Its standard error is their
+# standard deviation (with $n - 1$) over $\sqrt n$.
+
+
+# %% tags=["exercise"]
+def paired(ours, theirs):
+    """Mean difference of two methods on the same runs [n], and its standard error."""
+    raise NotImplementedError("Replace this line.")
+
+
+# %% tags=["solution"]
+def paired(ours, theirs):
+    """Mean difference of two methods on the same runs [n], and its standard error."""
+    gaps = pd.Series(ours) - pd.Series(theirs)
+    return gaps.mean(), gaps.std(ddof=1) / len(gaps) ** 0.5
+
+
+# %% tags=["check"]
+hard, easy = [60.0, 75.0, 90.0], [59.0, 74.0, 89.0]  # runs differ by far more than methods do
+mean, error = paired(hard, easy)
+assert abs(mean - 1) < 1e-9, "The mean difference is 1: ours less theirs."
+assert error < 1e-9, "It is 1 in every run, so nothing is unsure: take differences run by run."
+mean, error = paired([3.0, 5.0], [2.0, 2.0])
+assert abs(mean - 2) < 1e-9 and abs(error - 1) < 1e-9, "Of 1 and 3: 2, and sqrt(2) / sqrt(2) = 1."
+print("That is a paired difference. How unsure would it be without the pairs?")
 
 # %% [markdown]
 # ## Exercises
