@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tarfile
 import warnings
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from dynammo.data.files import write_json
 from dynammo.errors import InputError
-from dynammo.run import tensorboard
+from dynammo.run import archive, tensorboard
 from dynammo.run.collect import collect
 from dynammo.run.learn import learn_stream
 from dynammo.run.sessions import session_folder
@@ -135,3 +136,33 @@ def test_a_log_for_tensorboard_has_every_accuracy_and_loss(run, settings, monkey
     log = EventAccumulator(str(run / "tensorboard" / "adapters" / "order0-seed1")).Reload()
     wanted = tables["losses"].query("method == 'adapters' and session == 2").loss
     assert [e.value for e in log.Scalars("loss in session/2")] == pytest.approx(wanted.to_list())
+
+
+def test_an_archive_has_all_that_tables_are_made_of(run, settings, tmp_path, capsys):
+    write_json(run / "settings.json", settings.as_dict())
+    file, again, other = tmp_path / "run.tar.xz", tmp_path / "again.tar.xz", tmp_path / "other"
+    assert archive.main([str(run), str(file)]) == 0 == archive.main([str(run), str(again)])
+    assert file.read_bytes() == again.read_bytes()
+    assert archive.main([str(other), str(file), "--unpack"]) == 0
+    assert "4 sessions are new" in capsys.readouterr().out
+    assert not list(other.rglob("*.safetensors"))
+    ours, theirs = (collect(folder, settings) for folder in (run, other))
+    for name, table in ours.items():
+        pd.testing.assert_frame_equal(table, theirs[name])
+    record(other, "dynammo").unlink(missing_ok=True)
+    kept = record(other, "replay")
+    kept.write_text(kept.read_text() + " ")  # what is there is kept
+    archive.unpack(file, other)
+    assert kept.read_text().endswith(" ")
+
+
+def test_what_is_no_archive_and_no_run_is_refused(tmp_path, capsys):
+    assert archive.main([str(tmp_path), str(tmp_path / "a.tar.xz")]) == 2
+    assert "no finished session" in capsys.readouterr().err
+    (tmp_path / "b.tar.xz").write_bytes(b"nothing")
+    assert archive.main([str(tmp_path), str(tmp_path / "b.tar.xz"), "--unpack"]) == 2
+    assert "cannot be unpacked" in capsys.readouterr().err
+    with tarfile.open(tmp_path / "c.tar.xz", "w:xz") as file:
+        file.add(tmp_path / "b.tar.xz", "../elsewhere")
+    assert archive.main([str(tmp_path / "run"), str(tmp_path / "c.tar.xz"), "--unpack"]) == 2
+    assert "is no archive of a run" in capsys.readouterr().err

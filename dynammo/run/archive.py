@@ -1,0 +1,90 @@
+"""What a run's methods answered, image by image, as one file to publish.
+
+``python -m dynammo.run.archive RUN FILE`` packs the records and predictions of every session, and
+no weights: all tables, intervals and figures come from these. With ``--unpack`` they are put into a
+run's folder again, beside what is there, so that a run may be made on several machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dynammo.data.files import exit_status, write_whole
+from dynammo.errors import InputError
+
+OF_A_SESSION = ("session.json", "predictions.npz", "measured.json")
+OF_A_RUN = ("settings.json", "provenance.json", "data/stream.json")
+
+
+def pack(run: Path, path: Path) -> Path:
+    """Write a run's records and predictions as a ``.tar.xz``: same bytes for the same run.
+
+    Raises:
+        InputError: there is no finished session in the run.
+    """
+    records = sorted(run.glob("order*-seed*/**/session.json"))
+    if not records:
+        raise InputError(f"There is no finished session in {run}: name a run's folder.")
+    files = [one.parent / name for one in records for name in OF_A_SESSION]
+    files = [run / name for name in OF_A_RUN if (run / name).exists()] + files
+
+    def write(part: Path) -> None:
+        with tarfile.open(part, "w:xz", preset=9) as archive:
+            for file in files:
+                content = file.read_bytes()
+                entry = tarfile.TarInfo(file.relative_to(run).as_posix())
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+
+    return write_whole(path, write)
+
+
+def unpack(path: Path, run: Path) -> list[Path]:
+    """Put an archive's sessions into a run's folder; those that are there stay as they are.
+
+    The run's own files (settings, provenance) are taken where it has none.
+
+    Returns:
+        The folders of the sessions that were new.
+
+    Raises:
+        InputError: no such archive, or a file that is none of a run's.
+    """
+    try:
+        with tarfile.open(path, "r:xz") as archive:
+            entries = [entry for entry in archive if not (run / entry.name).exists()]
+            for entry in entries:
+                if Path(entry.name).name not in OF_A_SESSION and entry.name not in OF_A_RUN:
+                    raise InputError(f"{path} is no archive of a run: it has {entry.name}.")
+            archive.extractall(run, entries, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(f"{path} cannot be unpacked ({error}).") from error
+    return [run / e.name for e in entries if e.name.endswith("session.json")]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry point; bad input is one line without a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m dynammo.run.archive", description=__doc__)
+    parser.add_argument("run", type=Path, help="a run's folder, such as runs/demo")
+    parser.add_argument("file", type=Path, help="the archive, such as demo.tar.xz")
+    parser.add_argument("--unpack", action="store_true", help="from the file into the folder")
+    options = parser.parse_args(arguments)
+
+    def run() -> int:
+        if options.unpack:
+            print(f"{len(unpack(options.file, options.run))} sessions are new in {options.run}.")
+        else:
+            path = pack(options.run, options.file)
+            print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        return 0
+
+    return exit_status(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
