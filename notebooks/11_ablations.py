@@ -17,13 +17,13 @@
 # # 11 · Ablations: one choice at a time
 #
 # **What you will see.** What becomes of DynaMMo, ACL and the last set alone when a single choice is
-# another: what adapters start from, where they sit, how wide they are, how many exemplars are kept,
+# changed: what adapters start from, where they sit, how wide they are, how many exemplars are kept,
 # how many sessions the classes come in, their order, the backbone; and with which weight they begin
 # (`alpha`). Everything else stays, seeds included.
 #
 # **Expected.** Most choices move accuracy by less than class orders do, so look at the differences
 # that are taken run by run. Fewer exemplars, and the paper's initial alpha with few epochs, cost
-# most. Sets that start afresh are better kept apart, and worse merged.
+# most. Sets that start afresh are worse merged.
 #
 # **Takes** four minutes on one core with the default parameters, up to ten for other ablations:
 # every variant but the run's own needs a chain of its own. They are saved one session at a time, so
@@ -43,7 +43,7 @@ title: str = ""  # ... and what it is called
 run_folder: str = "../runs/demo"  # the run that is compared with
 figures_folder: str = "../figures/by-hand"  # where picture and numbers go
 runs: int = 1  # how many of its pairs of seeds; 0: all
-methods: list = ["acl", "dynammo", "last_adapter"]  # which to show, of the run's on adapters
+methods: list = ["acl", "dynammo", "last_adapter"]  # among the run's on adapters, ACL one of them
 tried: dict = {}  # variants to choose from, on validation images: the last section
 
 # %%
@@ -77,7 +77,7 @@ pd.Series({label: str(changes) for label, changes in variants.items()}, name=tit
 # %% [markdown]
 # ## What each ablation asks
 # * **start**: the paper starts a session's adapters from the previous session's. From the merged
-#   set they would begin where all sessions are used to each other. From one fresh set they would be
+#   set they would start at the average of all earlier sessions. From one fresh set they would be
 #   independent: parts to be merged, rather than a path.
 # * **placement**: early maps are large and general, late ones small and special.
 # * **width**: an adapter has two convolutions between $c$ and $m$ channels, so its cost grows with
@@ -104,15 +104,16 @@ def first_weights(start, sets, mean, fresh):
 
 
 def apart(one, other):
-    """Distance between two sets, over all learned numbers, by the length of the second."""
+    """Distance between two sets over all learned numbers, divided by the length of the second."""
     names = [name for name in other if name.endswith(("weight", "bias", "alpha"))]
     between = sum((one[name] - other[name]).square().sum() for name in names)
     return (between / sum(other[name].square().sum() for name in names)).sqrt().item()
 
 
 # %% [markdown]
-# The library chooses alike. The table has, for each session of the run, how far each of the three
-# is from the set that was tuned from `previous`: a start that is far off has to learn more, and
+# The library makes the same choice, which is asserted below. The table shows how far each possible
+# start is from the set that this run reached, which started from `previous`. After one session the
+# mean is the only set, so two starts are the same. A start that is far off has to learn more, and
 # what it learns is less like the other sets when they are averaged.
 
 # %%
@@ -124,15 +125,16 @@ for t in range(2, chain.session + 1):
     for start in ("previous", "merged", "fresh"):
         distance = apart(first_weights(start, before, mean, fresh), chain.adapter_states[t - 1])
         rows.append({"session": t, "start": start, "distance": distance})
-for start in ("previous", "merged", "fresh"):
+for start in ("previous", "merged", "fresh"):  # of a copy of the chain that would start so
     library = replace(chain, settings=settings.with_changes({"adapter_start": start})).start()
     ours = first_weights(start, chain.adapter_states, chain.merged_state, None)
     assert library is ours, start
 pd.DataFrame(rows).pivot_table("distance", "session", "start", sort=False).round(2)
 
 # %% [markdown]
-# **Now change this line:** give `first_weights` a start between the set before and the mean. Is it
-# nearer to the tuned set than both?
+# **Now change this line:** let `first_weights` know a start `"between"`, halfway from the set
+# before to the mean (`{name: (mean[name] + sets[-1][name]) / 2 for name in mean}`), and name it in
+# the first of the two loops. Is it nearer to the tuned set than both?
 #
 # ## All variants, learned
 
@@ -141,7 +143,8 @@ sessions = ablations.vary(run, settings, variants)
 
 # %%
 seen = settings.with_changes({"order_seeds": sessions.order_seed.unique().tolist()})
-figure = variants_figure(sessions, title, note=note(seen, data))
+varied = {name for changes in variants.values() for name in changes}
+figure = variants_figure(sessions, title, note=note(seen, data, varied))
 save_figure(figure, sessions, figures / f"ablation_{name}", provenance(data))
 figure
 
@@ -227,12 +230,11 @@ print("That is a paired difference. How unsure would it be without the pairs?")
 # 3. Set `ablation = ""`, `title = "Epochs of step 1"`, and `variants = {n:
 #    {"adapter_epochs": int(n)} for n in ("2", "8", "24")}`. The longer the tuning, the further the
 #    sets are apart, and the less can be said of what lies between them. The last set gains from
-#    longer tuning as ACL does. How much of that merging keeps is what the picture shows.
+#    longer tuning as ACL does.
 
 # %% [markdown]
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
-# * S. Kornblith et al., *Do better ImageNet models transfer better?*, CVPR 2019.
 #
 # **Before:** [when does merging pay?](20_when_merging_pays.ipynb) ·
 # **Next:** [beyond the paper](12_beyond_the_paper.ipynb)

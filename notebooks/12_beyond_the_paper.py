@@ -16,9 +16,9 @@
 # %% [markdown]
 # # 12 · Beyond the paper: one pass, and every image remembered
 #
-# **What you will see.** A variant of DynaMMo with the same single pass and constant storage, whose
-# head is *solved* from statistics of all images instead of tuned on a few exemplars. Both of its
-# parts are written out, the head that is solved and the map by which statistics follow moving
+# **What you will see.** A variant of DynaMMo with the same single pass and nearly constant storage,
+# whose head is *solved* from statistics of all images instead of tuned on a few exemplars. Both of
+# its parts are written out, the head that is solved and the map by which statistics follow moving
 # features. Then what each part of it is worth, and how far it comes against ACL, which takes a pass
 # for every session.
 #
@@ -108,7 +108,7 @@ def ridge(means, counts, scatter, penalty):
 
 # %% [markdown]
 # Made-up features of 60 images in 3 classes: the head is that of all images at once, and the
-# library's. (From here on, each `assert` says so of what the cell before wrote.)
+# library's. (Each `assert` from here on checks that the cell before gives the library's result.)
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -196,10 +196,11 @@ with torch.no_grad():
 print(f"The head reads {depths(few, adapters).shape[1]} numbers of an image.")
 
 # %% [markdown]
-# ## Do they arrive?
+# ## Do moved means reach the true ones?
 # One of the run's chains of adapter sets, session by session. The learner never sees old images
-# again; here they are measured once more, to tell where old classes **are** after each merge. The
-# means that it remembers are compared with that, followed by the cell above and left as they were.
+# again; here they are measured once more, to tell where old classes **are** after each merge. Two
+# versions of the remembered means are compared with the true ones: moved by `drift_map`, and left
+# unchanged. New classes join both with their true means.
 
 
 # %%
@@ -216,6 +217,7 @@ def gap(means, now):
 # %%
 rows, stiffness = [], settings.knobs(DynaMMoRidge).stiffness
 for session in range(1, data.number_of_sessions + 1):
+    # Before the chain goes on: the images that will be at hand, and the old merge.
     known, before = chain.training_positions(session), chain.merged_state
     restore_chain_from(chain, [group.folder(t) for t in range(1, session + 1)])
     seen = data.indices("train", range(1, session + 1))
@@ -248,8 +250,8 @@ figure
 # %% [markdown]
 # ## Now change a line
 # A learner of your own can take the place of the library's. This one moves its statistics by the
-# map above; in `drift_map`, let `A` be zeros, and means only shift. Put `MyRidge` into `own` below,
-# and it is compared beside the others.
+# map above. Write `0 * A` for `A` in its last line, and means only shift. Put `MyRidge` into `own`
+# below, and it is compared beside the others.
 
 
 # %%
@@ -257,8 +259,8 @@ class MyStatistics(ClassStatistics):
     """Statistics that follow by the map above."""
 
     def move(self, old, new, stiffness):
-        found = drift_map(old.double(), new.double(), stiffness)
-        self.means, self.scatter = follow(self.means, self.scatter, *found)
+        m, A, b = drift_map(old.double(), new.double(), stiffness)
+        self.means, self.scatter = follow(self.means, self.scatter, m, A, b)
 
 
 class MyRidge(DynaMMoRidge):
@@ -349,10 +351,9 @@ pd.DataFrame(added).agg(["mean", "std"]).T.round(1).rename_axis("points added by
 
 # %%
 names = {title(name): name for name in PLAIN}
-published = replayed[replayed.label.isin(names)]
-published = published.assign(method=published.label.map(names))
-published["right"] = published.accuracy * published.images
-totals = published.groupby(["method", *key, "session"])[["right", "images"]].sum().reset_index()
+ours = replayed[replayed.label.isin(names)]
+ours = ours.assign(method=ours.label.map(names), right=ours.accuracy * ours.images)
+totals = ours.groupby(["method", *key, "session"])[["right", "images"]].sum().reset_index()
 if split == "test":
     compared = compare(totals.assign(accuracy=totals.right / totals.images), settings)
     print(told(compared))
@@ -364,12 +365,12 @@ else:
 # ## What it costs
 # One pass, as DynaMMo: the same multiply-accumulates (MACs; MMACs are millions). The scatter has
 # $D^2$ numbers for the $D$ that the head reads, whatever the number of sessions. Nothing is tuned
-# in step 4, so a session ends sooner. The price is in what is kept of old images: means and a
-# scatter, besides the exemplars.
+# in step 4, so a session ends sooner. The price is in what is kept of old images: a mean for each
+# class and one scatter, besides the exemplars. The frozen network needs no exemplars.
 
 # %%
 last, classes = data.number_of_sessions, len(data.classes(1))
-counted = cost.cost_growth(settings, PLAIN, [last], data.image_size, classes)
+counted = cost.cost_growth(settings, (*PLAIN, "ridge_frozen"), [last], data.image_size, classes)
 costs = pd.DataFrame(counted).set_index("method")[["macs", "parameters_stored"]] / 1e6
 costs.columns = ["MMACs an image", "numbers stored (M)"]
 costs.rename(index=title).round(2)
@@ -413,9 +414,10 @@ assert torch.allclose(half, torch.ones(1, 2)), "Where all images move alike, mea
 print("That is semantic drift compensation: means follow their neighbours.")
 
 # %% [markdown]
-# To see what it does, let `MyStatistics.move` be
-# `self.means = semantic_drift(self.means, old.double(), new.double(), 0.5)`, and put `MyRidge` into
-# `own`. Only means follow then. (A distance of 0.5 is within a class here: see the picture.)
+# To see what it does, let `MyStatistics.move` be `self.means = semantic_drift(self.means,
+# old.double(), new.double(), 0.5)`, put `MyRidge` into `own`, and run the cells from "Now change a
+# line" on once more. Only means follow then. (A distance of 0.5 is within a class here: see the
+# picture.)
 
 # %% [markdown]
 # ## Exercises
@@ -423,8 +425,8 @@ print("That is semantic drift compensation: means follow their neighbours.")
 #    bring together the sum of what each brings alone?
 # 2. What would become of $A$ if there were fewer images at hand than features, and no ridge?
 # 3. Set `split = "val"` and try `dynammo_ridge_stiffness` of 0.01 and 10 (a setting of the run:
-#    `./run_all.sh --set dynammo_ridge_stiffness=10 --name stiff`). Why must this not be chosen on
-#    the test split?
+#    `./run_all.sh --set dynammo_ridge_stiffness=10 --name stiff`, and here `run_folder =
+#    "../runs/stiff"`). Why must this not be chosen on the test split?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions

@@ -17,15 +17,15 @@
 # # 20 · When does merging pay?
 #
 # **What you will see.** The same stream learned with little and much memory, few and many epochs,
-# in few and more sessions: where the mean of all adapter sets is ahead, and where the newest set,
-# every set kept, or a head that is solved on the frozen network.
+# in few and more sessions. The pictures show where DynaMMo is ahead, and where the newest set, ACL,
+# or a head that is solved on the frozen network.
 #
 # **Expected.** No single answer. The longer the sets are tuned, the further each moves from the one
 # before, and the less an average of them is like any of them.
 #
-# **Takes** an hour on one core with the default parameters: 18 cells of three runs each. Each
-# session is saved as it ends, so an interrupted notebook goes on. It varies what `./run_all.sh`
-# left; if that is not there yet, it is made first (ten minutes).
+# **Takes** an hour on one core with the default parameters: 18 combinations of three runs each; a
+# third of that with `runs = 1`. Each session is saved as it ends, so an interrupted notebook goes
+# on. It varies what `./run_all.sh` left; if that is not there yet, it is made first (ten minutes).
 
 # %% [markdown]
 # ## Parameters
@@ -37,7 +37,14 @@ runs: int = 0  # how many of its pairs of seeds; 0: all
 memories: list = [16, 40, 160]  # exemplars in all
 epochs: list = [3, 10, 30]  # of each session
 classes: list = [2, 4]  # new classes a session
-compared: list = ["frozen_features", "ridge_frozen", "dynammo", "last_adapter", "acl"]  # which
+compared: list = [
+    "frozen_features",
+    "ridge_frozen",
+    "dynammo",
+    "last_adapter",
+    "acl",
+]  # DynaMMo and
+# others, on adapters or on the frozen network
 
 # %%
 # %matplotlib inline
@@ -55,7 +62,7 @@ settings = command.settings_of_run(run, runs).with_changes({"methods": compared}
 data = load_stream(settings, settings.order_seeds[0], run)
 
 # %% [markdown]
-# ## The cells
+# ## The combinations
 # Everything else stays as in the run: images, class orders, seeds, the recipe of the heads.
 
 # %%
@@ -68,45 +75,49 @@ apart = ablations.steps_apart(run, settings, variants)
 # %%
 key = ["variant", "method", "order_seed", "train_seed"]
 table = found.groupby(key, sort=False).accuracy.mean().rename("average_accuracy").reset_index()
-cut = {c: -(-data.number_of_classes // c) for c in classes}
+cut = {c: -(-data.number_of_classes // c) for c in classes}  # into so many sessions, rounded up
 for frame in (table, apart):
-    of = frame.variant.map(variants)
+    of = frame.variant.map(variants)  # the settings that each row's variant changed
     frame["memory"] = of.map(lambda changes: changes["memory_budget"])
     frame["epochs"] = of.map(lambda changes: changes["adapter_epochs"])
     frame["sessions"] = of.map(lambda changes: cut[changes["classes_per_session"]])
 
 # %%
 origin = provenance(data)
-figure = sweep_figure(table, apart, note(settings, data))
+figure = sweep_figure(table, apart, note(settings, data, varied=names))
 save_figure(figure, table, figures / "when_merging_pays", origin)
 figure
 
 # %% [markdown]
-# ## Who is ahead, cell by cell?
-# Points over DynaMMo, mean over runs.
+# ## Who is ahead, and where?
+# Points over DynaMMo in the same run: mean over runs, and standard deviation. What is solved on the
+# frozen network depends on neither memory nor epochs, so there it is DynaMMo that moves. Averages
+# over two sessions and over four are different numbers: do not compare across.
 
 # %%
-cell = ["sessions", "memory", "epochs"]
-to_dynammo(table).pivot_table("mean", cell, "method").round(1)
+where = ["sessions", "memory", "epochs"]
+to_dynammo(table).pivot_table(["mean", "std"], where, "method").round(1)
 
 # %% [markdown]
 # ## How far do sets move?
-# From each set to the one before, in relative length, mean over sessions and runs.
+# The distance between consecutive sets, divided by the earlier one's length: mean over sessions and
+# runs. Exemplars are "others" in step 1, so memory changes what is tuned, too.
 
 # %%
 apart.pivot_table("distance", ["sessions", "memory"], "epochs").round(3)
 
 # %% [markdown]
 # ## Exercises
-# 1. In which cells is the newest set behind the mean? What do they have in common?
+# 1. In which combinations is the newest set behind the mean? What do they have in common?
 # 2. ACL keeps every set. Does it gain most where sets are far apart? Why would it?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. Read the table: negative numbers under "last_adapter". The mean protects old classes from the
-#    newest session, so expect it where little else does: few exemplars, long tuning.
+#    newest session, so expect it where few exemplars do. Long tuning works both ways: the newest
+#    set forgets more, and the mean is further from every set.
 # 2. It should: what the mean loses is what sets disagree about, and ACL loses none of it. Compare
-#    the two tables cell by cell before you believe it.
+#    the two tables before you believe it.
 
 # %% [markdown]
 # ## References

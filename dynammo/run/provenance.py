@@ -8,7 +8,7 @@ import inspect
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -170,8 +170,11 @@ def data_note(stream: Stream) -> str:
     return ", ".join(parts)
 
 
-def note(settings: RunSettings, stream: Stream) -> str:
-    """The lines under every result that say how far its numbers can be trusted."""
+def note(settings: RunSettings, stream: Stream, varied: Collection[str] = ()) -> str:
+    """The lines under every result that say how far its numbers can be trusted.
+
+    ``varied`` are settings that the result shows several values of: nothing is said of them.
+    """
     chains = len(settings.train_seeds) * len(settings.order_seeds)
     runs = _counted(chains, "run")
     seeds = f"{_counted(len(settings.train_seeds), 'training seed')} x "
@@ -181,9 +184,11 @@ def note(settings: RunSettings, stream: Stream) -> str:
     if ":" in settings.backbone and settings.weights == "imagenet":
         network = recipe_of(settings.backbone).title or settings.backbone.rpartition(":")[2]
     parts = [data_note(stream), network, f"{runs} ({seeds})"]
+    if {"backbone", "weights"} & set(varied):
+        parts.remove(network)
     if settings.enlarge_to:
         parts[0] += f", enlarged to {settings.enlarge_to} px"
-    if settings.adapter_epochs < PAPER_EPOCHS:
+    if settings.adapter_epochs < PAPER_EPOCHS and "adapter_epochs" not in varied:
         parts.append(f"shortened: {settings.adapter_epochs} epochs of the paper's {PAPER_EPOCHS}")
     return "; ".join(parts)
 
