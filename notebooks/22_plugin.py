@@ -17,8 +17,8 @@
 # # 22 · A method from a file
 #
 # **What you will see.** A method that was written in a file of its own, learned over the whole
-# stream. `./run_all.sh --plugin my_methods.py --methods dynammo,acl,my_method` runs this notebook
-# for each method in the file that trains a network of its own, and draws it beside the others.
+# stream. `./run_all.sh --plugin my_methods.py --name mine` runs this notebook for each method in
+# the file that trains a network of its own, and draws it beside the others.
 #
 # **Expected.** What the method's author expects. By default this notebook learns
 # [the example](../tests/example_plugin.py): replay that shows its exemplars twice as often.
@@ -73,7 +73,7 @@ Code(inspect.getsource(load(method)), language="python")
 # %% [markdown]
 # ## All sessions
 # Each session is saved as it ends: run this cell again after an interruption and it goes on. A
-# change of the class is noticed, and learned anew.
+# change of the file is noticed, and learned anew; of what it imports, only dynammo's own is.
 
 # %%
 learn_stream(run, settings, method, order_seed, train_seed)

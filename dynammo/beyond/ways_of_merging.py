@@ -119,17 +119,17 @@ def ties(states: Sets, initial: StateDict, density: float = 0.2, scale: float = 
 
 
 def dare(states: Sets, initial: StateDict, drop_rate: float, seed: int) -> StateDict:
-    """Drop changes of convolution weights at random, enlarge the others to make up, average.
+    """Drop changes of weights at random, enlarge the others to make up, average.
 
     Source: Yu et al. 2024 (arXiv 2311.03099), equation 1. Changes are dropped with probability
-    ``drop_rate``, else divided by 1 - drop_rate. Other entries are few: averaged as they are.
+    ``drop_rate``, else divided by 1 - drop_rate. Vectors are few numbers: averaged as they are.
     """
     if not 0 <= drop_rate < 1:
         raise InputError(f"DARE's drop rate is {drop_rate}: it must be 0 or more, below 1.")
     generator = torch.Generator().manual_seed(seed)
 
     def drop(start: Tensor, sets: Tensor) -> Tensor:
-        if start.ndim != 4:
+        if start.ndim < 2:
             return sets.mean(0)
         kept = torch.rand(sets.shape, generator=generator) >= drop_rate
         return start + ((sets - start) * kept.to(sets) / (1 - drop_rate)).mean(0)

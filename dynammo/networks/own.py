@@ -20,6 +20,7 @@ from dynammo.errors import InputError
 from dynammo.networks.recipes import RECIPES, Recipe
 from dynammo.networks.timm_models import PREFIX, timm_recipe
 
+LOADED = ("plugin_", "backbone_")  # what modules from files of one's own are called first
 FEATURE_LENGTH = 10.0  # about that of the named backbones' features, once scaled
 
 
@@ -63,6 +64,19 @@ def module_from_file(path: Path, name: str) -> ModuleType:
     return sys.modules[name]
 
 
+def built(recipe: Recipe, name: str, *, pretrained: bool) -> nn.Module:
+    """The recipe's network, with its weights; InputError for whatever one's own code does."""
+    try:
+        network = recipe.network()
+        if pretrained:
+            network.load_state_dict(recipe.weights())
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"The backbone {name} fails: {type(error).__name__}: {error}") from error
+    return network
+
+
 def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[nn.Module, Recipe]:
     """The network up to its features, checked, and its recipe, the scale of features known.
 
@@ -74,10 +88,13 @@ def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[n
             has = ", ".join(list(parts)[1:9])
             raise InputError(f"{name} has no part '{part}': it has {has} ..")
     network.set_submodule(recipe.classifier, nn.Identity())
-    with torch.no_grad():
-        features = network.eval()(
-            torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        )
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            features = network.eval()(images)
+    except Exception as error:
+        told = f"{type(error).__name__} for images {tuple(images.shape)}: {error}"
+        raise InputError(f"The backbone {name} fails without its classifier: {told}") from error
     shape = tuple(features.shape)
     if shape != (2, recipe.feature_size):
         raise InputError(

@@ -97,7 +97,12 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         print(f"Run '{name}': checking the data and the settings ...", flush=True)
         _say_what_changes(name, settings, figures)
-        stream = _checked_stream(run, settings)
+        if ":" in settings.backbone:  # notebooks run elsewhere, and look for modules here as well
+            known = [os.environ.get("PYTHONPATH"), os.getcwd()]
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, known))
+        # Where a cluster's jobs are submitted there need not be the device that they have.
+        here = {"device": "cpu"} if options.executor else {}
+        stream = _checked_stream(run, settings.with_changes(here))
         graph = _graph(settings, stream) | {"figures": str(figures), **HERE}
         sessions, methods = stream.number_of_sessions, len(settings.methods)
         print(

@@ -21,6 +21,8 @@ from dynammo.errors import InputError
 from dynammo.measure.intervals import over_runs
 from dynammo.run.settings import DATA_SETTINGS
 
+OTHER = "only runs of the same images and sessions can be compared run by run."
+
 
 def compare_runs(figures: Path, names: Sequence[str]) -> Path:
     """Compare runs with the first of them; print what is found, return the folder written.
@@ -30,7 +32,10 @@ def compare_runs(figures: Path, names: Sequence[str]) -> Path:
     """
     if len(set(names)) < 2:
         raise InputError("--compare takes two runs or more, by the names of their folders.")
-    settings = changed_settings({name: _settings(figures, name) for name in names})
+    origins = {name: _provenance(figures, name) for name in names}
+    settings = changed_settings({name: origin["settings"] for name, origin in origins.items()})
+    if len({origin["data_checksum"] for origin in origins.values()}) > 1:
+        raise InputError(f"{', '.join(names)} learned other images under one name: {OTHER}")
     tables = {name: pd.read_csv(figures / name / "sessions.csv") for name in names}
     found = differences(tables)
     folder = figures / f"compare-{'-'.join(names)}"
@@ -87,16 +92,15 @@ def changed_settings(settings: dict[str, dict]) -> pd.DataFrame:
     values = table.drop(columns="setting").map(json.dumps)
     table = table[values.ne(values.iloc[:, 0], axis=0).any(axis=1)]
     if data := [key for key in table["setting"] if key in DATA_SETTINGS]:
-        raise InputError(
-            f"These runs learned other data ({', '.join(data)} differ): only runs of the same "
-            "images and sessions can be compared run by run."
-        )
+        raise InputError(f"These runs learned other data ({', '.join(data)} differ): {OTHER}")
     return table
 
 
-def _settings(figures: Path, name: str) -> dict:
+def _provenance(figures: Path, name: str) -> dict:
     try:
-        return json.loads((figures / name / "provenance.json").read_text())["settings"]
+        found = json.loads((figures / name / "provenance.json").read_text())
+        found["settings"], found["data_checksum"]
+        return found
     except (OSError, KeyError, ValueError) as error:
         known = sorted(path.parent.name for path in figures.glob("*/provenance.json"))
         raise InputError(

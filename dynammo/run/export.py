@@ -71,7 +71,7 @@ def export(learner: AdapterLearner, folder: Path, false_positives: float = float
     Returns:
         The folder.
     """
-    network = DeployedNetwork(learner)
+    network = DeployedNetwork(learner).cpu()  # where it was learned need not be where it is used
     export_program(network, learner.stream.image_size, folder / PROGRAM)
     write_json(folder / CARD, card(learner, network, false_positives))
     return folder

@@ -12,6 +12,7 @@ from typing import Any
 from dynammo.catalogue import METHODS, check_methods
 from dynammo.data.sources import absolute_spec
 from dynammo.errors import InputError
+from dynammo.run.plugins import load_plugins
 from dynammo.run.profiles import load_profile, load_runs, profile_names
 from dynammo.run.run_folder import run_name
 from dynammo.run.settings import RunSettings
@@ -41,7 +42,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--classes-per-session", type=int, default=0, metavar="N", help=told)
     told = f"which methods to run, or 'all': {', '.join(METHODS)}"
     add("--methods", default="", metavar="NAME,NAME", help=told)
-    told = "a file with methods of your own, to be named in --methods; may be given again"
+    told = "a file with methods of your own, run beside the others; may be given again"
     add("--plugin", action="append", default=[], type=Path, metavar="FILE", help=told)
     told = "change one setting, e.g. --set adapter_epochs=20 --set 'train_seeds=[1,2]'; "
     told += "dynammo/settings.py and dynammo/run/settings.py list them"
@@ -81,6 +82,7 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
         raise InputError("--classes-per-session and --cores must be 1 or more.")
     if options.classes_per_session:
         changes["classes_per_session"] = options.classes_per_session
+    own = load_plugins(changes.get("plugins", []))
     if options.methods == "all":
         changes["methods"] = list(METHODS)
     elif options.methods:
@@ -96,6 +98,8 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     found = {}
     for name, settings in runs.items():
         name = options.name or run_name(name, options.stream, options.classes_per_session)
+        if own and not options.methods:  # beside the profile's
+            changes["methods"] = [*settings.methods, *own]
         found[name] = settings.with_changes(changes)
         own = {"stream": absolute_spec(found[name].stream)}
         if ".py:" in found[name].backbone:

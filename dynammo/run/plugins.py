@@ -1,4 +1,4 @@
-"""Methods from a file of one's own: ``./run_all.sh --plugin my_methods.py --methods dynammo,mine``.
+"""Methods from a file of one's own: ``./run_all.sh --plugin my_methods.py``.
 
 Every :class:`dynammo.learner.Learner` that the file defines gets a row in the catalogue, in the
 process that loads it. Results depend on the class's own code, and no other method's on the file.
@@ -17,18 +17,17 @@ from dynammo.errors import InputError
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def load_plugins(paths: Iterable[str | Path]) -> None:
-    """Put the methods of some files into the catalogue, once in a process.
+def load_plugins(paths: Iterable[str | Path]) -> list[str]:
+    """Put the methods of some files into the catalogue, once in a process; return their names.
 
     Raises:
         InputError: a file that is not there or fails, has no method, or a method without a name of
             its own that files and settings can have.
     """
-    for path in map(Path, paths):
-        _load(path, f"plugin_{path.stem}")
+    return [name for path in map(Path, paths) for name in _load(path, f"plugin_{path.stem}")]
 
 
-def _load(path: Path, name: str) -> None:
+def _load(path: Path, name: str) -> list[str]:
     from dynammo.learner import Learner  # with torch, which settings alone do without
     from dynammo.networks.own import module_from_file
 
@@ -46,6 +45,7 @@ def _load(path: Path, name: str) -> None:
         raise InputError(f"{path} defines no learner: derive a class from one of dynammo's.")
     for kind in kinds:
         _add(kind, path)
+    return [kind.name for kind in kinds]
 
 
 def _add(kind: type, path: Path) -> None:

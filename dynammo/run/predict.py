@@ -81,7 +81,11 @@ def main(arguments: Sequence[str]) -> int:
         sheet = doubtful_sheet(images[order], found.iloc[order], note)
         save_figure(sheet, None, options.out.with_suffix(""), {})
         print(found["class"].value_counts().to_string(header=False))
-        print(f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these.")
+        told = f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these."
+        passed = json.loads((options.export / CARD).read_text())["unseen_that_pass"]
+        if passed is not None:
+            told += f" As measured, {passed:.0%} of images of unknown classes do not."
+        print(told)
         print(
             f"{options.out.with_suffix('.csv')}; least certain: {options.out.with_suffix('.png')}"
         )

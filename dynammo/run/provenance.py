@@ -17,7 +17,7 @@ from types import CodeType
 import dynammo
 from dynammo.learner import Learner
 from dynammo.methods import kind_of
-from dynammo.networks.own import recipe_of
+from dynammo.networks.own import LOADED, recipe_of
 from dynammo.run.settings import RunSettings
 from dynammo.stream import Stream
 
@@ -107,13 +107,15 @@ def method_files(method: str | type[Learner] = "") -> list[Path]:
 def code_behind(method: str | type[Learner] = "", own: tuple[Callable, ...] = ()) -> str:
     """SHA-256 over :func:`method_files`, and over code that is elsewhere: a class's, ``own``.
 
-    With it counts what it calls by name from the same place, such as a function of another cell.
+    That is its source and that of what it calls by name from the same place, such as a function of
+    another cell. Of one from a plugin or a backbone's file, it is all of the file.
     """
     code, parts = _library_code(method), [*own]
     if method:
         kinds = kind_of(method).__mro__
         parts += [k for k in kinds if not k.__module__.startswith((f"{PACKAGE.name}.", "builtins"))]
-    elsewhere = _sources(parts)
+    files = {inspect.getfile(part) for part in parts if part.__module__.startswith(LOADED)}
+    elsewhere = [*_sources(parts), *(Path(file).read_text() for file in sorted(files))]
     return hashlib.sha256("".join([code, *elsewhere]).encode()).hexdigest() if elsewhere else code
 
 

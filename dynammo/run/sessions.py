@@ -71,7 +71,9 @@ def changed(
     before, now = record["parts"].get(name), part_record(settings, method, steps)
     if before is None:
         return f"was run without '{name}'"
-    other = [k for k, v in now["settings"].items() if before["settings"].get(k) != v]
+    # A setting that there was not yet has its default since.
+    then = settings_behind(type(settings)(), method) | before["settings"]
+    other = [k for k, v in now["settings"].items() if then[k] != v]
     if other:
         return f"was run with another {', '.join(other)}"
     if record["data_checksum"] != checksum:

@@ -18,6 +18,7 @@ from dynammo.run.provenance import note
 from dynammo.run.sessions import part_record
 
 FILE = """
+from dataclasses import replace
 from torch import nn
 from dynammo.networks.recipes import Recipe
 
@@ -42,6 +43,16 @@ def small():
 
 def broken():
     return 1 / 0
+
+def misfit():
+    return replace(small(), weights=lambda: {})
+
+class Narrow(Small):
+    def forward(self, x):
+        return super().forward(x[:, :1])
+
+def narrow():
+    return replace(small(), network=Narrow, weights=lambda: Narrow().state_dict())
 
 def other():
     return Small()
@@ -89,12 +100,17 @@ def test_what_is_wrong_with_a_backbone_is_said(written, tmp_path):
         ({"classifier": "fc"}, "no part 'fc': it has one, "),
         ({"classifier": "pool"}, r"features \(2, 16, 16, 5\)"),
     ):
-        with pytest.raises((InputError, RuntimeError), match=said):
+        with pytest.raises(InputError, match=said):
             make_backbone(written(**arguments))
         sys.modules.pop("backbone_mine", None)
     name = written()
     for other, said in (
         (name.replace(":small", ":broken"), "fails: ZeroDivisionError"),
+        (name.replace(":small", ":misfit"), "(?s)fails: RuntimeError: .*Missing key"),
+        (
+            name.replace(":small", ":narrow"),
+            "fails without its classifier: RuntimeError for images",
+        ),
         (name.replace(":small", ":other"), "returns a Small: it has to return a Recipe"),
         (name.replace(":small", ":none"), "fails: AttributeError"),
         (f"{tmp_path / 'no.py'}:small", "fails: FileNotFoundError"),

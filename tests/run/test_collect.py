@@ -166,3 +166,15 @@ def test_what_is_no_archive_and_no_run_is_refused(tmp_path, capsys):
         file.add(tmp_path / "b.tar.xz", "../elsewhere")
     assert archive.main([str(tmp_path / "run"), str(tmp_path / "c.tar.xz"), "--unpack"]) == 2
     assert "is no archive of a run" in capsys.readouterr().err
+
+
+def test_a_setting_that_there_was_not_yet_has_its_default(run, settings, edit):
+    path = record(run, "replay")
+    parts = json.loads(path.read_text())["parts"]
+    del parts["replay"]["settings"]["enlarge_to"]
+    edit(path, parts=parts)
+    read_quietly(run, settings)
+    del parts["replay"]["settings"]["head_epochs"]  # which is not the default here
+    edit(path, parts=parts)
+    with pytest.raises(InputError, match="another head_epochs"):
+        collect(run, settings)

@@ -28,7 +28,7 @@ def figures(tmp_path):
         folder = tmp_path / "figures" / name
         folder.mkdir(parents=True)
         sessions(gain).to_csv(folder / "sessions.csv", index=False)
-        told = {"settings": SETTINGS | {"adapter_epochs": epochs}}
+        told = {"settings": SETTINGS | {"adapter_epochs": epochs}, "data_checksum": "same"}
         (folder / "provenance.json").write_text(json.dumps(told))
     return tmp_path / "figures"
 
@@ -68,6 +68,10 @@ def test_runs_that_cannot_be_compared_are_refused(figures, capsys):
     sessions(orders=(7,)).to_csv(figures / "two" / "sessions.csv", index=False)
     assert compare(figures, "one", "two") == 2
     assert "no method with a class order and seed" in capsys.readouterr().err
+    told = {"settings": SETTINGS, "data_checksum": "other"}
+    (figures / "two" / "provenance.json").write_text(json.dumps(told))
+    assert compare(figures, "one", "two") == 2
+    assert "one, two learned other images under one name" in capsys.readouterr().err
     assert not list(figures.glob("compare-*"))
 
 

@@ -12,18 +12,25 @@ from dynammo.run.jobs import jobs, parameters_of, settings_behind
 from dynammo.run.learn import learn_stream
 from dynammo.run.options import parse, resolve
 from dynammo.run.plugins import load_plugins
+from dynammo.run.provenance import code_behind
 from dynammo.run.settings import RunSettings, is_setting
 
 EXAMPLE = str(Path(__file__).parents[1] / "example_plugin.py")
 
 
+ROWS = dict(catalogue.ROWS)
+
+
 @pytest.fixture(autouse=True)
 def _as_it_was():
     """Plugins are of a process: leave the catalogue to the next test as it was."""
-    rows = dict(catalogue.ROWS)
     yield
+    _forget()
+
+
+def _forget():
     catalogue.ROWS.clear()
-    catalogue.ROWS.update(rows)
+    catalogue.ROWS.update(ROWS)
     for name in [name for name in sys.modules if name.startswith("plugin_")]:
         del sys.modules[name]
 
@@ -49,6 +56,26 @@ def test_the_command_takes_it():
     settings = resolve(parse(words))["demo"]
     assert settings.methods == ("dynammo", "newest_2") and settings.plugins == (EXAMPLE,)
     assert jobs(settings, settings.methods)[0] == (0, 1, "")  # fed by adapters, as DynaMMo is
+
+
+def test_its_methods_are_run_beside_the_profiles_or_all_others():
+    own = ["replay_twice", "newest_2"]
+    plain = resolve(parse(["--profile", "quick"]))["quick"].methods
+    found = resolve(parse(["--profile", "quick", "--plugin", EXAMPLE]))["quick"].methods
+    assert list(found) == [*plain, *own]
+    found = resolve(parse(["--plugin", EXAMPLE, "--methods", "all"]))["demo"].methods
+    assert list(found)[-2:] == own and len(found) > 20
+
+
+def test_any_change_of_its_file_is_another_method(tmp_path):
+    codes = []
+    for number in (2, 2, 3):
+        text = Path(EXAMPLE).read_text() + f"\nHELPS = {number}\n"
+        (tmp_path / "mine.py").write_text(text)
+        load_plugins([tmp_path / "mine.py"])
+        codes.append(code_behind("replay_twice"))
+        _forget()
+    assert codes[0] == codes[1] != codes[2]
 
 
 def test_the_results_of_others_do_not_depend_on_it():
