@@ -1,6 +1,7 @@
 """Steps and methods of one's own: what a cell defines runs through whole streams and tables."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch.nn.functional as F
 from helpers import same
@@ -13,6 +14,8 @@ from dynammo.measure.summary import readable, summarise
 from dynammo.merging import running_mean
 from dynammo.methods import LastAdapter
 from dynammo.run.collect import collect
+from dynammo.run.execute import execute
+from dynammo.run.graph import NOTEBOOKS
 from dynammo.run.learn import learn_stream
 
 
@@ -117,3 +120,15 @@ def test_a_method_of_ones_own_stands_in_tables_and_figures_beside_dynammo(settin
     )
     first_session = sessions[sessions.session == 1].set_index("method").accuracy
     assert first_session["first_set"] == first_session["dynammo"]
+
+
+def test_a_notebook_has_a_loss_a_mean_a_learner_and_a_network_of_ones_own(tmp_path):
+    tiny = {"phantom_train": 8, "phantom_val": 2, "phantom_test": 4, "train_per_class": 0}
+    tiny |= {"classes_per_session": 4, "adapter_epochs": 1, "head_epochs": 2, "head_steps": 0}
+    given = {"run_folder": str(tmp_path / "run"), "figures_folder": str(tmp_path / "figures")}
+    given |= {"stream": "phantom@32", "order_seeds": [0], "more": tiny | {"memory_budget": 16}}
+    execute(NOTEBOOKS / "21_your_own.ipynb", tmp_path / "done.ipynb", given)
+    table = pd.read_csv(tmp_path / "figures/your_own.csv")
+    assert {"soft_and_halfway", "dynammo", "acl"} <= set(table.method)
+    record = tmp_path / "run/small/order0-seed1/session2/session.json"
+    assert '"backbone": "__main__:small"' in record.read_text()
