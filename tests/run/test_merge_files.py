@@ -71,8 +71,8 @@ def spoiled(change):
     [
         (lambda s, n: s[n].view(-1)[:1].fill_(torch.nan), "not finite: tune it again"),
         (lambda s, n: s.update({n: s[n].half()}), "save both as one kind of number"),
-        (lambda s, n: s.pop(n), "differ in their entries"),
-        (lambda s, n: s.update({n: s[n][:1].clone()}), "sets of one width"),
+        (lambda s, n: s.pop(n), "'conv.weight' is in a.safetensors alone"),
+        (lambda s, n: s.update({n: s[n][:1].clone()}), "'conv.weight' is (4, 3, 3, 3) in a"),
     ],
 )
 def test_sets_that_do_not_go_together_are_refused(change, said, capsys):
