@@ -39,6 +39,7 @@ figures_folder: str = "../runs/by-hand/figures"
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -98,9 +99,14 @@ shown
 # ## Through a cluster's queue
 # Where Slurm is there (`.ci/slurm` sets up one of a single machine), the run goes through it, with
 # one job killed on the way. A Slurm that keeps no accounts is asked by `squeue` how jobs are doing.
+# First a job that takes more memory than it asked for: if that is killed, then every job of the run
+# asked for enough.
 
 # %%
 if shutil.which("sbatch"):
+    more = f"{sys.executable} -c 'import time; x = bytearray(10**9); time.sleep(9)'"
+    ask = ["sbatch", "--wait", "--mem", "300", "--output", str(work / "more.log"), "--wrap", more]
+    enforced = subprocess.run(ask, check=False).returncode != 0
     output, asked = work / "slurm", ["--executor", "slurm", "--cores", "2"]
     asked += ["--", "--slurm-status-command", "squeue"]
     process = command.start(output, *asked)
@@ -110,7 +116,8 @@ if shutil.which("sbatch"):
             raise RuntimeError(endurance.said(output).read_text())
     subprocess.run(["scancel", "--signal", "KILL", "--full", jobs[0]], check=True)
     process.wait()
-    shown = kept([endurance.compared("slurm", endurance.contents(output), reference)], "cluster")
+    row = endurance.compared("slurm", endurance.contents(output), reference)
+    shown = kept([row | {"jobs that take more memory are killed": enforced}], "cluster")
 else:
     shown = "left out: no Slurm here"
 shown
