@@ -77,6 +77,9 @@ def test_what_the_table_has_is_not_tried_again_and_the_best_is_chosen(tried, tmp
     long = (table["length"] == "long") & (table["changes"] == best)
     turned = table.assign(average_accuracy=table["average_accuracy"].mask(long, 0.5))
     assert chosen(turned) == {"replay": {}, "adapters": {}}
+    # One long trial decides nothing: not alone, and not mixed with the short ones.
+    alone = turned[(turned["length"] == "short") | long]
+    assert chosen(alone)["replay"] == {"replay_learning_rate": 0.03}
     level = table.assign(average_accuracy=table["average_accuracy"].clip(upper=default + 0.004))
     assert chosen(level) == {"replay": {}, "adapters": {}}
 
