@@ -86,6 +86,9 @@ def test_what_is_outside_is_named_and_how_much_is_too_much_is_told(published):
     one = compare(moved((0, 0, 0, 0, 0, 0, 0.6, 0)), DEMO)
     assert 0 < (~one.within).sum() < 4
     assert "acl" in told(one)
+    # One number takes its average, its means and its differences along: that is still one.
+    far = compare(moved((0, 0, 0, 0, 0, 0, 9, 0)), DEMO)
+    assert (~far.within).sum() > 2 and "One in a hundred" in told(far)
     many = told(compare(moved((9,) * 8), DEMO))
     assert "something else is different" in many
 
