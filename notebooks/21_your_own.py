@@ -156,6 +156,7 @@ class Small(nn.Module):
         return self.classifier(self.three(self.two(self.one(x))).mean(dim=(2, 3)))
 
 
+# %%
 def small():
     """What the library has to know of it."""
     return Recipe(
