@@ -87,15 +87,14 @@ def make_backbone(
     that cannot be had.
     """
     from dynammo.networks.folding import fold_batch_norm  # loaded when a network is built
-    from dynammo.networks.own import built, recipe_of, without_classifier
+    from dynammo.networks.own import built, recipe_of
 
     recipe = recipe_of(name)
     if weights not in ("imagenet", "random"):
         raise InputError(f"Unknown weights '{weights}': choose 'imagenet' or 'random'.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = built(recipe, name, pretrained=weights == "imagenet")
-    network, recipe = without_classifier(network, recipe, name)
+        network, recipe = built(recipe, name, pretrained=weights == "imagenet")
     folded = fold_batch_norm(network)
     return Backbone(name, network, recipe, weights == "imagenet", folded, enlarge_to)
 

@@ -44,20 +44,25 @@ def entry_by_entry(states: Sequence[StateDict], mix: Callable[..., Tensor]) -> d
     return mixed
 
 
-def check_same_layout(states: Sequence[StateDict]) -> None:
-    """Raise InputError unless there is at least one set and all have the same names and shapes."""
+def check_same_layout(states: Sequence[StateDict], called: Sequence[object] = ()) -> None:
+    """Raise InputError unless there is at least one set and all have the same names and shapes.
+
+    ``called`` is what the message calls the sets; without it they are numbered.
+    """
     if not states:
         raise InputError("Nothing to merge: pass at least one adapter set.")
-    first = states[0]
-    for i, state in enumerate(states[1:], start=2):
+    called = called or [f"adapter set {i + 1}" for i in range(len(states))]
+    first, one = states[0], called[0]
+    for state, other in zip(states, called, strict=True):
         if missing := sorted(first.keys() ^ state.keys()):
             raise InputError(
-                f"Adapter sets 1 and {i} differ in their entries ({', '.join(missing[:3])}): only "
-                "sets of the same backbone and stages can be merged."
+                f"{one} and {other} differ in their entries ({', '.join(missing[:3])}): "
+                f"'{missing[0]}' is in {one if missing[0] in first else other} alone; only sets of "
+                "the same backbone and stages can be merged."
             )
         for name, tensor in first.items():
             if tensor.shape != state[name].shape:
                 raise InputError(
-                    f"'{name}' is {tuple(tensor.shape)} in adapter set 1 but "
-                    f"{tuple(state[name].shape)} in set {i}: only sets of one width can be merged."
+                    f"'{name}' is {tuple(tensor.shape)} in {one} but {tuple(state[name].shape)} in "
+                    f"{other}: only sets of one width can be merged."
                 )

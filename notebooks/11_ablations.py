@@ -56,6 +56,7 @@ import torch
 
 from dynammo.draw.comparisons import average_by_run, variants_figure
 from dynammo.draw.style import save_figure
+from dynammo.measure.between_sets import relative_distance
 from dynammo.methods import adapter_methods
 from dynammo.run import ablations, command
 from dynammo.run.learn import last_session
@@ -125,6 +126,7 @@ for t in range(2, chain.session + 1):
     for start in ("previous", "merged", "fresh"):
         distance = apart(first_weights(start, before, mean, fresh), chain.adapter_states[t - 1])
         rows.append({"session": t, "start": start, "distance": distance})
+assert abs(distance - relative_distance(fresh, chain.adapter_states[-1])) < 1e-4
 for start in ("previous", "merged", "fresh"):  # of a copy of the chain that would start so
     library = replace(chain, settings=settings.with_changes({"adapter_start": start})).start()
     ours = first_weights(start, chain.adapter_states, chain.merged_state, None)

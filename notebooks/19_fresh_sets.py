@@ -44,6 +44,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from dynammo.beyond.ways_of_merging import learned_names
 from dynammo.draw.heat_maps import accuracy_matrices
 from dynammo.measure.between_sets import relative_distance
 from dynammo.measure.summary import cost_by_session
@@ -126,10 +127,9 @@ assert abs(cosine_of_changes(right, up, both) + 0.949) < 1e-3, "Measure from the
 print("That is the cosine of two changes; next: of sets 1 and 2 of this run.")
 
 # %% tags=["solution"]
-sets, beginning = chain.adapter_states, chain.adapters(None).state_dict()
-learned = {name for name in beginning if name.endswith(("weight", "bias", "alpha"))}
-sets, beginning = ([{k: s[k] for k in learned} for s in states] for states in (sets, [beginning]))
-print(f"sets 1 and 2: {cosine_of_changes(sets[0], sets[1], beginning[0]):.2f}")
+sets = [*chain.adapter_states[:2], chain.adapters(None).state_dict()]
+learned = [{name: state[name] for name in learned_names(state)} for state in sets]
+print(f"sets 1 and 2: {cosine_of_changes(*learned):.2f}")
 
 # %% [markdown]
 # ## Exercises

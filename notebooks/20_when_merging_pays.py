@@ -37,14 +37,7 @@ runs: int = 0  # how many of its pairs of seeds; 0: all
 memories: list = [16, 40, 160]  # exemplars in all
 epochs: list = [3, 10, 30]  # of each session
 classes: list = [2, 4]  # new classes a session
-compared: list = [
-    "frozen_features",
-    "ridge_frozen",
-    "dynammo",
-    "last_adapter",
-    "acl",
-]  # DynaMMo and
-# others, on adapters or on the frozen network
+compared: list = ["frozen_features", "ridge_frozen", "dynammo", "last_adapter", "acl"]  # which
 
 # %%
 # %matplotlib inline

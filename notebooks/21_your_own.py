@@ -193,11 +193,8 @@ chain = Path(run_folder) / "theirs" / f"order{order_seeds[0]}-seed1"
 files = [f"{chain}/session{t}/adapters.safetensors" for t in range(1, data.number_of_sessions + 1)]
 merged = Path(run_folder) / "mean.safetensors"
 merge.main([*files, "--how", "mean", "--out", str(merged)])
-ours, dynammos = (
-    load_file(merged),
-    load_file(Path(files[-1]).with_name("merged_adapters.safetensors")),
-)
-for name, value in dynammos.items():
+ours, newest = load_file(merged), Path(files[-1]).parent
+for name, value in load_file(newest / "merged_adapters.safetensors").items():
     assert torch.allclose(ours[name].float(), value.float(), rtol=1e-4, atol=1e-5), name
 
 # %% [markdown]

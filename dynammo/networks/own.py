@@ -6,7 +6,8 @@ The function returns a ``Recipe`` of any CNN whose named stages, in turn, take a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -28,24 +29,31 @@ def recipe_of(name: str) -> Recipe:
     """The recipe of a name, or of one's own function; InputError where there is none."""
     if name in RECIPES:
         return RECIPES[name]
-    if name.startswith(PREFIX):
-        return timm_recipe(name.removeprefix(PREFIX))
     if ":" not in name:
         known = f"choose one of {', '.join(RECIPES)}, or give package.module:function or timm:NAME"
         raise InputError(f"Unknown backbone '{name}': {known}.")
-    try:
+    with failures_told(name):
         recipe = own_function(name)()
-    except InputError:
-        raise
-    except Exception as error:  # whatever the function's own code does
-        raise InputError(f"The backbone {name} fails: {type(error).__name__}: {error}") from error
     if not isinstance(recipe, Recipe):
         raise InputError(f"{name} returns a {type(recipe).__name__}: it has to return a Recipe.")
     return recipe
 
 
+@contextmanager
+def failures_told(name: str, when: str = "", given: str = "") -> Iterator[None]:
+    """Whatever a backbone's own code does comes out as InputError that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as e:
+        raise InputError(f"The backbone {name} fails{when}: {type(e).__name__}{given}: {e}") from e
+
+
 def own_function(name: str) -> Callable[[], Recipe]:
     """The function that such a name stands for."""
+    if name.startswith(PREFIX):
+        return lambda: timm_recipe(name.removeprefix(PREFIX))
     place, _, function = name.rpartition(":")
     if not place.endswith(".py"):
         return getattr(import_module(place), function)
@@ -64,17 +72,13 @@ def module_from_file(path: Path, name: str) -> ModuleType:
     return sys.modules[name]
 
 
-def built(recipe: Recipe, name: str, *, pretrained: bool) -> nn.Module:
-    """The recipe's network, with its weights; InputError for whatever one's own code does."""
-    try:
+def built(recipe: Recipe, name: str, *, pretrained: bool) -> tuple[nn.Module, Recipe]:
+    """The recipe's network with its weights and without its classifier, and the whole recipe."""
+    with failures_told(name):
         network = recipe.network()
         if pretrained:
             network.load_state_dict(recipe.weights())
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"The backbone {name} fails: {type(error).__name__}: {error}") from error
-    return network
+    return without_classifier(network, recipe, name)
 
 
 def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[nn.Module, Recipe]:
@@ -89,19 +93,15 @@ def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[n
             raise InputError(f"{name} has no part '{part}': it has {has} ..")
     network.set_submodule(recipe.classifier, nn.Identity())
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    try:
-        with torch.no_grad():
-            features = network.eval()(images)
-    except Exception as error:
-        told = f"{type(error).__name__} for images {tuple(images.shape)}: {error}"
-        raise InputError(f"The backbone {name} fails without its classifier: {told}") from error
-    shape = tuple(features.shape)
-    if shape != (2, recipe.feature_size):
+    given = " without its classifier", f" for images {tuple(images.shape)}"
+    with failures_told(name, *given), torch.no_grad():
+        features = network.eval()(images)
+    if (shape := tuple(features.shape)) != (2, recipe.feature_size):
         raise InputError(
             f"Without '{recipe.classifier}' {name} makes features {shape} of 2 images, not "
             f"(2, {recipe.feature_size}): give the right layer as classifier, and feature_size."
         )
     if recipe.feature_scale is None:
-        length = float(features.norm(dim=1).mean())
+        length = features.norm(dim=1).mean().item()
         recipe = replace(recipe, feature_scale=FEATURE_LENGTH / length)
     return network, recipe

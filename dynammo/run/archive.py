@@ -64,7 +64,7 @@ def unpack(path: Path, run: Path) -> list[Path]:
             archive.extractall(run, entries, filter="data")
     except (OSError, tarfile.TarError) as error:
         raise InputError(f"{path} cannot be unpacked ({error}).") from error
-    return [run / e.name for e in entries if e.name.endswith("session.json")]
+    return [(run / e.name).parent for e in entries if e.name.endswith("session.json")]
 
 
 def main(arguments: Sequence[str]) -> int:

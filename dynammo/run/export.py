@@ -7,6 +7,7 @@ as that of the backbone was before, and pixels are brought to the network's rang
 from __future__ import annotations
 
 import copy
+import json
 import math
 import warnings
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from dynammo.beyond.several_depths import SeveralDepths
 from dynammo.catalogue import title
 from dynammo.data.files import write_json, write_whole
+from dynammo.errors import InputError
 from dynammo.heads import TaskHeads
 from dynammo.methods import AdapterLearner
 from dynammo.networks.folding import fold_batch_norm
@@ -75,6 +77,13 @@ def export(learner: AdapterLearner, folder: Path, false_positives: float = float
     export_program(network, learner.stream.image_size, folder / PROGRAM)
     write_json(folder / CARD, card(learner, network, false_positives))
     return folder
+
+
+def read_card(folder: Path) -> dict:
+    """The card of an exported learner; InputError where there is none."""
+    if not (folder / CARD).is_file():
+        raise InputError(f"There is no {CARD} in {folder}: name a folder that a run exported.")
+    return json.loads((folder / CARD).read_text())
 
 
 def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -20,6 +20,7 @@ from dynammo.beyond.batch_norm import mixture_variance
 from dynammo.beyond.strategies import NEEDS, STRATEGIES, short_name
 from dynammo.data.files import exit_status, write_whole
 from dynammo.errors import InputError
+from dynammo.merging import check_same_layout
 
 WAYS = {short_name(title): way for title, way in STRATEGIES.items()}
 WAYS = {"mean": WAYS.pop("uniform_mean"), **WAYS}
@@ -65,8 +66,8 @@ def merge_files(options: argparse.Namespace) -> int:
     sets = [read(path) for path in options.sets]
     base = read(options.base) if options.base else None
     importances = [read(path) for path in options.importances]
-    with_base = ([options.base], [base]) if base else ([], [])
-    check_alike([*options.sets, *with_base[0]], [*sets, *with_base[1]])
+    given = dict(zip(options.sets, sets, strict=True))
+    check_alike(given | ({options.base: base} if base else {}))
     merged = WAYS[options.how].merge(sets, base, importances, **_numbers(options.option))
     if options.statistics == "mixture":
         merged = mixture_variance(sets, merged)
@@ -92,20 +93,15 @@ def read(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def check_alike(paths: Sequence[Path], sets: Sequence[dict[str, Tensor]]) -> None:
-    """Raise InputError unless all sets have the same entries, of the same shapes and kinds."""
-    for path, state in zip(paths, sets, strict=True):
-        if other := sorted(sets[0].keys() ^ state.keys()):
-            where = path if other[0] in state else paths[0]
-            told = f"{paths[0]} and {path}: '{other[0]}' is in {where} alone"
-            raise InputError(f"Sets of one layout are needed. {told}.")
-        for name, tensor in sets[0].items():
-            if tensor.shape != state[name].shape:
-                shapes = f"{tuple(tensor.shape)} in {paths[0]} but {tuple(state[name].shape)}"
-                raise InputError(f"Sets of one layout are needed. '{name}' is {shapes} in {path}.")
+def check_alike(sets: Mapping[Path, dict[str, Tensor]]) -> None:
+    """Raise InputError unless all have the same entries, of the same shapes and kinds."""
+    check_same_layout(list(sets.values()), list(sets))
+    first, one = next(iter(sets)), next(iter(sets.values()))
+    for path, state in sets.items():
+        for name, tensor in one.items():
             if tensor.dtype != state[name].dtype:
                 raise InputError(
-                    f"'{name}' is {tensor.dtype} in {paths[0]} but {state[name].dtype} in {path}: "
+                    f"'{name}' is {tensor.dtype} in {first} but {state[name].dtype} in {path}: "
                     "save both as one kind of number."
                 )
 

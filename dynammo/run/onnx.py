@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ import torch
 
 from dynammo.data.files import exit_status, write_whole
 from dynammo.errors import InputError
-from dynammo.run.export import CARD
+from dynammo.run.export import read_card
 
 NEEDED = "pip install onnx onnxscript onnxruntime"
 COUNTS = (1, 3, 8)  # images at a time that are tried
@@ -37,9 +36,7 @@ def to_onnx(folder: Path) -> tuple[Path, float]:
     Raises:
         InputError: no such export, packages that are missing, or answers that differ.
     """
-    if not (folder / CARD).is_file():
-        raise InputError(f"There is no {CARD} in {folder}: name a folder that a run exported.")
-    card = json.loads((folder / CARD).read_text())
+    card = read_card(folder)
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  torch writes with it

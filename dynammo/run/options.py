@@ -82,7 +82,7 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
         raise InputError("--classes-per-session and --cores must be 1 or more.")
     if options.classes_per_session:
         changes["classes_per_session"] = options.classes_per_session
-    own = load_plugins(changes.get("plugins", []))
+    of_plugins = load_plugins(changes.get("plugins", []))
     if options.methods == "all":
         changes["methods"] = list(METHODS)
     elif options.methods:
@@ -98,9 +98,8 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     found = {}
     for name, settings in runs.items():
         name = options.name or run_name(name, options.stream, options.classes_per_session)
-        if own and not options.methods:  # beside the profile's
-            changes["methods"] = [*settings.methods, *own]
-        found[name] = settings.with_changes(changes)
+        more = {} if options.methods else {"methods": [*settings.methods, *of_plugins]}
+        found[name] = settings.with_changes(more | changes)
         own = {"stream": absolute_spec(found[name].stream)}
         if ".py:" in found[name].backbone:
             own["backbone"] = str(Path(found[name].backbone).expanduser().resolve())

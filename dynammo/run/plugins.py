@@ -1,7 +1,7 @@
 """Methods from a file of one's own: ``./run_all.sh --plugin my_methods.py``.
 
 Every :class:`dynammo.learner.Learner` that the file defines gets a row in the catalogue, in the
-process that loads it. Results depend on the class's own code, and no other method's on the file.
+process that loads it. Results depend on all of the file, and no other method's on any of it.
 """
 
 from __future__ import annotations

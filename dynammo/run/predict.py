@@ -6,7 +6,6 @@ Writes a csv with a row for each image, and a sheet of those that the learner is
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from dynammo.data.image_folder import read_image
 from dynammo.draw.images import doubtful_sheet
 from dynammo.draw.style import save_figure
 from dynammo.errors import InputError
-from dynammo.run.export import CARD
+from dynammo.run.export import read_card
 from dynammo.training import EVALUATION_BATCH
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -40,9 +39,7 @@ def predict_folder(export: Path, folder: Path) -> tuple[pd.DataFrame, np.ndarray
     Raises:
         InputError: no such export, no images, or one that cannot be read.
     """
-    if not (export / CARD).is_file():
-        raise InputError(f"There is no {CARD} in {export}: name a folder that a run exported.")
-    card = json.loads((export / CARD).read_text())
+    card = read_card(export)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
     if not files:
         raise InputError(f"There are no images in {folder}: it takes {', '.join(ENDINGS)}.")
@@ -82,8 +79,7 @@ def main(arguments: Sequence[str]) -> int:
         save_figure(sheet, None, options.out.with_suffix(""), {})
         print(found["class"].value_counts().to_string(header=False))
         told = f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these."
-        passed = json.loads((options.export / CARD).read_text())["unseen_that_pass"]
-        if passed is not None:
+        if (passed := read_card(options.export)["unseen_that_pass"]) is not None:
             told += f" As measured, {passed:.0%} of images of unknown classes do not."
         print(told)
         print(

@@ -110,10 +110,9 @@ def code_behind(method: str | type[Learner] = "", own: tuple[Callable, ...] = ()
     That is its source and that of what it calls by name from the same place, such as a function of
     another cell. Of one from a plugin or a backbone's file, it is all of the file.
     """
-    code, parts = _library_code(method), [*own]
-    if method:
-        kinds = kind_of(method).__mro__
-        parts += [k for k in kinds if not k.__module__.startswith((f"{PACKAGE.name}.", "builtins"))]
+    code, parts = _library_code(method), [*own, *(kind_of(method).__mro__ if method else ())]
+    library = (f"{PACKAGE.name}.", "builtins")
+    parts = [part for part in parts if not part.__module__.startswith(library)]
     files = {inspect.getfile(part) for part in parts if part.__module__.startswith(LOADED)}
     elsewhere = [*_sources(parts), *(Path(file).read_text() for file in sorted(files))]
     return hashlib.sha256("".join([code, *elsewhere]).encode()).hexdigest() if elsewhere else code

@@ -28,7 +28,7 @@ from dynammo.learner import Learner, Setup
 from dynammo.measure.predictions import Predictions
 from dynammo.memory import ExemplarMemory
 from dynammo.methods import AdapterLearner
-from dynammo.networks.own import PREFIX, own_function
+from dynammo.networks.own import own_function
 from dynammo.run.jobs import settings_behind
 from dynammo.run.provenance import code_behind
 from dynammo.run.settings import RunSettings
@@ -49,7 +49,7 @@ def part_record(
 ) -> dict[str, Any]:
     """What a method's result depends on, or without one that of the tuned adapters."""
     own = steps.of_ones_own()
-    if ":" in settings.backbone and not settings.backbone.startswith(PREFIX):
+    if ":" in settings.backbone:
         own += (own_function(settings.backbone),)
     code = code_behind(method, own)
     return {"settings": settings_behind(settings, method), "code": code}

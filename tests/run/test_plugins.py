@@ -12,6 +12,7 @@ from dynammo.run.jobs import jobs, parameters_of, settings_behind
 from dynammo.run.learn import learn_stream
 from dynammo.run.options import parse, resolve
 from dynammo.run.plugins import load_plugins
+from dynammo.run.profiles import load_runs
 from dynammo.run.provenance import code_behind
 from dynammo.run.settings import RunSettings, is_setting
 
@@ -63,6 +64,12 @@ def test_its_methods_are_run_beside_the_profiles_or_all_others():
     plain = resolve(parse(["--profile", "quick"]))["quick"].methods
     found = resolve(parse(["--profile", "quick", "--plugin", EXAMPLE]))["quick"].methods
     assert list(found) == [*plain, *own]
+    runs = load_runs("study")
+    for words, more in (([], []), (["--plugin", EXAMPLE], own)):
+        found = resolve(parse(["--profile", "study", *words]))
+        assert list(found) == list(runs)
+        for name, settings in found.items():
+            assert list(settings.methods) == [*runs[name].methods, *more]
     found = resolve(parse(["--plugin", EXAMPLE, "--methods", "all"]))["demo"].methods
     assert list(found)[-2:] == own and len(found) > 20
 
