@@ -89,10 +89,10 @@ def make_backbone(
     from dynammo.networks.folding import fold_batch_norm  # loaded when a network is built
     from dynammo.networks.own import built, recipe_of
 
-    recipe = recipe_of(name)
-    if weights not in ("imagenet", "random"):
-        raise InputError(f"Unknown weights '{weights}': choose 'imagenet' or 'random'.")
     with torch.random.fork_rng(devices=[]):
+        recipe = recipe_of(name)  # which may build a network to ask it
+        if weights not in ("imagenet", "random"):
+            raise InputError(f"Unknown weights '{weights}': choose 'imagenet' or 'random'.")
         torch.manual_seed(seed)
         network, recipe = built(recipe, name, pretrained=weights == "imagenet")
     folded = fold_batch_norm(network)

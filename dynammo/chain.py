@@ -62,7 +62,7 @@ class Chain(Setup):
     memory: ExemplarMemory | None = None
     # Asked before a session is tuned: its set, auxiliary head and losses, if it was tuned before.
     recall: Callable[[int], tuple[StateDict, nn.Linear, list[float]] | None] = lambda _session: None
-    _kept: list = field(default_factory=list, repr=False, compare=False)  # see `features`
+    _kept: list = field(default_factory=list, repr=False)  # see `features`
 
     @classmethod
     def on(cls, setup: Setup, steps: Steps = DYNAMMO) -> Chain:

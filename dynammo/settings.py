@@ -94,7 +94,7 @@ class Settings(Knobs):
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """A copy with some knobs changed; InputError for one that there is not, or wrong values."""
         values = dict(self) | changes
-        of_methods = {method: dict(own) for method, own in self.of_methods.items()}
+        of_methods = {method: dict(own) for method, own in values["of_methods"].items()}
         for name in values.keys() - type(self).model_fields.keys():
             method, own = catalogue.split_setting(name)
             known = [*type(self).model_fields, *(f"{method}_{k}" for k in knobs_of(method))]

@@ -81,13 +81,15 @@ def step_1(
     def batch_loss(batch: Tensor) -> Tensor:
         x = flip_half(backbone.normalise(images[batch.numpy()]), generator)
         # bfloat16 has float32's range, so losses need no scaling.
-        mixed = settings.precision == "bfloat16"
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
+        with torch.autocast(x.device.type, torch.bfloat16, settings.precision == "bfloat16"):
             return loss(x, batch)
 
     optimizer = step_1_optimizer(parameters, settings, learning_rate)
     schedule = settings.adapter_epochs, settings.adapter_milestones, settings.batch_size
-    return descend(batch_loss, len(images), optimizer, *schedule, generator, progress)
+    # Dropout, in a network or adapter of one's own, draws from torch's global generator.
+    with torch.random.fork_rng([backbone.mean.device] if backbone.mean.is_cuda else []):
+        torch.manual_seed(generator.initial_seed())
+        return descend(batch_loss, len(images), optimizer, *schedule, generator, progress)
 
 
 def step_1_optimizer(
@@ -181,8 +183,7 @@ def descend(
 
 def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Positions 0..count-1 in random order, in batches of two or more, which batch norm needs."""
-    order = torch.randperm(count, generator=generator)
-    batches = list(order.split(batch_size))
+    batches = list(torch.randperm(count, generator=generator).split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     yield from batches
@@ -190,9 +191,8 @@ def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) ->
 
 def flip_half(images: Tensor, generator: torch.Generator) -> Tensor:
     """Flip a random half of images [N, 3, H, W] left to right."""
-    flip = torch.rand(len(images), generator=generator) < 0.5
-    flip = flip.to(images.device)[:, None, None, None]
-    return torch.where(flip, images.flip(3), images)
+    flip = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+    return torch.where(flip[:, None, None, None], images.flip(3), images)
 
 
 def progress_bar(items: Collection, title: str) -> tqdm:

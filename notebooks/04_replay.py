@@ -298,7 +298,7 @@ class MyDERPlusPlus(DERPlusPlus):
 
     name = "my_der_plus_plus"
 
-    def batch_loss(self, images, labels, positions):
+    def batch_loss(self, images, labels):
         memory, size = self.memory.all_positions(), self.settings.batch_size
         if not len(memory):  # session 1
             return F.cross_entropy(self.classifier(images), labels)
@@ -330,7 +330,7 @@ for kind in (MyDERPlusPlus, DERPlusPlus):
     learner.grow_head()
     learner.training_positions()  # begins to draw
     with torch.no_grad():
-        losses.append(learner.batch_loss(images, labels, None))
+        losses.append(learner.batch_loss(images, labels))
 assert torch.allclose(*losses)
 
 # %% [markdown]
@@ -348,7 +348,7 @@ class MyReplay(WholeNetworkLearner):
         new = self.stream.indices("train", self.session)
         return np.concatenate([new, self.memory.all_positions()])
 
-    def batch_loss(self, images, labels, positions):
+    def batch_loss(self, images, labels):
         return F.cross_entropy(self.classifier(images), labels)
 
 
@@ -358,7 +358,7 @@ mine.session, mine.classifier = theirs.session, theirs.classifier
 mine.memory = theirs.memory = ExemplarMemory(memory_budget, kept)
 assert (mine.training_positions() == theirs.training_positions()).all()
 with torch.no_grad():
-    assert torch.equal(*(one.batch_loss(images, labels, None) for one in (mine, theirs)))
+    assert torch.equal(*(one.batch_loss(images, labels) for one in (mine, theirs)))
 
 # %% [markdown]
 # The whole network and the head are trained. Stored are the network, the exemplars and, for DER++,

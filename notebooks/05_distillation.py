@@ -164,7 +164,7 @@ class MyLwF(WholeNetworkLearner):
 
     name, has_teacher, remembers = "my_lwf", True, False  # it keeps no images
 
-    def batch_loss(self, images, labels, positions):
+    def batch_loss(self, images, labels):
         logits, old = self.classifier(images), self.old_classes
         loss = F.cross_entropy(logits[:, old:], labels - old)
         if self.teacher is None:  # session 1
@@ -199,7 +199,7 @@ def losses_of(*kinds):
         few = few[2:]
     images = setup.backbone.normalise(data.train.images[few])
     labels = torch.as_tensor(data.train.labels[few], device=setup.device)
-    return [at_session_2(kind).batch_loss(images, labels, None) for kind in kinds]
+    return [at_session_2(kind).batch_loss(images, labels) for kind in kinds]
 
 
 # %%
@@ -230,7 +230,7 @@ class MyWA(WholeNetworkLearner):
 
     name, has_teacher = "my_wa", True
 
-    def batch_loss(self, images, labels, positions):
+    def batch_loss(self, images, labels):
         self.classifier.head.weight.data.clamp_(min=0)
         logits, old = self.classifier(images), self.old_classes
         loss, share = F.cross_entropy(logits, labels), old / logits.shape[1]
@@ -288,7 +288,7 @@ class MyICaRL(WholeNetworkLearner):
 
     name, has_teacher = "my_icarl", True
 
-    def batch_loss(self, images, labels, positions):
+    def batch_loss(self, images, labels):
         logits = self.classifier(images)
         wanted = F.one_hot(labels, logits.shape[1]).float()
         if self.teacher is not None:
@@ -461,7 +461,7 @@ class HoldFeatures(WholeNetworkLearner):
 
     name, has_teacher = "hold_features", True
 
-    def batch_loss(self, images, labels, positions):
+    def batch_loss(self, images, labels):
         features = self.classifier.extractor(images)
         loss = F.cross_entropy(self.classifier.head(features), labels)
         if self.teacher is None:  # session 1

@@ -179,7 +179,7 @@ mixed[0] = 0  # as if the first image were an exemplar of an old class
 with torch.no_grad():
     features = [extractor(images) for extractor in network.extractor.extractors]
     mine = two_losses(features, *heads, mixed, learner.old_classes, der_auxiliary)
-    assert torch.allclose(mine, learner.batch_loss(images, mixed, None))
+    assert torch.allclose(mine, learner.batch_loss(images, mixed))
 
 # %% [markdown]
 # ## One step
@@ -271,7 +271,7 @@ class MyDER(DER):
         self.classifier.head = grow(self.classifier.head, fresh)
         self.auxiliary = linear_head(size, self.new_classes + 1, self.seed, self.device)
 
-    def batch_loss(self, images, labels, positions):
+    def batch_loss(self, images, labels):
         features = [extractor(images) for extractor in self.classifier.extractor.extractors]
         given = self.classifier.head, self.auxiliary, labels, self.old_classes
         return two_losses(features, *given, self.knobs.auxiliary)
@@ -288,7 +288,7 @@ assert mine.keys() == theirs.keys()
 for name, value in theirs.items():
     assert torch.equal(mine[name], value), name
 with torch.no_grad():
-    losses = [learner.batch_loss(images, mixed, None) for learner in both]
+    losses = [learner.batch_loss(images, mixed) for learner in both]
 assert torch.allclose(*losses)
 
 # %% [markdown]

@@ -62,7 +62,6 @@ def numbers(classifier: Classifier, images: torch.Tensor) -> tuple[np.ndarray, n
 
 IMAGES = normal(6, 3, 2, 2, seed=9)
 LABELS = torch.tensor([0, 3, 2, 3, 1, 3])  # class 3 is session 2's
-WHERE = torch.arange(6)
 
 
 def cosine_similarities(features, weight) -> np.ndarray:

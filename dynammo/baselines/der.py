@@ -81,7 +81,7 @@ class DER(WholeNetworkLearner):
         extra = self.auxiliary.parameters() if self.session > 1 else ()
         return [*super().trained(), *extra]
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy on all features, plus the auxiliary one on the new extractor's."""
         features = [extractor(images) for extractor in self.classifier.extractor.extractors]
         loss = F.cross_entropy(self.classifier.head(torch.cat(features, dim=1)), labels)

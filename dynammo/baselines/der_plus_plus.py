@@ -52,7 +52,7 @@ class DERPlusPlus(WholeNetworkLearner):
         again = torch.randint(len(new), (len(self.memory.all_positions()),), generator=self.draws)
         return np.concatenate([new, new[again.numpy()]])
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Equation 6: cross-entropy, alpha x logit distance, beta x cross-entropy on the memory."""
         memory = self.memory.all_positions()
         if not len(memory):

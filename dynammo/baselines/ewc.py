@@ -10,6 +10,11 @@ from dynammo.learner import Setup
 from dynammo.settings import Count, Weight
 
 
+def as_long_as(old: Tensor) -> tuple[slice, ...]:
+    """The part of a grown tensor that is as long as it was; all of one without dimensions."""
+    return tuple(slice(length) for length in old.shape[:1])
+
+
 class EWC(WholeNetworkLearner):
     """Pull each weight back to where it was, the harder the more old predictions depend on it.
 
@@ -44,11 +49,11 @@ class EWC(WholeNetworkLearner):
         total = torch.zeros((), device=self.device)
         for name, anchor in self.anchor.items():
             pull = (self.knobs.strength * self.fisher[name]).clamp(max=hardest)
-            moved = named[name][: len(anchor)] - anchor
+            moved = named[name][as_long_as(anchor)] - anchor
             total = total + (pull * moved.square()).sum() / 2
         return total
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Equation 3."""
         old = self.old_classes
         loss = F.cross_entropy(self.classifier(images)[:, old:], labels - old)
@@ -59,7 +64,7 @@ class EWC(WholeNetworkLearner):
         count, old_classes = self.knobs.fisher_images, self.old_classes
         fisher = fisher_of_session(self, self.session, self.classifier, old_classes, count)
         for name, old in self.fisher.items():
-            fisher[name][: len(old)] += old
+            fisher[name][as_long_as(old)] += old
         self.fisher = fisher
         self.anchor = {k: p.detach().clone() for k, p in self.classifier.named_parameters()}
 

@@ -34,7 +34,7 @@ class ICaRL(WholeNetworkLearner):
     name = "icarl"
     has_teacher = True
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Algorithm 3: the mean over classes and images."""
         logits = self.classifier(images)
         targets = F.one_hot(labels, logits.shape[1]).to(logits)

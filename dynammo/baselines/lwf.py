@@ -25,7 +25,7 @@ class LwF(WholeNetworkLearner):
         temperature: Positive = 2.0
         weight: Weight = 1.0
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Equation 1 for new classes, equation 2 for old ones."""
         logits, old = self.classifier(images), self.old_classes
         loss = F.cross_entropy(logits[:, old:], labels - old)

@@ -64,7 +64,7 @@ class PODNet(UCIR):
         size, proxies, scale = self.backbone.feature_size, self.knobs.proxies, self.knobs.scale
         return CosineHead(size, proxies, scale, learn_scale=False).to(self.device)
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """The classification loss, and both distillations from session 2 on."""
         features, maps = self.features_and_maps(self.classifier.extractor, images)
         head, knobs = self.classifier.head, self.knobs

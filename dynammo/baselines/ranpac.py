@@ -8,7 +8,6 @@ from dynammo.baselines.nearest_class_mean import FrozenFeatureLearner
 from dynammo.baselines.ridge import best_penalty, held_out, ridge_weights
 from dynammo.learner import Setup
 from dynammo.settings import Count, Knobs
-from dynammo.settings import Knobs as NoKnobs
 from dynammo.training import generator_for
 
 
@@ -104,8 +103,7 @@ class RanPACNoProjection(RanPAC):
 
     name = "ranpac_no_projection"
 
-    class Knobs(NoKnobs):
-        """There is no M."""
+    Knobs = Knobs  # there is no M
 
     def draw_projection(self) -> None:
         """No projection."""

@@ -7,10 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from dynammo.backbones import at_stages
 from dynammo.baselines.cosine_head import CosineHead, imprint
 from dynammo.baselines.whole_network import WholeNetworkKnobs, WholeNetworkLearner
+from dynammo.errors import InputError
 from dynammo.learner import Setup
 from dynammo.settings import Count, Positive, Weight
+
+RELUS = (nn.ReLU, nn.ReLU6)
 
 
 def less_forget(features: Tensor, teacher: Tensor) -> Tensor:
@@ -37,12 +41,24 @@ def margin_ranking(
 
 
 def without_last_relu(network: nn.Module) -> None:
-    """Take the last ReLU out of a network, in place: of the last layer, or of the last block."""
-    block = [module for module in network.children() if isinstance(module, nn.Sequential)][-1]
-    if isinstance(block[-1], nn.ReLU | nn.ReLU6):
-        block[-1] = nn.Identity()
-    else:
-        block[-1].last_relu = nn.Identity()
+    """Take out the ReLU that a network's last layer is followed by, in place, if it is a module.
+
+    InputError where that ReLU is run in other places as well.
+    """
+    layers = dict(network.named_modules())
+    passed: list[str] = []
+    note = {
+        name: lambda _maps, name=name: passed.append(name)
+        for name, layer in layers.items()
+        if isinstance(layer, RELUS) or next(layer.parameters(recurse=False), None) is not None
+    }
+    with torch.no_grad(), at_stages(network, after=note):
+        network(torch.zeros(2, 3, 64, 64, device=next(network.parameters()).device))
+    last = passed[-1]
+    if isinstance(layers[last], RELUS):
+        if passed.count(last) > 1:
+            raise InputError(f"'{last}' is a network's last ReLU and others of it: make them two.")
+        network.set_submodule(last, nn.Identity())
 
 
 class UCIR(WholeNetworkLearner):
@@ -93,7 +109,7 @@ class UCIR(WholeNetworkLearner):
         classes = self.stream.classes_seen(sessions)
         self.classifier.head.add_classes(torch.zeros(classes, *proxies, device=self.device))
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Equation 9."""
         features, old = self.classifier.extractor(images), self.old_classes
         head, knobs = self.classifier.head, self.knobs

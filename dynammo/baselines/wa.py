@@ -49,7 +49,7 @@ class WA(WholeNetworkLearner):
         if self.knobs.clip:
             self.classifier.head.weight.data.clamp_(min=0)
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """(1 - share) x cross-entropy + share x distillation, share = old / all classes."""
         self.clip()  # after each step is before the next
         logits, old = self.classifier(images), self.old_classes

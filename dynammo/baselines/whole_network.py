@@ -88,8 +88,8 @@ class WholeNetworkLearner(Learner):
         new = training.linear_head(size, self.new_classes, self.seed, self.device)
         self.classifier.head.add_classes(new.weight, new.bias)
 
-    def batch_loss(self, images: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
-        """Loss of normalised images [B, 3, H, W] and labels [B] at positions [B] of the split."""
+    def batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Loss of normalised images [B, 3, H, W] and labels [B]."""
         return F.cross_entropy(self.classifier(images), labels)
 
     def finish_session(self) -> None:
@@ -155,10 +155,9 @@ class WholeNetworkLearner(Learner):
     def fit(self, positions: np.ndarray, *, progress: bool) -> list[float]:
         """Train on the images at some positions of the training split."""
         labels = torch.as_tensor(self.stream.train.labels[positions], device=self.device)
-        where = torch.as_tensor(positions)
         self.classifier.train()
         losses = training.step_1(
-            lambda x, batch: self.batch_loss(x, labels[batch.to(self.device)], where[batch]),
+            lambda x, batch: self.batch_loss(x, labels[batch.to(self.device)]),
             self.stream.train.select(positions),
             self.backbone,
             self.trained(),

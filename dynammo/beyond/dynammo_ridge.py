@@ -12,7 +12,7 @@ from dynammo.baselines.ridge import best_penalty, held_out, ridge_weights
 from dynammo.beyond.several_depths import SeveralDepths
 from dynammo.chain import Chain
 from dynammo.errors import InputError
-from dynammo.merging import StateDict, entry_by_entry
+from dynammo.merging import StateDict, entry_by_entry, running_mean
 from dynammo.methods import DynaMMo
 from dynammo.settings import Knobs, Positive
 
@@ -137,7 +137,12 @@ class DynaMMoRidge(DynaMMo):
     def set_before(self) -> StateDict:
         """The set that ran before the newest session, from what is stored."""
         chain = self.chain
-        return without_newest(chain.merged_state, chain.adapter_states[-1], chain.session)
+        if chain.steps.mean is running_mean:
+            return without_newest(chain.merged_state, chain.adapter_states[-1], chain.session)
+        mean, *others = chain.adapter_states[:-1]  # a mean of one's own has no known way back
+        for count, state in enumerate(others, start=2):
+            mean = chain.steps.mean(mean, state, count)
+        return mean
 
     def both_sides(self, state: StateDict | None, positions: np.ndarray) -> Tensor:
         """What the head reads [2, N, D] of training images and of their mirror images."""

@@ -126,7 +126,9 @@ def dare(states: Sets, initial: StateDict, drop_rate: float, seed: int) -> State
     """
     if not 0 <= drop_rate < 1:
         raise InputError(f"DARE's drop rate is {drop_rate}: it must be 0 or more, below 1.")
-    generator = torch.Generator().manual_seed(seed)
+    if seed != int(seed):
+        raise InputError(f"DARE's seed is {seed}: it must be a whole number.")
+    generator = torch.Generator().manual_seed(int(seed))
 
     def drop(start: Tensor, sets: Tensor) -> Tensor:
         if start.ndim < 2:
@@ -153,8 +155,8 @@ def fisher_weighted(states: Sets, importances: Sets, floor: float = 1e-6) -> Sta
     shapes = {name: value.shape for name, value in merged.items() if is_learned(name, value)}
     if any({n: v.shape for n, v in importance.items()} != shapes for importance in importances):
         raise InputError("Importances must have the names and shapes of the sets' learned entries.")
-    flat = [torch.cat([value.double().ravel() for value in i.values()]) for i in importances]
-    means = [numbers.mean().clamp(min=1e-30) for numbers in flat]
+    rows = [torch.cat([value.double().ravel() for value in i.values()]) for i in importances]
+    means = [numbers.mean().clamp(min=1e-30) for numbers in rows]
     for name in shapes:
         shares = [i[name].double() / m for i, m in zip(importances, means, strict=True)]
         weights = torch.stack(shares) + floor

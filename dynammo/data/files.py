@@ -93,4 +93,4 @@ def remove_left_overs(folder: Path) -> None:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)  # it may have gone with its folder

@@ -22,6 +22,11 @@ GROUPS = "groups.csv"  # beside the folders of classes: file, group
 TEST_FOLDS, VAL_FOLDS = 5, 8  # a fifth of the images tests, an eighth of the others validates
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file is called as an image is, and is not hidden."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
 def load_image_folder(
     path: str | Path, image_size: int | None = None, split_seed: int = 0
 ) -> DataSet:

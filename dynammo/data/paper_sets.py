@@ -32,7 +32,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dynammo.data.files import exit_status, whole_folder
-from dynammo.data.image_folder import IMAGE_SUFFIXES
+from dynammo.data.image_folder import is_image
 from dynammo.data.sources import PATH16_CLASSES, SKIN8_LISTS, data_folder
 from dynammo.errors import InputError
 from dynammo.stream import SPLITS
@@ -48,7 +48,7 @@ def gather_skin8(lists: Path, images: Path, folder: Path) -> dict[str, int]:
     reads them. Images may lie anywhere below ``images``, as they were unpacked.
     InputError if a list or an image is missing, or a list cannot be read.
     """
-    found = {path.name: path for path in images.rglob("*") if _is_image(path)}
+    found = {path.name: path for path in images.rglob("*") if is_image(path)}
     sorted_images: Sorted = {}
     for split, name in SKIN8_LISTS.items():
         if not (lists / name).is_file():
@@ -84,12 +84,8 @@ def gather_path16(source: Path, folder: Path) -> dict[str, int]:
                 f"{part} {PATH16_CLASSES[part]}. Sort its images into one folder for each class."
             )
         for place in classes:
-            sorted_images[part, split, place.name] = list(filter(_is_image, place.iterdir()))
+            sorted_images[part, split, place.name] = list(filter(is_image, place.iterdir()))
     return _arrange(sorted_images, folder)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _arrange(sorted_images: Sorted, folder: Path) -> dict[str, int]:

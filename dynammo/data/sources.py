@@ -31,7 +31,7 @@ ONLY_SIZE = {"blood": 64, "cifar100": 32}
 MEDMNIST_SIZES = (28, 64, 128, 224)
 PHANTOM_PER_CLASS = {"train": 150, "val": 25, "test": 50}
 
-# Names that stand for several sets, one session each (`streams.make_stream`). The four sets and
+# Names that stand for several sets, one session each (`make_stream.make_stream`). The four sets and
 # their order are those of LifeLonger (arXiv 2204.05737) and of DynaMMo's released configuration.
 ALIASES = {"medmnist4": ("bloodmnist", "organamnist", "pathmnist", "tissuemnist")}
 

@@ -233,7 +233,7 @@ def others_figure(scores: pd.DataFrame, note: str) -> Figure:
 def kept_figure(accuracy: pd.DataFrame, note: str) -> Figure:
     """What is left of each session at the end, against what its own set knew when it was tuned.
 
-    The table is ``accuracy`` of :func:`dynammo.measure.summary.collect`, with ACL.
+    The table is ``accuracy`` of :func:`dynammo.run.collect.collect`, with ACL.
     """
     columns = ["method", "session", "evaluated_session", "accuracy"]
     table = checked(accuracy, columns, "accuracy")

@@ -34,7 +34,9 @@ def runs_counted(table: pd.DataFrame) -> str:
     return f"{count} run{'s' if count != 1 else ''}"
 
 
-def paired(table: pd.DataFrame, one: str | tuple, other: str | tuple, by: str | list[str]) -> str:
+def paired_text(
+    table: pd.DataFrame, one: str | tuple, other: str | tuple, by: str | list[str]
+) -> str:
     """Difference of two choices in average accuracy, run by run, in points: ``+1.2 ± 0.3``."""
     wide = 100 * table.pivot_table("average_accuracy", SEED, by)
     difference = (wide[one] - wide[other]).dropna()
@@ -65,7 +67,9 @@ def merging_finding(table: pd.DataFrame) -> str:
     if means[best] <= means[start]:
         return f"{text}, and no other way is better ({runs_counted(table)})."
     name = best[0] if best[1] == start[1] else f"{best[0]} with statistics {best[1]}"
-    text += f"; best is {name} with {100 * means[best]:.1f} %, {paired(table, best, start, by)}"
+    text += (
+        f"; best is {name} with {100 * means[best]:.1f} %, {paired_text(table, best, start, by)}"
+    )
     return f"{text} points run by run ({runs_counted(table)})."
 
 

@@ -233,28 +233,22 @@ def spread(wanted: Sequence, size: float | Sequence, low: float, high: float) ->
     return placed
 
 
-def label_ends(
-    ends: Mapping[Axes, Sequence[tuple[float, float, Look]]],
-    x: float = 1,
-    side: int = 1,
-    letters: int = 40,
-) -> None:
+def label_ends(ends: Mapping[Axes, Sequence[tuple[float, float, Look]]], letters: int = 40) -> None:
     """Name points (x, y in data units) of some axes, tied to their names by thin lines.
 
-    The names are right of axes fraction x, or left of it with side = -1, and broken into lines of
-    so many letters. The axes need their final limits.
+    The names are right of the axes, and broken into lines of so many letters. The axes need their
+    final limits.
     """
-    line = {"arrowstyle": "-", "lw": 0.8, "shrinkA": 3, "shrinkB": 5}
-    line["relpos"] = ((1 - side) / 2, 0.5)
+    line = {"arrowstyle": "-", "lw": 0.8, "shrinkA": 3, "shrinkB": 5, "relpos": (0, 0.5)}
     white = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}
-    aside = {"va": "center", "ha": "left" if side > 0 else "right", "fontsize": 9, "bbox": white}
+    aside = {"va": "center", "ha": "left", "fontsize": 9, "bbox": white}
     names = {ax: [] for ax in ends}
     for ax, points in ends.items():
-        aside["textcoords"] = offset_copy(ax.transAxes, ax.figure, side * 20, units="points")
+        aside["textcoords"] = offset_copy(ax.transAxes, ax.figure, 20, units="points")
         for *place, kind in points:
             ink = {"color": kind.ink, "arrowprops": {**line, "color": kind.colour}}
             text = textwrap.fill(kind.title, letters)
-            names[ax].append(ax.annotate(text, place, (x, 0.5), **aside, **ink))
+            names[ax].append(ax.annotate(text, place, (1, 0.5), **aside, **ink))
     next(iter(ends)).figure.draw_without_rendering()  # the layout now leaves room for the names
     for ax, points in ends.items():
         height = ax.get_window_extent().height * 72 / ax.figure.dpi  # in points
@@ -263,7 +257,7 @@ def label_ends(
         sizes = [(2 + 11 * (1 + name.get_text().count("\n"))) / height for name in names[ax]]
         heights = np.round(spread(wanted, sizes, 0.01, 1), 4)
         for name, y in zip(names[ax], heights, strict=True):
-            name.set_position((x, y))
+            name.set_position((1, y))
 
 
 def short_name(name: str, width: int = 22) -> str:

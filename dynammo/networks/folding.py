@@ -19,12 +19,15 @@ def fold_batch_norm(network: nn.Module) -> nn.Module | None:
     folded = copy.deepcopy(network).eval()
     try:
         nodes = [node for node in _Tracer().trace(folded).nodes if node.op == "call_module"]
-    except (fx.proxy.TraceError, TypeError):
+    except Exception:  # whatever a forward does with what is no tensor
         return None
     targets = [node.target for node in nodes]
     for node in nodes:
-        norm, before = folded.get_submodule(node.target), node.args[0]
-        if not isinstance(norm, nn.BatchNorm2d) or before.op != "call_module":
+        norm = folded.get_submodule(node.target)
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+            continue
+        before = node.all_input_nodes[0]
+        if before.op != "call_module":
             continue
         convolution = folded.get_submodule(before.target)
         once = len(before.users) == targets.count(before.target) == targets.count(node.target) == 1

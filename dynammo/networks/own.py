@@ -62,6 +62,7 @@ def own_function(name: str) -> Callable[[], Recipe]:
 
 def module_from_file(path: Path, name: str) -> ModuleType:
     """The module of a ``.py`` file under a name, loaded once in a process."""
+    path = path.absolute()  # as a module's __file__ is
     if getattr(sys.modules.get(name), "__file__", None) != str(path):
         module = sys.modules[name] = module_from_spec(spec_from_file_location(name, path))
         try:
@@ -91,7 +92,8 @@ def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[n
         if part not in parts:
             has = ", ".join(list(parts)[1:9])
             raise InputError(f"{name} has no part '{part}': it has {has} ..")
-    network.set_submodule(recipe.classifier, nn.Identity())
+    if recipe.classifier:  # "" is a network that has none
+        network.set_submodule(recipe.classifier, nn.Identity())
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     given = " without its classifier", f" for images {tuple(images.shape)}"
     with failures_told(name, *given), torch.no_grad():

@@ -84,8 +84,14 @@ def ablations(settings: RunSettings, classes: int) -> dict[str, tuple[str, dict[
         "backbone": (
             "Backbones",
             {
-                "EfficientNet-Lite0, ImageNet": {"backbone": "efficientnet_lite0"},
-                "EfficientNet-Lite0, random": {"weights": "random"},
+                "EfficientNet-Lite0, ImageNet": {
+                    "backbone": "efficientnet_lite0",
+                    "weights": "imagenet",
+                },
+                "EfficientNet-Lite0, random": {
+                    "backbone": "efficientnet_lite0",
+                    "weights": "random",
+                },
                 "ResNet-18, random": {
                     "backbone": "resnet18",
                     "weights": "random",

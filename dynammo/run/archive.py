@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import lzma
 import sys
 import tarfile
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ def unpack(path: Path, run: Path) -> list[Path]:
                 if Path(entry.name).name not in OF_A_SESSION and entry.name not in OF_A_RUN:
                     raise InputError(f"{path} is no archive of a run: it has {entry.name}.")
             archive.extractall(run, entries, filter="data")
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
         raise InputError(f"{path} cannot be unpacked ({error}).") from error
     return [(run / e.name).parent for e in entries if e.name.endswith("session.json")]
 

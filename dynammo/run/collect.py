@@ -79,6 +79,9 @@ def collect(
     if outdated:
         warnings.warn(f"Learned by other code of dynammo/: {', '.join(outdated)}.", stacklevel=2)
     tables = {name: pd.DataFrame(row) for name, row in rows.items()}
+    if tables["losses"].empty:  # methods that train nothing
+        columns = ["method", *key, "epoch", "loss"]
+        tables["losses"] = pd.DataFrame(columns=columns)
     place = {method: i for i, method in enumerate(METHODS)}
     for name in ("sessions", "accuracy"):
         in_order = tables[name].method.map(place).fillna(len(place))

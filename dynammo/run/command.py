@@ -29,7 +29,7 @@ from dynammo.run.needs import needs
 from dynammo.run.options import ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
 from dynammo.run.run_folder import open_setup, settings_of
-from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, settings_from
+from dynammo.run.settings import DATA_SETTINGS, RunSettings
 from dynammo.stream import Stream
 
 HERE = {"python": sys.executable}  # what jobs are run with
@@ -177,9 +177,9 @@ def _say_what_changes(name: str, settings: RunSettings, figures: Path) -> None:
     if not origin.exists():
         return
     before = json.loads(origin.read_text()).get("settings", {})
-    then, now = (changes_of(one) for one in (settings_from(before), settings))
+    now = settings.as_dict()
     # The run's name says which stream it is; where its file lies may differ.
-    changed = [k for k in then | now if k != "stream" and then.get(k) != now.get(k)]
+    changed = [k for k in now if k in before and k != "stream" and before[k] != now[k]]
     if changed:
         print(
             f"note: {figures} was made with other settings ({', '.join(changed)}) and will be "

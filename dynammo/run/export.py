@@ -42,7 +42,7 @@ class DeployedNetwork(nn.Module):
         ]
         for network in networks:
             if network.adapters is not None:
-                folded = (fold_batch_norm(adapter) for adapter in network.adapters.adapters)
+                folded = (fold_batch_norm(one) or one for one in network.adapters.adapters)
                 network.adapters.adapters = nn.ModuleList(folded)
         self.backbone = networks[0].backbone
         self.knows_others = isinstance(learner.head, TaskHeads)

@@ -144,6 +144,7 @@ def open_group(
     setup = open_setup(run, settings, order_seed, train_seed)
     if method and not issubclass(kind_of(method), AdapterLearner):
         return Group(run, setup, [make_learner(method, setup)])
+    part_record(settings, steps=steps)  # refuses steps that it cannot record, before any is made
     chain = Chain.on(setup, steps)
     chain.recall = partial(tuned_before, run, chain)
     learners = learners_on(chain, settings.methods)

@@ -15,14 +15,13 @@ import pandas as pd
 import torch
 
 from dynammo.data.files import exit_status, write_csv
-from dynammo.data.image_folder import read_image
+from dynammo.data.image_folder import IMAGE_SUFFIXES, is_image, read_image
 from dynammo.draw.images import doubtful_sheet
 from dynammo.draw.style import save_figure
 from dynammo.errors import InputError
 from dynammo.run.export import read_card
 from dynammo.training import EVALUATION_BATCH
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 SHOWN = 24
 
 
@@ -40,9 +39,9 @@ def predict_folder(export: Path, folder: Path) -> tuple[pd.DataFrame, np.ndarray
         InputError: no such export, no images, or one that cannot be read.
     """
     card = read_card(export)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    files = sorted(filter(is_image, folder.rglob("*")))
     if not files:
-        raise InputError(f"There are no images in {folder}: it takes {', '.join(ENDINGS)}.")
+        raise InputError(f"There are no images in {folder}: it takes {', '.join(IMAGE_SUFFIXES)}.")
     images = np.stack([read_image(file, card["image_size"]) for file in files])
     program = torch.export.load(export / card["program"]).module()
     starts = range(0, len(images), EVALUATION_BATCH)

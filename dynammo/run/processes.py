@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 
@@ -25,7 +26,8 @@ def end_with(process: int, every: float = 0.5) -> None:
         while _runs(process):
             time.sleep(every)
         for child in psutil.Process().children(recursive=True):
-            child.kill()
+            with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+                child.kill()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -12,9 +12,11 @@ from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from types import CodeType
+from types import CodeType, NoneType
+from typing import Any
 
 import dynammo
+from dynammo.errors import InputError
 from dynammo.learner import Learner
 from dynammo.methods import kind_of
 from dynammo.networks.own import LOADED, recipe_of
@@ -24,6 +26,7 @@ from dynammo.stream import Stream
 PACKAGE = Path(dynammo.__file__).resolve().parent
 RECORDED_PACKAGES = ("torch", "numpy", "ptflops", "scikit-learn", "seaborn", "matplotlib")
 
+PLAIN = (bool, int, float, str, tuple, NoneType)  # values whose repr says all of them
 PAPER_EPOCHS = 200  # of adapter tuning in the released configurations
 
 
@@ -110,6 +113,9 @@ def code_behind(method: str | type[Learner] = "", own: tuple[Callable, ...] = ()
     That is its source and that of what it calls by name from the same place, such as a function of
     another cell. Of one from a plugin or a backbone's file, it is all of the file.
     """
+    for part in own:
+        if not (inspect.isfunction(part) or inspect.isclass(part)):
+            raise InputError(f"{part!r} has no source to record: write a function that calls it.")
     code, parts = _library_code(method), [*own, *(kind_of(method).__mro__ if method else ())]
     library = (f"{PACKAGE.name}.", "builtins")
     parts = [part for part in parts if not part.__module__.startswith(library)]
@@ -124,14 +130,19 @@ def _library_code(method: str | type[Learner]) -> str:
 
 
 def _sources(parts: Iterable[Callable]) -> list[str]:
-    """Source of functions, of classes' functions, and of those named in them, each once."""
+    """Source of functions, of classes' functions and plain values, and of those named in them."""
     found: dict[Callable, str] = {}
     left = list(parts)
     while left:
         part = left.pop(0)
+        if part in found:
+            continue
         if inspect.isclass(part):
-            left = [one for one in vars(part).values() if inspect.isfunction(one)] + left
-        elif part not in found:
+            own = {name: _function_of(one) for name, one in vars(part).items()}
+            plain = {name: one for name, one in own.items() if isinstance(one, PLAIN)}
+            found[part] = repr(sorted((k, v) for k, v in plain.items() if not k.startswith("__")))
+            left = [one for one in own.values() if inspect.isfunction(one)] + left
+        else:
             found[part] = inspect.getsource(part)
             known = [part.__globals__.get(name) for name in sorted(_names(part.__code__))]
             left += [
@@ -141,6 +152,11 @@ def _sources(parts: Iterable[Callable]) -> list[str]:
                 and one.__module__ == part.__module__
             ]
     return list(found.values())
+
+
+def _function_of(member: Any) -> Any:
+    """The function behind a property, a class method or a static one; anything else as it is."""
+    return getattr(member, "fget", None) or getattr(member, "__func__", member)
 
 
 def _names(code: CodeType) -> set[str]:

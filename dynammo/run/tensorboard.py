@@ -23,8 +23,8 @@ def write_log(run: Path) -> Path:
     """Write the log of a run into its folder, anew; what was learned is only read.
 
     Below it, ``<method>/order0-seed1`` has ``all classes seen/accuracy`` and its like and
-    ``accuracy on session 1``, by session, and ``adapters/order0-seed1`` or a method of its own
-    ``loss in session 1``, by epoch.
+    ``accuracy on session/1``, by session, and ``adapters/order0-seed1`` or a method of its own
+    ``loss in session/1``, by epoch.
 
     Returns:
         The folder to give to TensorBoard.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import same
-from helpers_for_baselines import IMAGES, LABELS, WHERE, Flat, cross_entropy, linear_head, normal
+from helpers_for_baselines import IMAGES, LABELS, Flat, cross_entropy, linear_head, normal
 from safetensors.torch import load_file
 from torch import nn
 
@@ -59,7 +59,7 @@ def test_ders_auxiliary_head_knows_new_classes_and_one_more_for_all_old_ones(in_
     targets = [0 if label == 3 else 1 for label in LABELS.tolist()]
     expected = cross_entropy(both, LABELS)
     expected += 0.4 * cross_entropy(logits(learner.auxiliary, features[1]), targets)
-    loss = learner.batch_loss(IMAGES, LABELS, WHERE)
+    loss = learner.batch_loss(IMAGES, LABELS)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     loss.backward()
     assert parts[0].weight.grad is None and parts[1].weight.grad.abs().max() > 0

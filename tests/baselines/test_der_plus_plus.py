@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers_for_baselines import WHERE, cross_entropy, linear_head, normal
+from helpers_for_baselines import cross_entropy, linear_head, normal
 from torch import nn
 
 from dynammo.baselines.der_plus_plus import logit_distance
@@ -62,7 +62,7 @@ def test_der_plus_plus_adds_the_memorys_logits_and_labels(in_session_two, uneven
     labels = [uneven.train.labels[memory[i]] for i in drawn[8:]]
     expected = cross_entropy(new, [3] * 6) + 0.3 * np.mean(squares)
     expected += 0.8 * cross_entropy(old[drawn[8:]], labels)
-    found = learner.batch_loss(images, torch.full((6,), 3), WHERE)
+    found = learner.batch_loss(images, torch.full((6,), 3))
     assert found.item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -8,7 +8,6 @@ import torch
 from helpers_for_baselines import (
     IMAGES,
     LABELS,
-    WHERE,
     cross_entropy,
     normal,
     numbers,
@@ -64,7 +63,7 @@ def test_lwf_asks_new_outputs_for_new_labels_and_old_outputs_for_the_old_answers
     expected = cross_entropy(logits[:, 3:], [0] * 6) + 0.7 * distillation(
         logits[:, :3], teacher, 3.0
     )
-    found = learner.batch_loss(IMAGES, labels, WHERE)
+    found = learner.batch_loss(IMAGES, labels)
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -75,7 +74,7 @@ def test_wa_weighs_distillation_by_the_share_of_old_classes(in_session_two):
     expected = 0.25 * cross_entropy(logits, LABELS) + 0.75 * distillation(
         logits[:, :3], teacher, 2.0
     )
-    found = learner.batch_loss(IMAGES, LABELS, WHERE)
+    found = learner.batch_loss(IMAGES, LABELS)
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -93,7 +92,7 @@ def test_aligned_rows_are_equally_long_on_average_and_point_where_they_did():
 def test_wa_clips_the_heads_weights_at_each_step(in_session_two, runs):
     learner = in_session_two("wa")
     before = learner.classifier.head.weight.detach().clone()
-    learner.batch_loss(IMAGES, LABELS, WHERE)
+    learner.batch_loss(IMAGES, LABELS)
     assert (before < 0).any()
     assert torch.equal(learner.classifier.head.weight, before.clamp(min=0))
     assert (runs.learned["wa"].learner.classifier.head.weight >= 0).all()

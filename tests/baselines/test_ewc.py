@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import same
-from helpers_for_baselines import IMAGES, WHERE, cross_entropy, linear_head, normal, numbers
+from helpers_for_baselines import IMAGES, cross_entropy, linear_head, normal, numbers
 from safetensors.torch import load_file
 
 
@@ -35,7 +35,7 @@ def test_ewc_holds_old_weights_and_leaves_a_grown_heads_new_rows_free(anchored_e
     assert head.weight.grad[:3].abs().min() > 0
     assert head.weight.grad[3:].abs().max() == head.bias.grad[3:].abs().max() == 0
     _, logits = numbers(learner.classifier, IMAGES)
-    loss = learner.batch_loss(IMAGES, torch.full((6,), 3), WHERE)
+    loss = learner.batch_loss(IMAGES, torch.full((6,), 3))
     assert loss.item() == pytest.approx(cross_entropy(logits[:, 3:], [0] * 6) + expected, rel=1e-5)
 
 

@@ -24,7 +24,7 @@ class SmoothedReplay(Replay):
     name = "smoothed_replay"
     Knobs = SmoothedKnobs
 
-    def batch_loss(self, images, labels, positions):
+    def batch_loss(self, images, labels):
         smoothing = self.knobs.smoothing
         return F.cross_entropy(self.classifier(images), labels, label_smoothing=smoothing)
 

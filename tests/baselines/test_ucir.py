@@ -10,7 +10,6 @@ from helpers import generator
 from helpers_for_baselines import (
     IMAGES,
     LABELS,
-    WHERE,
     cosine_head,
     cosine_similarities,
     cross_entropy,
@@ -18,9 +17,11 @@ from helpers_for_baselines import (
     numbers,
     unit,
 )
+from torch import nn
 
 from dynammo.backbones import make_backbone
 from dynammo.baselines.ucir import less_forget, margin_ranking, without_last_relu
+from dynammo.errors import InputError
 
 
 def test_less_forget_is_one_minus_the_mean_cosine():
@@ -68,7 +69,7 @@ def test_ucirs_loss_is_the_sum_of_its_three_terms(in_session_two):
     forget = 1 - np.mean([a @ b for a, b in zip(unit(features), unit(teacher), strict=True)])
     expected = cross_entropy(8 * similarities, LABELS) + 4 * math.sqrt(3 / 1) * forget
     expected += margin_loop(similarities, LABELS, 3, 0.6, learner.knobs.negatives)
-    assert learner.batch_loss(IMAGES, LABELS, WHERE).item() == pytest.approx(expected, rel=1e-5)
+    assert learner.batch_loss(IMAGES, LABELS).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18"])
@@ -86,3 +87,30 @@ def test_without_the_last_relu_features_may_be_negative_and_nothing_else_is_chan
     top = 6 if name == "efficientnet_lite0" else None
     torch.testing.assert_close(maps["without"].clamp(0, top), maps["with"])
     assert dict(other.named_parameters()).keys() == dict(network.named_parameters()).keys()
+
+
+class Own(nn.Module):
+    """A network of one's own: its last block is no Sequential, its features are a last ReLU's."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.act1 = nn.Conv2d(3, 4, 3), nn.ReLU()
+        self.two, self.act2 = nn.Conv2d(4, 4, 3), nn.ReLU()
+
+    def forward(self, x):
+        return self.act2(self.two(self.act1(self.one(x)))).mean(dim=(2, 3))
+
+
+def test_any_networks_last_relu_is_found_where_it_is_run():
+    network = Own()
+    x = normal(4, 3, 16, 16)
+    assert network(x).min() >= 0
+    without_last_relu(network)
+    assert isinstance(network.act2, nn.Identity) and isinstance(network.act1, nn.ReLU)
+    before = copy.deepcopy(network)
+    without_last_relu(network)  # a network without one stays as it is
+    assert torch.equal(network(x), before(x))
+    shared = Own()
+    shared.act2 = shared.act1
+    with pytest.raises(InputError, match="'act1' is a network's last ReLU and others of it"):
+        without_last_relu(shared)

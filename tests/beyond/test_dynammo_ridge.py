@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from dynammo.beyond.dynammo_ridge import DynaMMoRidge
-from dynammo.chain import Chain
+from dynammo.chain import Chain, Steps
 from dynammo.run.sessions import restore_learner, save_learner
 
 
@@ -63,3 +63,21 @@ def test_statistics_count_as_stored_and_one_pass_is_used(learned):
     assert learner.stored_numbers() == backbone + size * classes + 2 * one_set + statistics
     assert len(learner.network().passes) == 1
     assert learner.trained_numbers() == one_set
+
+
+def test_the_set_before_is_known_for_means_of_ones_own_as_well(tiny_settings, blobs, pretrained):
+    def newest(mean, newest, count):
+        return newest
+
+    for steps in (Steps(), Steps(mean=newest)):
+        chain = Chain(
+            tiny_settings.with_changes({"adapter_epochs": 1}), blobs, pretrained, 1, steps
+        )
+        before = []
+        for _ in range(2):
+            chain.learn_session(progress=False)
+            before.append(chain.merged_state)
+        found = DynaMMoRidge(chain).set_before()
+        for name, value in before[0].items():
+            if value.is_floating_point():  # the number of batches seen is no mean
+                torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)

@@ -182,6 +182,13 @@ def test_a_knob_at_its_default_is_as_if_it_had_not_been_named():
     assert changed.with_changes({"lwf_temperature": default}) == settings
 
 
+def test_knobs_may_be_given_by_method_and_are_checked():
+    changed = RunSettings().with_changes({"of_methods": {"lwf": {"temperature": 3.0}}})
+    assert changed == RunSettings().with_changes({"lwf_temperature": 3.0})
+    with pytest.raises(InputError, match="lwf_temperature is 0.0"):
+        RunSettings().with_changes({"of_methods": {"lwf": {"temperature": 0.0}}})
+
+
 def test_changed_knobs_of_methods_survive_json():
     changes = {"methods": ["lwf", "acl"], "lwf_weight": 2.5, "der_plus_plus_alpha": 0.25}
     settings = RunSettings().with_changes(changes)

@@ -57,3 +57,29 @@ def test_what_cannot_be_folded_stays():
     assert sum(isinstance(m, nn.BatchNorm2d) for m in folded.modules()) == 3
     with torch.no_grad():
         torch.testing.assert_close(folded(x), network(x))
+
+
+class _Asks(_Awkward):
+    """Its forward depends on how many images there are, which no trace can know."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) if len(x) > 1 else x
+
+
+def test_what_cannot_be_traced_is_none():
+    assert fold_batch_norm(_Asks()) is None
+
+
+def test_layers_called_by_keyword_and_without_statistics_stay():
+    class Called(nn.Sequential):
+        def forward(self, x):
+            return self[1](input=self[0](input=x))
+
+    called = Called(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+    x = random_images(2, 4)
+    folded = fold_batch_norm(called)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), called.eval()(x))
+    plain = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False))
+    assert isinstance(fold_batch_norm(plain)[1], nn.BatchNorm2d)

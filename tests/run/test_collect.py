@@ -162,6 +162,12 @@ def test_what_is_no_archive_and_no_run_is_refused(tmp_path, capsys):
     (tmp_path / "b.tar.xz").write_bytes(b"nothing")
     assert archive.main([str(tmp_path), str(tmp_path / "b.tar.xz"), "--unpack"]) == 2
     assert "cannot be unpacked" in capsys.readouterr().err
+    cut = tmp_path / "cut.tar.xz"
+    with tarfile.open(cut, "w:xz") as file:
+        file.add(__file__, "order0-seed1/session.json")
+    cut.write_bytes(cut.read_bytes()[:-200])
+    assert archive.main([str(tmp_path / "run"), str(cut), "--unpack"]) == 2
+    assert "cannot be unpacked" in capsys.readouterr().err
     with tarfile.open(tmp_path / "c.tar.xz", "w:xz") as file:
         file.add(tmp_path / "b.tar.xz", "../elsewhere")
     assert archive.main([str(tmp_path / "run"), str(tmp_path / "c.tar.xz"), "--unpack"]) == 2

@@ -89,6 +89,7 @@ def test_sets_that_do_not_go_together_are_refused(change, said, capsys):
         (["--option", "scale=1"], "has no scale: it has none"),
         (["--option", "much"], "takes NAME=NUMBER"),
         (["--how", "ties", "--base", "base.safetensors", "--option", "density=2"], "at most 1"),
+        (["--how", "dare", "--base", "base.safetensors", "--option", "seed=0.5"], "a whole number"),
         (["--how", "magmax", "--base", "no.safetensors"], "There is no no.safetensors"),
         (["--how", "magmax", "--base", "text.safetensors"], "not a whole safetensors file"),
     ],

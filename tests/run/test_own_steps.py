@@ -1,14 +1,18 @@
 """Steps and methods of one's own: what a cell defines runs through whole streams and tables."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import torch.nn.functional as F
 from helpers import same
 
 from dynammo.adapters import Adapter
 from dynammo.chain import DYNAMMO, Chain, Steps
 from dynammo.draw.accuracy import accuracy_by_family
+from dynammo.errors import InputError
 from dynammo.learner import Setup
 from dynammo.measure.summary import readable, summarise
 from dynammo.merging import running_mean
@@ -132,3 +136,29 @@ def test_a_notebook_has_a_loss_a_mean_a_learner_and_a_network_of_ones_own(tmp_pa
     assert {"soft_and_halfway", "dynammo", "acl"} <= set(table.method)
     record = tmp_path / "run/small/order0-seed1/session2/session.json"
     assert '"backbone": "__main__:small"' in record.read_text()
+
+
+def test_a_step_whose_source_cannot_be_recorded_is_refused_before_anything_is_tuned(
+    settings, tmp_path
+):
+    steps = Steps(loss=partial(F.cross_entropy, label_smoothing=0.1))
+    with pytest.raises(InputError, match="write a function that calls it"):
+        learn_stream(tmp_path, settings, "", 0, 1, steps=steps, progress=False)
+    assert not list(tmp_path.glob("order*"))
+
+
+class Drops(Adapter):
+    """An adapter with dropout, which draws from torch's global generator."""
+
+    def forward(self, x):
+        return F.dropout(super().forward(x), 0.5, self.training)
+
+
+def test_dropout_of_ones_own_follows_the_seeds_and_leaves_the_global_generator(learned):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    one, losses = learned(adapter=Drops)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    other, again = learned(adapter=Drops)
+    assert losses == again and same(one.merged_state, other.merged_state)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import product
 
 import pytest
 
@@ -136,3 +137,20 @@ def test_what_code_of_ones_own_calls_counts_too(monkeypatch):
     share.__module__ = __name__
     monkeypatch.setitem(globals(), "share", share)
     assert code_behind(Asks) != before  # the class is the same, and so is what it calls by name
+
+
+def one(self):
+    return 1
+
+
+def two(self):
+    return 2
+
+
+def test_plain_values_and_properties_of_a_class_of_ones_own_count_too():
+    def made(teacher, rate):
+        values = {"name": "mine", "has_teacher": teacher, "rate": property(rate)}
+        return type("Changed", (ACL,), values | {"__module__": __name__})
+
+    codes = {code_behind(made(*given)) for given in product((True, False), (one, two))}
+    assert len(codes) == 4 and code_behind(made(True, one)) in codes
