@@ -459,7 +459,7 @@ strip
 # 3. What averaging loses in accuracy is in the matrices above. Whether it is worth it depends on
 #    how many sessions there are.
 # 4. Look at the last adapter alone, too: it costs what DynaMMo costs. When is merging better than
-#    not merging? [Notebook 9](09_merging.ipynb) asks that, with real spreads over seeds.
+#    not merging? [Notebook 9](09_merging.ipynb) asks that, with spreads over class orders.
 
 # %% [markdown]
 # ## Code it: a mean with weights

@@ -319,11 +319,8 @@ old_logits(pd.DataFrame(rows), note=tried)
 # %% [markdown]
 # ## Which scenario is this?
 # Nobody says which session a test image is from, so the logits of all classes seen compete. This is
-# the *class-incremental* scenario. There are two easier ones. In the *task-incremental* scenario
-# the test says which session an image is from, and only its classes compete: then it would not
-# matter that old logits sink together. In the *domain-incremental* scenario every session brings
-# the same classes from another source, and there are no old logits to sink. Notebook 6 asks one
-# network in two of these ways.
+# the *class-incremental* scenario. If the test named the session (*task-incremental*), it would not
+# matter that old logits sink together. Notebook 6 tells the scenarios apart and measures two.
 
 # %% [markdown]
 # ## All sessions

@@ -185,7 +185,7 @@ for name, value in theirs.classifier.state_dict().items():
 
 # %% [markdown]
 # ## How much does the line do?
-# The small experiment of notebook 3 again, in smaller steps: a network learns session 1 on some
+# The small experiment of notebook 3 again: a network learns session 1 on some
 # images, then goes on to session 2 at a fifth of the rate. It does so three times: with no
 # exemplars, with as many of each old class as are left at the end of the stream, and with as many
 # as there are after session 1. After each step it is asked about validation images of session 1,

@@ -26,8 +26,8 @@
 # show how sure a teacher is, and what WA does to the head. Two more rules, UCIR and PODNet, stand
 # as formulas.
 #
-# **Expected.** LwF, which keeps no image, is lowest by far. The section "As published?" has the
-# numbers.
+# **Expected.** LwF, which keeps no image, is lowest by far. The section "As published?" has
+# iCaRL's numbers; of the others none are published.
 #
 # **Takes** about two minutes on one core with the default parameters.
 

@@ -26,7 +26,7 @@
 # bill is what DynaMMo sets out to cut.
 #
 # **Expected.** Old sessions fade less than with replay (notebook 4), which keeps the same images.
-# Each session costs one more pass of every image. The section "As published?" has the accuracy.
+# Each session costs one more pass of every image. DER is not in the published run.
 #
 # **Takes** about four minutes on one core with the default parameters.
 
@@ -65,7 +65,6 @@ from dynammo.heads import UnifiedHead
 from dynammo.measure.cost import cost_growth
 from dynammo.measure.summary import cost_by_session
 from dynammo.run.collect import collect
-from dynammo.run.expected import compare, told
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import note
 from dynammo.run.run_folder import open_setup
@@ -385,16 +384,6 @@ columns = {
 # %%
 counted = f"counted, with nothing trained: {settings.backbone}, images of {data.image_size} px"
 costs.cost_growth(growth, note=counted)
-
-# %% [markdown]
-# ## As published?
-# What this notebook got, beside the numbers that are published with this project and how far
-# another processor may move them ([expected.csv](../figures/expected.csv)), in percent.
-
-# %%
-compared = compare(found["sessions"], settings)
-print(told(compared))
-compared.round(1)
 
 # %% [markdown]
 # ## Where it pays

@@ -27,7 +27,7 @@
 # **Expected.** RanPAC is far above class means on the same features, in seconds and with no image
 # kept. The section "As published?" has the numbers.
 #
-# **Takes** less than a minute on one core with the default parameters.
+# **Takes** about 20 seconds on one core with the default parameters.
 
 # %% [markdown]
 # ## Parameters

@@ -333,39 +333,11 @@ by_session.rename(index=lambda name: name.split("|")[0]).round(1)
 # * In `only_where_all_agree`, write `changes[-1]` instead of `changes.mean(dim=0)`.
 # * Let `ties` keep everything (`density=1`), and add it: `own["TIES, untrimmed"] = ties`. What did
 #   trimming do?
+# * Let newer sets count more: `own["newer counts more"] = lambda changes: sum((i + 1) * row for
+#   i, row in enumerate(changes)) / sum(range(1, len(changes) + 1))`.
 # * Add a rule that answers 0 for every number: `own["nothing"] = lambda changes: 0 * changes[0]`,
 #   with `statistics = ["measured again"]`, since what tuned sets measured does not fit an untuned
 #   one. How much of the accuracy is left without any change?
-
-# %% [markdown]
-# ## Code it: a weighted mean
-# Most strategies are weighted means. Write one that takes the sessions' weights; only their ratios
-# should count.
-
-
-# %% tags=["exercise"]
-def weighted_mean(changes, weights):
-    """Mean of changes [t, N] with weights [t], which need not add up to 1."""
-    raise NotImplementedError("Replace this line.")
-
-
-# %% tags=["solution"]
-def weighted_mean(changes, weights):
-    """Mean of changes [t, N] with weights [t], which need not add up to 1."""
-    shares = torch.as_tensor(weights, dtype=changes.dtype)
-    return (shares[:, None] * changes).sum(dim=0) / shares.sum()
-
-
-# %% tags=["check"]
-rows = torch.tensor([[4.0, 0.0], [-3.0, 6.0], [1.0, 1.0]], dtype=torch.double)
-alike, ratios = weighted_mean(rows, [1, 1, 1]), weighted_mean(rows, [1, 2, 1])
-assert alike.shape == (2,), "One number for each column: sum over the sessions, dimension 0."
-assert torch.allclose(alike, mean(rows)), "Equal weights give the mean."
-assert torch.equal(weighted_mean(rows, [0, 0, 1]), rows[-1]), "Weight on the last: the last set."
-assert torch.allclose(weighted_mean(rows, [2, 4, 2]), ratios), "Divide by the sum of weights."
-assert abs(ratios[0] + 0.25) < 1e-9, "(4 - 2 * 3 + 1) / 4 is -0.25."
-print("That is a weighted mean. own['newer counts more'] =")
-print("    lambda changes: weighted_mean(changes, range(1, len(changes) + 1))")
 
 # %% [markdown]
 # ## Code it: an election without trimming

@@ -28,7 +28,7 @@
 # **Takes** four minutes on one core with the default parameters, up to ten for other ablations:
 # every variant but the run's own needs a chain of its own. They are saved one session at a time, so
 # an interrupted notebook goes on where it was. It varies what `./run_all.sh` left; if that is not
-# there yet, it is made first (ten minutes).
+# there yet, it is made first (9 to 15 minutes).
 
 # %% [markdown]
 # ## Parameters
@@ -160,9 +160,9 @@ cost = last.pivot_table(["macs", "parameters_stored"], "variant", "method", sort
 cost.rename(columns={"macs": "MMACs", "parameters_stored": "stored (M)"}).round(2)
 
 # %% [markdown]
-# ## Difference to ACL, seed by seed
+# ## Difference to ACL, run by run
 # What merging costs in accuracy, under each variant: average accuracy of DynaMMo minus ACL's, in
-# points. Same chains, so the comparison is paired even with one seed.
+# points. Same chains, so the comparison is paired even with one run.
 
 # %%
 averages = average_by_run(sessions)

@@ -27,7 +27,7 @@
 # stay close to where old classes are, ignored ones do not.
 #
 # **Takes** about ten minutes on one core, a third of that with `runs = 1`. It uses what
-# `./run_all.sh` left; if that is not there yet, it is made first (ten minutes).
+# `./run_all.sh` left; if that is not there yet, it is made first (9 to 15 minutes).
 
 # %% [markdown]
 # ## Parameters
@@ -366,7 +366,8 @@ else:
 # One pass, as DynaMMo: the same multiply-accumulates (MACs; MMACs are millions). The scatter has
 # $D^2$ numbers for the $D$ that the head reads, whatever the number of sessions. Nothing is tuned
 # in step 4, so a session ends sooner. The price is in what is kept of old images: a mean for each
-# class and one scatter, besides the exemplars. The frozen network needs no exemplars.
+# class and one scatter, besides the exemplars. The frozen network needs no exemplars;
+# its head is called *ridge, several depths* in this table and in the catalogue.
 
 # %%
 last, classes = data.number_of_sessions, len(data.classes(1))

@@ -25,7 +25,7 @@
 # study's committed tables. It draws them again when `./run_all.sh --profile study` has made new
 # ones.
 #
-# **Takes** ten seconds. The study itself takes hours.
+# **Takes** ten seconds. The study itself takes nights.
 
 # %% [markdown]
 # ## Parameters

@@ -301,7 +301,7 @@ print("With this function the release's merged network runs, and costs what it c
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. The layers before the first adapter run on one copy of the batch. In ResNet-18 that is the
-#    first convolution: the low column at the left of the second picture.
+#    first convolution: the low column at the left of the picture's second panel.
 # 2. Only what batches show that happen to hold an image of session 1 as well. With 20 sessions of
 #    two classes and batches of 32 that is four batches in five: $1 - (19/20)^{32} = 0.81$.
 # 3. The same: with one session there is nothing to tile, so all three are one pass.
@@ -312,4 +312,4 @@ print("With this function the release's merged network runs, and costs what it c
 # * W. Zhang et al., *Adapter Learning in Pretrained Feature Extractor for Continual Learning of
 #   Diseases* (ACL), MICCAI 2023, arXiv 2304.09042.
 #
-# **Before:** [the study](14_the_study.ipynb)
+# **Before:** [the study](14_the_study.ipynb) · **Next:** [how fast is it?](16_how_fast.ipynb)

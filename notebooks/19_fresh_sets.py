@@ -126,7 +126,7 @@ assert abs(cosine_of_changes(right, both, nought) - 0.5**0.5) < 1e-6, "Half a ri
 assert abs(cosine_of_changes(right, up, both) + 0.949) < 1e-3, "Measure from the beginning."
 print("That is the cosine of two changes; next: of sets 1 and 2 of this run.")
 
-# %% tags=["solution"]
+# %%
 sets = [*chain.adapter_states[:2], chain.adapters(None).state_dict()]
 learned = [{name: state[name] for name in learned_names(state)} for state in sets]
 print(f"sets 1 and 2: {cosine_of_changes(*learned):.2f}")

@@ -23,9 +23,9 @@
 # **Expected.** It runs, and need not win: the loss has softer labels, and the mean always moves
 # half way to the newest set. The picture shows the difference.
 #
-# **Takes** about nine minutes on one core with the default parameters: three chains of adapters
-# for each of three class orders. Each session is saved as it ends, so an interrupted notebook goes
-# on.
+# **Takes** about nine minutes on one core with the default parameters: two chains of adapters for
+# each of three class orders, and one on a small network. Each session is saved as it ends, so an
+# interrupted notebook goes on.
 
 # %% [markdown]
 # ## Parameters

@@ -105,7 +105,9 @@ def _merging(ax: Axes, classes: Sequence[int], budget: int, colours: Sequence) -
     """Steps 2 to 4: the average, the memory and the heads."""
     n, share = len(classes), budget // sum(classes)
     merged = "parameter by parameter, kept as a running mean: one set, however many sessions"
-    memory = f"with {share} images of each class, chosen to keep the class\u2019s mean (herding)"
+    memory = (
+        f"as many of each class ({share} in the end), whose mean is near the class\u2019s (herding)"
+    )
     head = "one per session, on the memory alone: every class counts the same"
     _box(ax, LEFT, 39, RIGHT - LEFT, 6.6)
     _box(ax, LEFT, 25.3, RIGHT - LEFT, 11.4)

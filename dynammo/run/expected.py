@@ -87,7 +87,9 @@ def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
 def told(compared: pd.DataFrame) -> str:
     """In words, how many numbers are within tolerance, which are not, and what that means."""
     if compared.empty:
-        return "Other settings than the published ones: there are no numbers to compare with."
+        return (
+            "Other settings or methods than the published ones: there is nothing to compare with."
+        )
     outside = compared[~compared.within]
     text = f"{len(compared) - len(outside)} of {len(compared)} numbers within tolerance."
     if outside.empty:

@@ -22,7 +22,7 @@ from dynammo.errors import InputError
 from dynammo.run.options import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
-LECTURERS_PAGE = "LECTURER.md"  # has answers, so it stays behind and links to it become plain text
+LECTURERS = ("LECTURER.md", "SLIDES.md")  # have answers: they stay behind, links become text
 RECORD = ".made.json"  # checksum of each file as it was made, so that a student's changes show
 
 
@@ -36,14 +36,14 @@ def student_version(path: Path) -> nbformat.NotebookNode:
         notebook, _ = preprocessor(notebook, {})
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = without_lecturers_page(cell.source)
+            cell.source = without_lecturers_pages(cell.source)
     notebook.metadata["jupytext"] = {"formats": "ipynb"}
     return notebook
 
 
-def without_lecturers_page(text: str) -> str:
-    """Links to it become plain text."""
-    return re.sub(rf"\[([^]]+)\]\({LECTURERS_PAGE}\)", r"\1", text)
+def without_lecturers_pages(text: str) -> str:
+    """Links to them become plain text."""
+    return re.sub(rf"\[([^]]+)\]\(({'|'.join(LECTURERS)})\)", r"\1", text)
 
 
 def checksum(name: str, text: str) -> str:
@@ -72,8 +72,8 @@ def make_student_version(folder: Path) -> list[Path]:
     sources = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
     texts = {path.name: nbformat.writes(student_version(path)) + "\n" for path in sources}
     for path in sorted(NOTEBOOKS.glob("*.md")):
-        if path.name != LECTURERS_PAGE:
-            texts[path.name] = without_lecturers_page(path.read_text())
+        if path.name not in LECTURERS:
+            texts[path.name] = without_lecturers_pages(path.read_text())
     made = {name: checksum(name, text) for name, text in texts.items()}
 
     record, there = _read_record(folder), {}

@@ -15,7 +15,7 @@ TAG = "solution"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 WITH_EXERCISES = [path for path in SOURCES if "## Exercises" in path.read_text()]
 
-PAGES = [path for path in NOTEBOOKS.glob("*.md") if path.name != "LECTURER.md"]
+PAGES = [path for path in NOTEBOOKS.glob("*.md") if path.name not in student.LECTURERS]
 
 
 @pytest.fixture(scope="module")
