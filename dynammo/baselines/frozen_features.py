@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dynammo.chain import Chain
 from dynammo.heads import session_targets
 from dynammo.learner import count_parameters
 from dynammo.merging import StateDict
@@ -21,9 +22,15 @@ class FrozenFeatures(AdapterLearner):
     trains = "the heads"
 
     class Knobs(Knobs):
-        """The rate at which heads are trained as adapters are, in step 1."""
+        """The rates at which heads are trained, as adapters are in step 1, and in step 4."""
 
         learning_rate: Weight = 0.0  # 0: `adapter_learning_rate`
+        head_learning_rate: Weight = 0.0  # 0: that of all heads
+
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
+        if rate := self.knobs.head_learning_rate:
+            self.settings = self.settings.with_changes({"head_learning_rate": rate})
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The bare backbone."""

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from helpers import same
 
 from dynammo.adapters import AdaptedNetwork
 from dynammo.baselines.frozen_features import FrozenFeatures
@@ -35,3 +36,15 @@ def test_the_auxiliary_head_alone_is_trained_by_step_ones_recipe(tiny_settings, 
     torch.testing.assert_close(head.weight, plain.weight)
     torch.testing.assert_close(head.bias, plain.bias)
     assert not any(parameter.requires_grad for parameter in head.parameters())
+
+
+def test_its_heads_may_have_a_rate_of_their_own(tiny_settings, blobs, pretrained):
+    def heads(**changes):
+        chain = Chain(tiny_settings.with_changes(changes), blobs, pretrained, 1)
+        learner = FrozenFeatures(chain)
+        for _ in range(2):
+            learner.learn_session(progress=False)
+        return learner.head.state_dict()
+
+    own = heads(frozen_features_head_learning_rate=0.5)
+    assert same(own, heads(head_learning_rate=0.5)) and not same(own, heads())
