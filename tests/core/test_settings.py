@@ -138,7 +138,7 @@ def test_settings_survive_json():
     settings = RunSettings(adapter_stages=("layer1.0",), train_seeds=(4, 2), adapter_width=0.125)
     text = json.dumps(settings.as_dict())
     assert RunSettings().with_changes(json.loads(text)) == settings
-    own = {"frozen_features_learning_rate"}  # of a method of the run
+    own = {f"frozen_features_{rate}" for rate in ("learning_rate", "head_learning_rate")}
     assert set(settings.as_dict()) == RunSettings.model_fields.keys() - {"of_methods"} | own
     assert not any(isinstance(v, tuple) for v in settings.as_dict().values())
 
