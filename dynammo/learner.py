@@ -49,7 +49,8 @@ class Learner(Setup):
 
     session = 0  # how many sessions were learned
     memory: ExemplarMemory | None = None  # the exemplars, where there are any
-    remembers = True  # keeps exemplars
+    remembers = True  # keeps exemplars, where there is a memory
+    needs_exemplars = True  # and cannot do without
     tunes_adapters = False  # so that their settings concern it, and those of whole networks do not
     knows_others = False  # tells, session by session, images that are none of its classes
 

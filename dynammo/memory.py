@@ -41,7 +41,7 @@ Choice = Callable[[np.ndarray, int], np.ndarray]  # what `herd` is
 class ExemplarMemory:
     """Which training images are kept: positions in the stream's training split, by class.
 
-    ``budget`` is the total number of images, whatever the number of classes.
+    ``budget`` is the total number of images, whatever the number of classes; 0 keeps none.
     """
 
     budget: int
@@ -69,11 +69,10 @@ class ExemplarMemory:
         ``features`` [N, D]. InputError where the budget leaves a class without a single image.
         """
         share = self.budget // (len(self.positions) + len(classes))
-        if share < 1:
-            raise InputError(
-                f"A memory of {self.budget} images cannot hold one of each of "
-                f"{len(self.positions) + len(classes)} classes: raise memory_budget."
-            )
+        if share < 1 and self.budget:
+            seen = len(self.positions) + len(classes)
+            told = f"cannot hold one of each of {seen} classes: raise memory_budget."
+            raise InputError(f"A memory of {self.budget} images {told}")
         kept = {label: chosen[:share] for label, chosen in self.positions.items()}
         for label in classes:
             own = np.flatnonzero(labels == label)

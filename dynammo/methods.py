@@ -134,7 +134,7 @@ class AdapterLearner(Learner):
 
     def stored_images(self) -> int:
         """The chain's exemplars."""
-        return len(self.chain.memory.all_positions())
+        return len(self.chain.memory.all_positions()) if self.remembers else 0
 
     def outline(self, sessions: int) -> None:
         """Give the head the shape it has after some sessions, with any weights."""

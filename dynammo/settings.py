@@ -69,8 +69,8 @@ class Settings(Knobs):
     adapter_milestones: Shares = (0.35, 0.65, 0.85)
     batch_size: int = Field(32, ge=2)  # batch norm cannot be trained on one
 
-    # Step 3, exemplars in total (released: 80 on PATH16, 40 on SKIN8, 2000 on CIFAR-100).
-    memory_budget: Count = 40
+    # Step 3, exemplars in total (released: 80 on PATH16, 40 on SKIN8, 2000 on CIFAR-100), or none.
+    memory_budget: CountOrNone = 40
 
     # Step 4, head fine-tuning on the balanced memory (released: Adam, 100 epochs, x 0.1 after 55
     # and 80), or longer, until it was so many steps: 100 epochs of a small memory are 100 steps,

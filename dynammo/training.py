@@ -203,7 +203,7 @@ def progress_bar(items: Collection, title: str) -> tqdm:
 @torch.no_grad()
 def in_batches(function: Callable[[Tensor], Tensor], backbone: Backbone, images: Images) -> Tensor:
     """Apply a function of normalised images [B, 3, H, W] to uint8 images [N, H, W, 3]."""
-    starts = range(0, len(images), EVALUATION_BATCH)
+    starts = range(0, len(images) or 1, EVALUATION_BATCH)  # of none, an empty result
     return torch.cat(
         [function(backbone.normalise(images[i : i + EVALUATION_BATCH])) for i in starts]
     )

@@ -108,6 +108,7 @@ class DynaMMoRidge(DynaMMo):
     statistics_kind = ClassStatistics
     reader = SeveralDepths
     follows_drift = True
+    needs_exemplars = False  # they help the map, but the session's own images give one
 
     class Knobs(Knobs):
         """How old statistics are moved along (ClassStatistics.move), and how classes weigh."""

@@ -19,6 +19,7 @@ class RidgeFrozen(DynaMMoRidge):
     name = "ridge_frozen"
     title = "ridge on the frozen network"
     trains = "nothing: the head is solved"
+    remembers = False  # statistics are all that it needs
     follows_drift = False
     adapter_sets = FrozenFeatures.adapter_sets
     stored_adapter_sets = FrozenFeatures.stored_adapter_sets
@@ -30,10 +31,6 @@ class RidgeFrozen(DynaMMoRidge):
 
     def trained_numbers(self) -> int:
         """None by gradient."""
-        return 0
-
-    def stored_images(self) -> int:
-        """None: statistics are all that it needs."""
         return 0
 
 

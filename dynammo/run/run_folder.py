@@ -13,10 +13,12 @@ from pathlib import Path
 import torch
 
 from dynammo.backbones import make_backbone
+from dynammo.catalogue import METHODS
 from dynammo.data.files import write_json
 from dynammo.data.make_stream import make_stream
 from dynammo.errors import InputError
 from dynammo.learner import Setup
+from dynammo.methods import kind_of
 from dynammo.run.settings import RunSettings
 from dynammo.stream import Stream
 
@@ -72,7 +74,9 @@ def open_setup(run: Path, settings: RunSettings, order_seed: int, train_seed: in
         InputError: unusable settings or data; a memory too small for the stream.
     """
     stream = load_stream(settings, order_seed, run)
-    if settings.memory_budget < stream.number_of_classes:
+    if not settings.memory_budget:
+        _check_that_none_needs_exemplars(settings)
+    elif settings.memory_budget < stream.number_of_classes:
         raise InputError(
             f"A memory of {settings.memory_budget} images cannot hold one of each of "
             f"{stream.number_of_classes} classes: raise memory_budget."
@@ -85,6 +89,16 @@ def open_setup(run: Path, settings: RunSettings, order_seed: int, train_seed: in
     device = prepare_torch(settings)
     backbone = make_backbone(settings.backbone, settings.weights, enlarge_to=settings.enlarge_to)
     return Setup(settings, stream, backbone.to(device), train_seed)
+
+
+def _check_that_none_needs_exemplars(settings: RunSettings) -> None:
+    kinds = {name: kind_of(name) for name in (*settings.methods, *METHODS)}
+    free = [name for name, kind in kinds.items() if not (kind.remembers and kind.needs_exemplars)]
+    if asked := [name for name in settings.methods if name not in free]:
+        raise InputError(
+            f"memory_budget is 0, and {', '.join(asked)} cannot do without exemplars. These can: "
+            f"{', '.join(free)}."
+        )
 
 
 def settings_of(run: Path, runs: int = 0) -> RunSettings:

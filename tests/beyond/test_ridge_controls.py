@@ -1,5 +1,6 @@
 """The ridge head's controls: what each part of it is worth."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,8 @@ from dynammo.beyond.ridge_controls import (
     RidgeOracle,
 )
 from dynammo.chain import Chain
+from dynammo.errors import InputError
+from dynammo.run.learn import learn_stream
 
 
 class Staying(ClassStatistics):
@@ -84,3 +87,24 @@ def test_the_last_set_is_followed_from_the_one_before(moving):
     learner = learners[RidgeLast]
     assert learner.adapter_sets()[0] is chain.adapter_states[-1]
     assert learner.set_before() is chain.adapter_states[-2]
+
+
+def test_without_any_exemplar_the_solved_heads_learn_and_others_are_refused(
+    tiny_settings, tmp_path, blobs_npz
+):
+    free = ("ridge_frozen", "dynammo_ridge", "lwf", "ranpac")
+    settings = tiny_settings.with_changes(
+        {"memory_budget": 0, "methods": free, "adapter_epochs": 1}
+    )
+    group = learn_stream(tmp_path, settings, "", 0, 1, progress=False)
+    assert len(group.chain.memory.all_positions()) == 0
+    for learner in group.learners:
+        assert learner.stored_images() == 0
+        scores, _ = learner.judge_split("test", np.arange(8))
+        assert scores.shape == (8, 4) and scores.isfinite().all()
+    again = learn_stream(tmp_path, settings, "", 0, 1, progress=False)  # from what was saved
+    assert len(again.chain.memory.all_positions()) == 0
+    learn_stream(tmp_path, settings, "lwf", 0, 1, progress=False)
+    more = settings.with_changes({"methods": (*free, "dynammo", "replay")})
+    with pytest.raises(InputError, match="dynammo, replay cannot do without exemplars. These can"):
+        learn_stream(tmp_path, more, "", 0, 1, progress=False)

@@ -58,10 +58,7 @@ def test_a_value_of_the_wrong_type_is_one_clear_error(name, value, kind):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        *(
-            (name, 0, "greater than 0")
-            for name in ("adapter_epochs", "head_epochs", "memory_budget")
-        ),
+        *((name, 0, "greater than 0") for name in ("adapter_epochs", "head_epochs")),
         *(
             (name, -1, "greater than 0")
             for name in ("phantom_train", "phantom_val", "phantom_test")
