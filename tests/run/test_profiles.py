@@ -47,7 +47,8 @@ def test_the_study_runs_every_method_alike_and_forgets_what_is_scarce():
         chains = len(settings.order_seeds) * len(settings.train_seeds)
         assert chains == (6 if name == "blood" else 3)
     for settings in runs.values():  # all runs paired, all images, heads that converge
-        assert (settings.baseline_runs, settings.train_per_class) == (0, 0)
+        assert settings.train_per_class == 0
+        assert settings.baseline_runs in (0, len(settings.order_seeds))  # each order once, or all
         assert settings.head_steps >= 1500
 
 
