@@ -106,7 +106,7 @@ def _merging(ax: Axes, classes: Sequence[int], budget: int, colours: Sequence) -
     n, share = len(classes), budget // sum(classes)
     merged = "parameter by parameter, kept as a running mean: one set, however many sessions"
     memory = (
-        f"as many of each class ({share} in the end), whose mean is near the class\u2019s (herding)"
+        f"equally many of each class ({share} in the end), near the class\u2019s mean (herding)"
     )
     head = "one per session, on the memory alone: every class counts the same"
     _box(ax, LEFT, 39, RIGHT - LEFT, 6.6)

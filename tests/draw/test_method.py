@@ -15,7 +15,7 @@ def test_diagram_shows_the_runs_numbers(sessions):
     for part in (*stages, f"Session {sessions}", f"{3 * sessions} classes", "ResNet-18", NOTE):
         assert part in written
     assert f"ACL predicts in {sessions} pass" in written and "60 images" in written
-    assert f"with {60 // (3 * sessions)} images of each class" in written
+    assert f"equally many of each class ({60 // (3 * sessions)} in the end)" in written
     assert ("Session 4" in written) == (sessions == 5)
 
 
