@@ -29,7 +29,7 @@ from dynammo.run.needs import needs
 from dynammo.run.options import ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
 from dynammo.run.run_folder import open_setup, settings_of
-from dynammo.run.settings import DATA_SETTINGS, RunSettings
+from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of
 from dynammo.stream import Stream
 
 HERE = {"python": sys.executable}  # what jobs are run with
@@ -178,8 +178,9 @@ def _say_what_changes(name: str, settings: RunSettings, figures: Path) -> None:
         return
     before = json.loads(origin.read_text()).get("settings", {})
     now = settings.as_dict()
+    then = {k: v for k, v in now.items() if k not in changes_of(settings)} | before
     # The run's name says which stream it is; where its file lies may differ.
-    changed = [k for k in now if k in before and k != "stream" and before[k] != now[k]]
+    changed = [k for k in now if k != "stream" and then.get(k) != now[k]]
     if changed:
         print(
             f"note: {figures} was made with other settings ({', '.join(changed)}) and will be "

@@ -96,7 +96,7 @@ def test_what_is_outside_is_named_and_how_much_is_too_much_is_told(published):
 def test_only_what_was_learned_alike_is_compared(published, monkeypatch):
     for changes in ({"adapter_epochs": 3}, {"stream": "phantom"}):
         nothing = compare(RUN, DEMO.with_changes(changes))
-        assert nothing.empty and "no numbers to compare" in told(nothing)
+        assert nothing.empty and "nothing to compare" in told(nothing)
     assert compare(RUN.iloc[:0], DEMO).empty
     assert compare(RUN.assign(method="mine"), DEMO).empty
     other = compare(RUN, DEMO.with_changes({"threads": 2, "order_seeds": [1]}))
