@@ -14,31 +14,36 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from dynammo.adapters import AdaptedNetwork
 from dynammo.backbones import Backbone
 from dynammo.beyond.batch_norm import measure
 from dynammo.beyond.ridge_controls import RidgeFrozen
 from dynammo.chain import Chain
 from dynammo.errors import InputError
+from dynammo.learner import Learner, Setup
 from dynammo.merging import StateDict
 from dynammo.methods import InferenceNetwork
 from dynammo.networks.folding import fold_batch_norm
-from dynammo.settings import Knobs
-from dynammo.training import extract_features
 
 
 def early_norms(backbone: Backbone, network: nn.Module, share: float) -> list[nn.BatchNorm2d]:
     """The batch norms that images pass before a share of a network's stages is over.
 
     One stage at least, rounded down: two of EfficientNet-Lite0's seven, one of ResNet-18's four.
-    InputError if there is no batch norm among them.
+    InputError if there is no batch norm among them, or but one stage.
     """
+    if len(backbone.stages) == 1:
+        raise InputError(f"'{backbone.name}' has but one stage: none of its batch norms is early.")
     last = backbone.stages[max(1, int(share * len(backbone.stages)))]
     early = takewhile(lambda named: named[0] != last, network.named_modules())
     norms = [module for _, module in early if isinstance(module, nn.BatchNorm2d)]
     if not norms:
         raise InputError(f"'{backbone.name}' has no batch norm before '{last}' to renormalise.")
     return norms
+
+
+def statistics_of(norms: list[nn.BatchNorm2d]) -> list[Tensor]:
+    """Mean and variance of each batch norm, [2, C]."""
+    return [torch.stack([norm.running_mean, norm.running_var]) for norm in norms]
 
 
 def with_statistics(backbone: Backbone, statistics: list[Tensor], share: float) -> Backbone:
@@ -67,17 +72,17 @@ class RidgeRenormalised(RidgeFrozen):
     title = "ridge on the renormalised network"
     trains = "nothing: statistics are measured, the head is solved"
 
-    class Knobs(Knobs):
+    class Knobs(RidgeFrozen.Knobs):
         """Of which share of the stages, and of the stem, batch norm is measured again."""
 
         early: float = Field(0.3, gt=0, lt=1)
-        balanced: bool = False  # each class weighs the same, however many images it brought
+
+    judge_split = Learner.judge_split  # the chain keeps features of its own network
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(chain)
         norms = early_norms(self.backbone, self.backbone.trainable_network(), self.knobs.early)
-        self.measured = [torch.stack([norm.running_mean, norm.running_var]) for norm in norms]
-        self.own = self.backbone
+        self.measured, self.own = statistics_of(norms), self.backbone
 
     def fit(self) -> None:
         """Measure the first session's images; then as on the frozen network."""
@@ -86,28 +91,25 @@ class RidgeRenormalised(RidgeFrozen):
             norms = early_norms(self.backbone, network, self.knobs.early)
             images = self.stream.train.select(self.stream.indices("train", 1))
             measure(norms, network, self.backbone, images)
-            self.measured = [torch.stack([norm.running_mean, norm.running_var]) for norm in norms]
-            self.own = with_statistics(self.backbone, self.measured, self.knobs.early)
+            self.take_up(statistics_of(norms))
         super().fit()
 
-    def read_network(self) -> nn.Module:
-        """What the head reads, under the measured statistics."""
-        network = AdaptedNetwork(self.own, None)
-        return (self.reader(network) if self.reader else network).eval()
+    def take_up(self, measured: list[Tensor]) -> None:
+        """Read images under some statistics from now on."""
+        self.measured = measured
+        self.own = with_statistics(self.backbone, measured, self.knobs.early)
+
+    def reading(self) -> Chain:
+        """A chain on the renormalised network, which nothing is tuned on."""
+        return Chain.on(Setup(self.settings, self.stream, self.own, self.train_seed))
 
     def both_sides(self, state: StateDict | None, positions: np.ndarray) -> Tensor:
         """What the head reads [2, N, D] of training images and of their mirror images."""
-        images, network = self.stream.train.select(positions), self.read_network()
-        sides = [extract_features(network, self.own, images, flip=flip) for flip in (False, True)]
-        return torch.stack(sides)
+        return self.reading().both_sides(state, positions, self.reader)
 
     def network(self) -> InferenceNetwork:
         """One pass of the renormalised network, and the head."""
-        return InferenceNetwork([self.read_network()], self.head).eval()
-
-    def judge_split(self, split: str, positions: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        """Scores of images of the stream."""
-        return self.judge(getattr(self.stream, split).select(positions))
+        return InferenceNetwork([self.reading().network(None, self.reader)], self.head).eval()
 
     def stored_numbers(self) -> int:
         """As on the frozen network, and the measured means and variances."""
@@ -120,5 +122,4 @@ class RidgeRenormalised(RidgeFrozen):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take up what :meth:`state` gave."""
         super().load_state(state)
-        self.measured = [state[f"norm{i}"].to(self.device) for i in range(len(self.measured))]
-        self.own = with_statistics(self.backbone, self.measured, self.knobs.early)
+        self.take_up([state[f"norm{i}"].to(self.device) for i in range(len(self.measured))])

@@ -115,7 +115,7 @@ def _by_class(folder: Path) -> dict[str, list[Path]]:
         if not entry.is_dir():
             raise InputError(f"{entry} is not in a class folder. Move it into one, or remove it.")
         for file in _visible(entry):
-            if file.suffix.lower() not in IMAGE_SUFFIXES or not file.is_file():
+            if not (is_image(file) and file.is_file()):
                 raise InputError(
                     f"{file} is not an image file. Keep only {', '.join(IMAGE_SUFFIXES)} files in "
                     "class folders."

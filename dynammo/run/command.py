@@ -29,7 +29,7 @@ from dynammo.run.needs import needs
 from dynammo.run.options import ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
 from dynammo.run.run_folder import open_setup, settings_of
-from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of
+from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, settings_from
 from dynammo.stream import Stream
 
 HERE = {"python": sys.executable}  # what jobs are run with
@@ -177,10 +177,11 @@ def _say_what_changes(name: str, settings: RunSettings, figures: Path) -> None:
     if not origin.exists():
         return
     before = json.loads(origin.read_text()).get("settings", {})
-    now = settings.as_dict()
-    then = {k: v for k, v in now.items() if k not in changes_of(settings)} | before
+    # Plugins are compared, not loaded: the files of an earlier run may be gone.
+    plugins = {"plugins": own} if (own := before.pop("plugins", [])) else {}
+    then, now = changes_of(settings_from(before)) | plugins, changes_of(settings)
     # The run's name says which stream it is; where its file lies may differ.
-    changed = [k for k in now if k != "stream" and then.get(k) != now[k]]
+    changed = [k for k in then | now if k != "stream" and then.get(k) != now.get(k)]
     if changed:
         print(
             f"note: {figures} was made with other settings ({', '.join(changed)}) and will be "

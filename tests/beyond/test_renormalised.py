@@ -91,3 +91,10 @@ def test_a_network_without_early_batch_norm_is_one_clear_error(pretrained):
     network.add_module(pretrained.stages[2], nn.BatchNorm2d(8))
     with pytest.raises(InputError, match="has no batch norm before 'stage3' to renormalise"):
         early_norms(pretrained, network, 0.3)
+
+
+def test_a_network_of_one_stage_has_nothing_early(pretrained):
+    whole = copy.copy(pretrained)
+    whole.stages = ("stage1",)
+    with pytest.raises(InputError, match="has but one stage"):
+        early_norms(whole, whole.trainable_network(), 0.3)

@@ -1,5 +1,6 @@
 """Methods from a file of one's own: in the catalogue, learned beside the others, or refused."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from dynammo import catalogue
 from dynammo.errors import InputError
 from dynammo.run.collect import collect
+from dynammo.run.command import _say_what_changes
 from dynammo.run.jobs import jobs, parameters_of, settings_behind
 from dynammo.run.learn import learn_stream
 from dynammo.run.options import parse, resolve
@@ -72,6 +74,22 @@ def test_its_methods_are_run_beside_the_profiles_or_all_others():
             assert list(settings.methods) == [*runs[name].methods, *more]
     found = resolve(parse(["--plugin", EXAMPLE, "--methods", "all"]))["demo"].methods
     assert list(found)[-2:] == own and len(found) > 20
+
+
+def test_an_earlier_run_with_a_plugin_that_is_gone_refuses_nothing(tmp_path, capsys):
+    gone = tmp_path / "gone.py"
+    gone.write_text(Path(EXAMPLE).read_text())
+    methods = ["dynammo", "replay_twice"]
+    changes = {"plugins": [str(gone)], "methods": methods, "replay_twice_times": 3}
+    before = RunSettings().with_changes(changes)
+    (tmp_path / "provenance.json").write_text(json.dumps({"settings": before.as_dict()}))
+    gone.unlink()
+    _forget()
+    _say_what_changes("mine", RunSettings(), tmp_path)
+    assert "made with other settings (methods, plugins)" in capsys.readouterr().out
+    _say_what_changes("mine", with_plugin(methods=methods, replay_twice_times=4), tmp_path)
+    told = capsys.readouterr().out  # the same methods, from another file, with another knob
+    assert "plugins" in told and "replay_twice_times" in told and "methods" not in told
 
 
 def test_any_change_of_its_file_is_another_method(tmp_path):
