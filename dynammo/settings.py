@@ -45,8 +45,8 @@ class Settings(Knobs):
 
     backbone: str = "efficientnet_lite0"  # or "resnet18"
     weights: str = "imagenet"  # or "random"
-    # Pixels a side that images are enlarged to for the network (released: 28 to 224), or 0.
-    enlarge_to: CountOrNone = 0
+    enlarge_to: CountOrNone = 0  # pixels a side for the network (released: 28 to 224), or 0
+    colour_shift: float = Field(0.0, ge=0, le=1)  # white balance: dynammo.beyond.colours
 
     # Adapters: empty stages mean the backbone's own choice; width is hidden / map channels; alpha
     # is the initial weight of their branch (released: 0.02 for 200 epochs; for 8 epochs 2 was best

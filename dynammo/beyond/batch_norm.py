@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from dynammo.adapters import AdaptedNetwork
-from dynammo.backbones import Backbone
 from dynammo.errors import InputError
 from dynammo.merging import StateDict, check_same_layout
 from dynammo.stream import Images
@@ -35,33 +34,18 @@ def mixture_variance(states: Sequence[StateDict], merged: StateDict) -> dict[str
     return result
 
 
+@torch.no_grad()
 def measure_again(network: AdaptedNetwork, images: Images, batch_size: int = 32) -> None:
     """Set the adapters' statistics to those of some images under the network as it is, in place.
 
-    torch's ``swa_utils.update_bn`` does the same to every batch norm of a model; the frozen
-    backbone's must stay. ``images`` are uint8 [N, H, W, 3], for example the balanced memory.
-    InputError for fewer than two, which have no variance.
-    """
-    norms = [m for m in network.adapters.modules() if isinstance(m, nn.BatchNorm2d)]
-    measure(norms, network, network.backbone, images, batch_size)
-
-
-@torch.no_grad()
-def measure(
-    norms: Sequence[nn.BatchNorm2d],
-    network: nn.Module,
-    backbone: Backbone,
-    images: Images,
-    batch_size: int = 32,
-) -> None:
-    """Set the statistics of some batch norms of a network to those of some images, in place.
-
-    Statistics of a layer depend on the layers before it, so they are measured with each of these
-    layers normalising by its own batch, as in training. ``backbone`` normalises the images, uint8
-    [N, H, W, 3]. InputError for fewer than two, which have no variance.
+    Statistics of a layer depend on the layers before it, so they are measured with each layer
+    normalising by its own batch, as in training. torch's ``swa_utils.update_bn`` does the same to
+    every batch norm of a model; the frozen backbone's must stay. InputError for fewer than two
+    images (uint8 [N, H, W, 3], for example the balanced memory), which have no variance.
     """
     if len(images) < 2:
         raise InputError(f"{len(images)} image(s) have no variance: pass at least two.")
+    norms = [m for m in network.adapters.modules() if isinstance(m, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -71,7 +55,7 @@ def measure(
     # image goes into the same one: batches of one class would miss how far classes are apart.
     number = min(max(1, round(len(images) / batch_size)), len(images) // 2)
     for first in range(number):
-        network(backbone.normalise(images[first::number]))
+        network(network.backbone.normalise(images[first::number]))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()

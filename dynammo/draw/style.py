@@ -58,7 +58,6 @@ DASHES = (
     (0, (5, 1, 1, 1)),
     (0, (3, 1, 1, 1, 1, 1)),
     (0, (1, 2.5)),
-    (0, (8, 2, 2, 2)),
 )
 # Palette number, marker and dash number. No colour comes twice in a family, and no pair of colour
 # and marker twice at all; the colours of the methods met most are theirs alone.
@@ -85,7 +84,6 @@ LOOKS = {
     "ranpac_no_projection": (4, "D", 3),
     "ridge_frozen_last": (8, "h", 4),
     "ridge_frozen": (10, "s", 5),
-    "ridge_renormalised": (6, "P", 6),
     "replay_balanced_head": (8, "D", 2),
     "acl_fresh": (11, "s", 1),
     "dynammo_fresh": (6, "*", 0),

@@ -205,6 +205,8 @@ def note(settings: RunSettings, stream: Stream, varied: Collection[str] = ()) ->
         parts.remove(network)
     if settings.enlarge_to:
         parts[0] += f", enlarged to {settings.enlarge_to} px"
+    if settings.colour_shift:
+        parts[0] += f", colours moved {settings.colour_shift:.0%} of the way to ImageNet's"
     if settings.adapter_epochs < PAPER_EPOCHS and "adapter_epochs" not in varied:
         parts.append(f"shortened: {settings.adapter_epochs} epochs of the paper's {PAPER_EPOCHS}")
     return "; ".join(parts)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from dynammo.backbones import make_backbone
+from dynammo.beyond.colours import shift_colours
 from dynammo.catalogue import METHODS
 from dynammo.data.files import write_json
 from dynammo.data.make_stream import make_stream
@@ -88,6 +89,9 @@ def open_setup(run: Path, settings: RunSettings, order_seed: int, train_seed: in
         )
     device = prepare_torch(settings)
     backbone = make_backbone(settings.backbone, settings.weights, enlarge_to=settings.enlarge_to)
+    if settings.colour_shift:
+        first = stream.train.select(stream.indices("train", 1))
+        shift_colours(backbone, first, settings.colour_shift)
     return Setup(settings, stream, backbone.to(device), train_seed)
 
 

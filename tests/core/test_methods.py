@@ -97,7 +97,7 @@ def test_only_acl_stores_more_with_every_session(two_sessions, new_chain):
             learner.session = sessions
             stored[name].append(learner.stored_adapter_sets())
     for name, counts in stored.items():
-        if name.startswith(("ridge_frozen", "ridge_renormalised")):
+        if name.startswith("ridge_frozen"):
             assert counts == [0] * 5
         elif issubclass(load(name), DynaMMo):
             assert counts == [1, 2, 2, 2, 2]

@@ -236,7 +236,6 @@ def test_parameters_stored_and_used_by_formula(kind, sessions):
         "frozen_features": (0, 0),
         "ridge_frozen": (0, 0),
         "ridge_frozen_last": (0, 0),
-        "ridge_renormalised": (0, 0),
         "last_adapter": (1, 1),
         "acl": (sessions, sessions),
     }.get(kind.name, (min(sessions, 2), 1))
@@ -246,8 +245,6 @@ def test_parameters_stored_and_used_by_formula(kind, sessions):
     wide = width_read(kind, 512)
     solved = issubclass(kind, DynaMMoRidge)
     statistics = (wide + 1) * 2 * sessions + wide**2 if solved else 0
-    if kind.name == "ridge_renormalised":  # means and variances of the stem's and layer1's norms
-        statistics += 2 * 5 * 64
     assert learner.stored_numbers() == backbone + kept * one_set + head + statistics
     assert count_parameters(learner.network()) == backbone + run * one_set + head
     trained = (one_set if run else 0) + (0 if solved else head)
