@@ -58,7 +58,7 @@ from dynammo import adapters, heads, memory, training
 from dynammo.catalogue import title
 from dynammo.chain import Steps
 from dynammo.draw.accuracy import training_losses
-from dynammo.draw.images import kept_and_left
+from dynammo.draw.images import image_rows
 from dynammo.measure.between_sets import relative_distance
 from dynammo.measure.predictions import accuracy_rows, predict, session_row
 from dynammo.measure.stopwatch import Stopwatch
@@ -257,7 +257,10 @@ assert (herd(features, 5) == memory.herd(features, 5)).all()
 
 # %%
 order = herd(features, len(own))
-kept_and_left(data, own[order], count=5, note=note(settings, data))
+chosen = {"kept": order[:5], "left": order[-5:]}
+rows = {name: data.train.select(own[which])[:] for name, which in chosen.items()}
+heading = f"{data.class_names[label]}: kept first, and what is left last"
+image_rows(rows, heading, note(settings, data))
 
 # %%
 chain.choose_exemplars()

@@ -77,20 +77,15 @@ def class_balance(stream: Stream, note: str) -> Figure:
 
 
 @styled
-def kept_and_left(stream: Stream, positions: np.ndarray, count: int, note: str) -> Figure:
-    """The first and the last images of an order of choice, as one row of kept, one of left.
-
-    Args:
-        positions: training images of one class, in the order that they would be chosen in.
-    """
-    figure, axes = canvas(note, 0.9 * count + 1, 2.6, 2, 1)
-    rows = {"kept": positions[:count], "left": positions[len(positions) - count :]}
-    name = stream.class_names[int(stream.train.labels[positions[0]])]
-    for ax, (title, chosen) in zip(axes, rows.items(), strict=True):
-        ax.imshow(np.concatenate(stream.train.select(chosen), axis=1))
-        ax.set_ylabel(title, rotation=0, ha="right", va="center")
+def image_rows(rows: Mapping[str, np.ndarray], title: str, note: str) -> Figure:
+    """Rows of images, uint8 or float in 0..1 [N, H, W, 3], each under its name."""
+    longest = max(map(len, rows.values()))
+    figure, axes = canvas(note, 0.9 * longest + 1.6, 1.1 * len(rows) + 0.6, len(rows), 1)
+    for ax, (name, images) in zip(np.atleast_1d(axes), rows.items(), strict=True):
+        ax.imshow(np.concatenate(images, axis=1))
+        ax.set_ylabel(name, rotation=0, ha="right", va="center")
         ax.set(xticks=[], yticks=[])
-    axes[0].set_title(f"{name}: kept first, and what is left last")
+    np.atleast_1d(axes)[0].set_title(title)
     return finished(figure)
 
 
