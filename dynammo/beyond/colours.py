@@ -1,4 +1,4 @@
-"""A white balance: images whose colours are nearer to those that a network was pretrained on."""
+"""A white balance: images whose colours are nearer to ImageNet's, whatever the backbone."""
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ def shift_colours(backbone: Backbone, images: Images, share: float) -> None:
 
     The pink field of a microscope is no colour that the first layers were trained on. ``share`` 1
     moves the mean of ``images``, uint8 [N, H, W, 3], all the way, 0 not at all. The shift becomes
-    part of the normalisation: three numbers, and no operation more for an image.
+    part of the normalisation: three numbers, and no operation more for an image. Called again, it
+    adds to what it did.
     """
-    parts = (images[first : first + 256] for first in range(0, len(images), 256))
-    means = np.concatenate([part.mean(axis=(1, 2)) for part in parts])  # [N, 3]
-    own = torch.as_tensor(means.mean(axis=0) / 255)
+    means = [images[i : i + 256].mean(axis=(1, 2)) for i in range(0, len(images), 256)]
+    own = torch.as_tensor(np.concatenate(means).mean(axis=0) / 255)
     shift = share * (own - torch.tensor(IMAGENET_COLOUR))
     backbone.mean += shift.view(3, 1, 1).to(backbone.mean)

@@ -10,19 +10,18 @@ from dynammo.run.run_folder import open_setup
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_images_whose_mean_colour_is_shifted_look_like_others_on_average(share):
-    """A pink field's mean colour moves to ImageNet's, and what is compared with it stays apart."""
-    pink = np.random.default_rng(0).integers([180, 90, 120], [255, 170, 200], (300, 8, 8, 3))
-    pink = pink.astype(np.uint8)
-    for name in ("resnet18", "efficientnet_lite0"):
-        backbone = make_backbone(name, "random")
-        before = backbone.normalise(pink).double()
-        grey = torch.tensor(IMAGENET_COLOUR).view(3, 1, 1)
-        target = ((grey - backbone.mean) / backbone.standard_deviation).double()
-        shift_colours(backbone, pink, share)
-        after = backbone.normalise(pink).double()
-        mean = before.mean(dim=(0, 2, 3)).view(3, 1, 1)
-        torch.testing.assert_close(after, before + share * (target - mean), atol=1e-5, rtol=0)
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
+def test_every_image_moves_by_the_same_colour_towards_imagenets(name, share):
+    images = np.random.default_rng(0).integers([180, 90, 120], [255, 170, 200], (300, 8, 8, 3))
+    images = images.astype(np.uint8)  # pink; more than are read at once
+    backbone = make_backbone(name, "random")
+    before = backbone.normalise(images).double()
+    imagenets = torch.tensor(IMAGENET_COLOUR).view(3, 1, 1)
+    target = ((imagenets - backbone.mean) / backbone.standard_deviation).double()
+    shift_colours(backbone, images, share)
+    moved = share * (target - before.mean(dim=(0, 2, 3)).view(3, 1, 1))
+    after = backbone.normalise(images).double()
+    torch.testing.assert_close(after, before + moved, atol=1e-5, rtol=0)
 
 
 def test_a_run_measures_its_first_sessions_training_images(tmp_path, tiny_settings, blobs):

@@ -1,8 +1,10 @@
 """The study's page says what its archives hold."""
 
+import json
 import warnings
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dynammo.catalogue import METHODS, title
@@ -15,9 +17,9 @@ PAGE = (ROOT / "notebooks/STUDY.md").read_text()
 NAMES = {title(name): name for name in METHODS}
 
 
-def tables() -> list[dict[str, list[str]]]:
-    """The tables of the study so far: each row's cells, by its first one."""
-    section = PAGE.partition("## The new study, so far")[2].partition("\n## ")[0]
+def tables(heading: str) -> list[dict[str, list[str]]]:
+    """The tables of a section: each row's cells, by its first one, without stars."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0].replace("*", "")
     found = [block.splitlines()[2:] for block in section.split("\n\n") if block[:2] == "| "]
     rows = [[line.strip("| ").split(" | ") for line in block] for block in found]
     return [{first: cells for first, *cells in block} for block in rows]
@@ -25,27 +27,41 @@ def tables() -> list[dict[str, list[str]]]:
 
 @pytest.mark.parametrize(("stream", "column"), [("blood", 0), ("mixed", 1)])
 def test_the_page_tells_what_the_archive_holds(stream, column, tmp_path):
-    averages, differences = tables()
+    averages, differences = tables("The new study, so far")
+    settings = load_runs("study")[f"study-{stream}"]
+    unpack(ROOT / f"figures/study/{stream}_sessions.tar.xz", tmp_path)
+    first = tmp_path / f"order{settings.order_seeds[0]}-seed{settings.train_seeds[0]}"
+    measured = [json.loads(path.read_text()) for path in first.glob("**/session1/measured.json")]
+    held = {row["method"] for rows in measured for row in rows if row["part"] == "test"}
     averages = {NAMES[row]: cells[2 * column :] for row, cells in averages.items()}
     methods = [name for name, cells in averages.items() if cells[0] != "–"]
-    assert len(methods) > 8
+    assert held <= set(methods) and len(methods) > 8
 
-    unpack(ROOT / f"figures/study/{stream}_sessions.tar.xz", tmp_path)
-    settings = load_runs("study")[f"study-{stream}"].with_changes({"methods": methods})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the code that made them, which is not today's
-        found = collect(tmp_path, settings)
-    by_run = 100 * found["sessions"].groupby(["method", "order_seed", "train_seed"]).accuracy.agg(
-        ["mean", "last"]
-    )
-    numbers = by_run.groupby("method").agg(["mean", "std"])
+        found = collect(tmp_path, settings.with_changes({"methods": methods}))
+    runs = found["sessions"].groupby(["method", "order_seed", "train_seed"]).accuracy
+    numbers = (100 * runs.agg(["mean", "last"])).groupby("method").agg(["mean", "std"])
     for name in methods:
-        for told, measure in zip(averages[name], ("mean", "last"), strict=False):
+        for told, measure in zip(averages[name][:2], ("mean", "last"), strict=True):
             assert told == "{:.1f} ± {:.1f}".format(*numbers.loc[name, measure]), (name, measure)
 
     intervals = found["intervals"].set_index(["method", "other", "measure"])
     for row, cells in differences.items():
-        one, other = (NAMES[part] for part in row.split(" - "))
-        if cells[column] != "–":
-            mean, low, high = intervals.loc[(one, other, "average"), ["mean", "low", "high"]]
-            assert cells[column] == f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]", row
+        pair = tuple(NAMES[part] for part in row.split(" - "))
+        for told, measure in zip(cells[2 * column :][:2], ("average", "last"), strict=True):
+            assert (told == "–") == ((*pair, measure) not in intervals.index)
+            if told != "–":
+                bounds = intervals.loc[(*pair, measure), ["mean", "low", "high"]]
+                assert told == "{:+.1f} [{:+.1f}, {:+.1f}]".format(*bounds), row
+
+
+def test_the_page_tells_what_was_tried_for_the_colours():
+    tried = pd.read_csv(ROOT / "figures/study/white_balance.csv")
+    key = ["changed", "stream", "penalty"]
+    means = tried.groupby(key, sort=False)[["average_accuracy", "last_accuracy"]].mean()
+    best = means.loc[means.groupby(level=[0, 1]).average_accuracy.idxmax()]
+    written = {"{:.1f} / {:.1f}".format(*row) for row in best.to_numpy()}
+    (table,) = tables("A white balance")[:1]
+    assert len(table) == tried.changed.nunique()
+    assert {cell for cells in table.values() for cell in cells} - {"–"} == written
