@@ -29,7 +29,7 @@
 # right angles, so they do not undo each other. The captions have the numbers of this run.
 #
 # **Takes** one or two minutes on one core. It looks into what `./run_all.sh` left; if that is not
-# there yet, it is made first (9 to 15 minutes).
+# there yet, it is made first (8 to 40 minutes).
 
 # %% [markdown]
 # ## Parameters

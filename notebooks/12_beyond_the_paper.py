@@ -28,7 +28,7 @@
 # stay close to where old classes are, ignored ones do not.
 #
 # **Takes** about ten minutes on one core, a third of that with `runs = 1`. It uses what
-# `./run_all.sh` left; if that is not there yet, it is made first (9 to 15 minutes).
+# `./run_all.sh` left; if that is not there yet, it is made first (8 to 40 minutes).
 
 # %% [markdown]
 # ## Parameters
