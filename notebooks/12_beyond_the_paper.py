@@ -20,8 +20,7 @@
 # whose head is *solved* from statistics of all images instead of tuned on a few exemplars. Both of
 # its parts are written out, the head that is solved and the map by which statistics follow moving
 # features. Then what each part of it is worth, and how far it comes against ACL, which takes a pass
-# for every session. At the end, three numbers that may help any of them: a white
-# balance.
+# for every session. At the end, three numbers that may help any of them: a white balance.
 #
 # **Expected.** The variant is ahead of DynaMMo and of ACL, on average and at the end. So is the
 # same head on the **frozen** network, without any adapters, by a little less. Followed statistics
@@ -396,9 +395,9 @@ def frozen_accuracy(share):
     train, val = np.arange(len(data.train)), np.arange(len(data.val))
     features = frozen.both_sides(None, train, SeveralDepths).double().flatten(0, 1)
     hidden = frozen.features(None, "val", val, reader=SeveralDepths).double()
-    found = {}
+    known, found = statistics(features, labels.repeat(2)), {}
     for penalty in (0.1, 0.3, 1.0):
-        scores = hidden @ ridge(*statistics(features, labels.repeat(2)), penalty)
+        scores = hidden @ ridge(*known, penalty)
         found[penalty] = 100 * (scores.argmax(dim=1).cpu().numpy() == data.val.labels).mean()
     return found
 

@@ -80,12 +80,13 @@ def class_balance(stream: Stream, note: str) -> Figure:
 def image_rows(rows: Mapping[str, np.ndarray], title: str, note: str) -> Figure:
     """Rows of images, uint8 or float in 0..1 [N, H, W, 3], each under its name."""
     longest = max(map(len, rows.values()))
-    figure, axes = canvas(note, 0.9 * longest + 1.6, 1.1 * len(rows) + 0.6, len(rows), 1)
-    for ax, (name, images) in zip(np.atleast_1d(axes), rows.items(), strict=True):
+    size = 0.9 * longest + 1.6, 1.1 * len(rows) + 0.6
+    figure, axes = canvas(note, *size, len(rows), 1, squeeze=False)
+    for ax, (name, images) in zip(axes.flat, rows.items(), strict=True):
         ax.imshow(np.concatenate(images, axis=1))
         ax.set_ylabel(name, rotation=0, ha="right", va="center")
         ax.set(xticks=[], yticks=[])
-    np.atleast_1d(axes)[0].set_title(title)
+    axes[0, 0].set_title(title)
     return finished(figure)
 
 

@@ -6,6 +6,7 @@ import torch
 
 from dynammo.backbones import make_backbone
 from dynammo.beyond.colours import IMAGENET_COLOUR, shift_colours
+from dynammo.run.provenance import note
 from dynammo.run.run_folder import open_setup
 
 
@@ -32,3 +33,5 @@ def test_a_run_measures_its_first_sessions_training_images(tmp_path, tiny_settin
     found = (shifted.mean - plain.mean).flatten().numpy()
     np.testing.assert_allclose(found, (expected - IMAGENET_COLOUR) / 2, atol=1e-6)
     assert torch.equal(shifted.standard_deviation, plain.standard_deviation)
+    pictured = [note(s, blobs) for s in (tiny_settings, settings)]
+    assert ["colours moved 50%" in words for words in pictured] == [False, True]

@@ -64,6 +64,8 @@ def test_a_value_of_the_wrong_type_is_one_clear_error(name, value, kind):
             for name in ("phantom_train", "phantom_val", "phantom_test")
         ),
         ("memory_budget", -1, "greater than or equal to 0"),
+        ("colour_shift", -0.1, "greater than or equal to 0"),
+        ("colour_shift", 1.1, "less than or equal to 1"),
         ("threads", 0, "greater than 0"),
         ("adapter_learning_rate", 0.0, "greater than 0"),
         ("head_learning_rate", -1e-3, "greater than 0"),
