@@ -51,8 +51,10 @@ from IPython.display import display
 from dynammo.adapters import AdaptedNetwork
 from dynammo.baselines.ridge import ridge_weights
 from dynammo.beyond import ridge_controls as controls
-from dynammo.beyond.dynammo_ridge import ClassStatistics, DynaMMoRidge
+from dynammo.beyond.dynammo_ridge import DynaMMoRidge
+from dynammo.beyond.ridge_frozen import RidgeFrozen, RidgeFrozenLast
 from dynammo.beyond.several_depths import SeveralDepths
+from dynammo.beyond.solved_head import ClassStatistics
 from dynammo.catalogue import load, title
 from dynammo.chain import Chain
 from dynammo.draw.comparisons import contenders_figure
@@ -297,7 +299,7 @@ found = ablations.averages(replayed)
 
 # %%
 solved = [kind.title for kind in (*controls.CONTROLS, *own)] + [title("dynammo_ridge")]
-frozen = [controls.RidgeFrozen.title, controls.RidgeFrozenFeaturesAlone.title]
+frozen = [RidgeFrozen.title, RidgeFrozenLast.title]
 cheating = [controls.RidgeOracle.title]
 groups = {
     "heads tuned on the memory": [title(name) for name in PLAIN[:3]],
@@ -325,15 +327,15 @@ pd.concat({part: difference[part].agg(["mean", "std"]).T for part in columns}, a
 # %%
 whole = title("dynammo_ridge")
 parts = {
-    "adapters": (whole, controls.RidgeFrozen.title),
+    "adapters": (whole, RidgeFrozen.title),
     "adapters, last features alone": (
         controls.RidgeFeaturesAlone.title,
-        controls.RidgeFrozenFeaturesAlone.title,
+        RidgeFrozenLast.title,
     ),
     "earlier stages": (whole, controls.RidgeFeaturesAlone.title),
     "earlier stages, frozen network": (
-        controls.RidgeFrozen.title,
-        controls.RidgeFrozenFeaturesAlone.title,
+        RidgeFrozen.title,
+        RidgeFrozenLast.title,
     ),
     "following the drift": (whole, controls.RidgeDriftIgnored.title),
     "the mean, not the last set": (whole, controls.RidgeLast.title),

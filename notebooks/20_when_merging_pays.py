@@ -52,7 +52,8 @@ from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import load_stream
 
 run, figures = Path(run_folder), Path(figures_folder)
-settings = command.settings_of_run(run, runs).with_changes({"methods": compared})
+settings = command.settings_of_run(run, runs)
+settings = settings.with_changes({"methods": compared, "baseline_runs": 0})
 data = load_stream(settings, settings.order_seeds[0], run)
 
 # %% [markdown]

@@ -87,7 +87,7 @@ BASELINES = [
     for name, row in METHODS.items()
     if not adapter_methods([name]) and row.family != "fresh_sets"
 ]
-FROZEN = ["nearest_class_mean", "ranpac", "ranpac_no_projection"]
+FROZEN = [name for name in BASELINES if METHODS[name].family == "frozen_features"]
 TRAINED = [name for name in BASELINES if name not in FROZEN]
 NO_IMAGES = ["fine_tuning", "lwf", "ewc", *FROZEN]
 REPLAYING = [name for name in BASELINES if name not in [*NO_IMAGES, "joint"]]

@@ -1,51 +1,20 @@
 """Controls for the ridge head on merged adapters: what is each part of it worth?
 
-They are replayed over a tuned chain (notebook 12); those on the frozen network need none, and are
-rows of the catalogue too.
+They are replayed over a tuned chain (notebook 12), beside those that need none.
 """
 
 import torch
 
-from dynammo.baselines.frozen_features import FrozenFeatures
-from dynammo.beyond.dynammo_ridge import ClassStatistics, DynaMMoRidge
+from dynammo.beyond.dynammo_ridge import DynaMMoRidge
+from dynammo.beyond.ridge_frozen import RidgeFrozen, RidgeFrozenLast
 from dynammo.merging import StateDict
 from dynammo.methods import LastAdapter
-from dynammo.settings import Knobs
-
-
-class RidgeFrozen(DynaMMoRidge):
-    """The same head on the bare backbone, whose features never move."""
-
-    name = "ridge_frozen"
-    title = "ridge on the frozen network"
-    trains = "nothing: the head is solved"
-    remembers = False  # statistics are all that it needs
-    follows_drift = False
-    adapter_sets = FrozenFeatures.adapter_sets
-    stored_adapter_sets = FrozenFeatures.stored_adapter_sets
-
-    class Knobs(Knobs):
-        """Nothing moves, so there is no stiffness."""
-
-        balanced: bool = False  # each class weighs the same, however many images it brought
-
-    def trained_numbers(self) -> int:
-        """None by gradient."""
-        return 0
 
 
 class RidgeFeaturesAlone(DynaMMoRidge):
     """The head reads the last features alone, not those of the stages before."""
 
     title = "ridge on merged, last features alone"
-    reader = None
-
-
-class RidgeFrozenFeaturesAlone(RidgeFrozen):
-    """The head on the bare backbone's last features alone: neither adapters nor earlier stages."""
-
-    name = "ridge_frozen_last"
-    title = "ridge on frozen, last features alone"
     reader = None
 
 
@@ -82,14 +51,14 @@ class RidgeOracle(DynaMMoRidge):
         if len(old):
             features = self.both_sides(self.adapter_sets()[0], old).flatten(0, 1)
             labels = torch.as_tensor(self.stream.train.labels[old], device=self.device)
-            empty = ClassStatistics(features.shape[1]).to(self.device)
+            empty = self.statistics_kind(features.shape[1]).to(self.device)
             self.statistics = empty.with_images(features, labels.repeat(2))
         super().fit()
 
 
 CONTROLS = (
     RidgeFrozen,
-    RidgeFrozenFeaturesAlone,
+    RidgeFrozenLast,
     RidgeFeaturesAlone,
     RidgeDriftIgnored,
     RidgeLast,

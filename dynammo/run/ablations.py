@@ -19,10 +19,10 @@ from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.measure.between_sets import relative_distance
 from dynammo.measure.predictions import accuracy_rows, predict, session_row
-from dynammo.methods import AdapterLearner, adapter_methods, learners_on, make_learner
+from dynammo.methods import AdapterLearner, learners_on, make_learner
 from dynammo.networks.own import recipe_of
 from dynammo.run.collect import collect
-from dynammo.run.jobs import pairs, parameters_of
+from dynammo.run.jobs import jobs, pairs, parameters_of
 from dynammo.run.learn import last_session, learn_stream
 from dynammo.run.run_folder import open_setup
 from dynammo.run.sessions import restore_chain_from
@@ -126,15 +126,13 @@ def vary(
         The ``sessions`` table of :func:`dynammo.run.collect.collect` for each variant, under
         ``variant``.
     """
-    if settings.methods != (fed := tuple(adapter_methods(settings.methods))):
-        raise InputError(f"Variants are run for methods on adapters: choose from {', '.join(fed)}.")
     found = []
     for label, changes in variants.items():
         changed = settings.with_changes(changes)
         folder = place_of(run, changed, settings)
-        if folder != run:
-            for order_seed, train_seed in pairs(changed):
-                learn_stream(folder, changed, "", order_seed, train_seed, **options)
+        for order_seed, train_seed, method in jobs(changed, changed.methods):
+            if method or folder != run:
+                learn_stream(folder, changed, method, order_seed, train_seed, **options)
         found.append(collect(folder, changed)["sessions"].assign(variant=label))
     return pd.concat(found, ignore_index=True)
 

@@ -18,7 +18,7 @@ def test_a_ridge_head_projects_cuts_off_and_multiplies():
 
 @pytest.mark.parametrize("run", FROZEN, indirect=True)
 def test_methods_on_frozen_features_run_the_backbone_itself(run, backbone):
-    assert run.learner.network().extractor is backbone
+    assert backbone in run.learner.network().extractor.modules()
     assert run.losses == [[], []]
 
 
@@ -33,7 +33,7 @@ def test_frozen_features_do_not_mind_how_classes_are_divided_into_sessions(
             learner.learn_session()
         expected = runs.learned[name].learner.state()
         for key, found in learner.state().items():
-            if key != "penalty":  # which the newest session's images choose
+            if key not in ("penalty", "weight"):  # which depend on the newest session's choice
                 torch.testing.assert_close(found, expected[key], rtol=1e-4, atol=1e-4)
     means = start("nearest_class_mean", stream=stream)
     for _ in range(stream.number_of_sessions):

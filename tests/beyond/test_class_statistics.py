@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dynammo.beyond.dynammo_ridge import ClassStatistics, without_newest
+from dynammo.beyond.dynammo_ridge import without_newest
+from dynammo.beyond.solved_head import ClassStatistics
 from dynammo.errors import InputError
 from dynammo.merging import running_mean
 

@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from dynammo.beyond.dynammo_ridge import ClassStatistics, DynaMMoRidge
-from dynammo.beyond.ridge_controls import (
-    CONTROLS,
-    RidgeDriftIgnored,
-    RidgeFrozen,
-    RidgeFrozenFeaturesAlone,
-    RidgeLast,
-    RidgeOracle,
-)
+from dynammo.beyond.dynammo_ridge import DynaMMoRidge
+from dynammo.beyond.ridge_controls import CONTROLS, RidgeDriftIgnored, RidgeLast, RidgeOracle
+from dynammo.beyond.ridge_frozen import RidgeFrozen, RidgeFrozenLast
+from dynammo.beyond.solved_head import ClassStatistics
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.run.learn import learn_stream
@@ -60,7 +55,7 @@ def test_the_control_without_adapters_and_stages_reads_the_network_s_own_feature
     with torch.no_grad():
         sides = (backbone.normalise(side.copy()) for side in (images, images[:, :, ::-1]))
         x = torch.cat([backbone(side).double() for side in sides])
-    gram, _ = learners[RidgeFrozenFeaturesAlone].statistics.sums()
+    gram, _ = learners[RidgeFrozenLast].statistics.sums()
     torch.testing.assert_close(gram, x.T @ x, rtol=1e-4, atol=1e-5)
 
 
@@ -92,7 +87,7 @@ def test_the_last_set_is_followed_from_the_one_before(moving):
 def test_without_any_exemplar_the_solved_heads_learn_and_others_are_refused(
     tiny_settings, tmp_path, blobs_npz
 ):
-    free = ("ridge_frozen", "dynammo_ridge", "lwf", "ranpac")
+    free = ("dynammo_ridge", "ridge_frozen", "lwf", "ranpac")
     settings = tiny_settings.with_changes(
         {"memory_budget": 0, "methods": free, "adapter_epochs": 1}
     )

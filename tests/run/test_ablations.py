@@ -164,10 +164,16 @@ def test_fewer_methods_take_the_runs_own_chains_and_more_do_not(run, settings):
         last_session(run, more, 0, 1)
 
 
-def test_only_methods_on_adapters_can_be_varied(run, settings):
-    other = settings.with_changes({"methods": ("dynammo", "replay")})
-    with pytest.raises(InputError, match="methods on adapters: choose from dynammo"):
-        ablations.vary(run, other, {"as is": {}})
+def test_methods_without_adapters_are_varied_beside_those_on_them(run, settings):
+    both = settings.with_changes({"methods": (METHODS[0], "ridge_frozen")})
+    variants = {"as is": {}, "no tuning": {"adapter_learning_rate": 1e-9}}
+    found = ablations.vary(run, both, variants, progress=False)
+    assert found.groupby(["variant", "method"]).size().to_dict() == {
+        (variant, method): 2 for variant in variants for method in both.methods
+    }
+    solved = found[found.method == "ridge_frozen"].groupby("session").accuracy.agg(["min", "max"])
+    assert (solved["min"] == solved["max"]).all()  # no adapter is in it
+    assert solved["max"][2] > 0.8
 
 
 @pytest.mark.parametrize("start", ["previous", "merged", "fresh"])
