@@ -60,6 +60,7 @@ class Chain(Setup):
     merged_state: StateDict | None = None  # W_t, the running mean of adapter_states
     auxiliary: nn.Linear | None = None  # the newest session's head, |C_t| + 1 outputs
     memory: ExemplarMemory | None = None
+    tuned_on: np.ndarray | None = None  # the newest session's training positions in step 1
     # Asked before a session is tuned: its set, auxiliary head and losses, if it was tuned before.
     recall: Callable[[int], tuple[StateDict, nn.Linear, list[float]] | None] = lambda _session: None
     _kept: list = field(default_factory=list, repr=False)  # see `features`
@@ -82,13 +83,13 @@ class Chain(Setup):
         Moves the chain on by one session (mean and exemplars excepted); returns epochs' losses.
         """
         session = self.session + 1
+        self.tuned_on = positions = self.training_positions(session)
         if known := self.recall(session):
             state, head, losses = known
             self.go_to(session, (*self.adapter_states, state), head)
             return losses
         classes = self.stream.classes(session)
         head = self.fresh_auxiliary_head(session)
-        positions = self.training_positions(session)
         labels = torch.as_tensor(self.stream.train.labels[positions])
         targets = session_targets(labels, classes[0], len(classes)).numpy()
         adapters = self.adapters(self.start())

@@ -100,6 +100,10 @@ class AdapterLearner(Learner):
         """Head of the newest session's classes and "others" that the learner's head starts from."""
         if self.session > 1 and self.settings.later_heads == "fresh":
             return self.chain.fresh_auxiliary_head(self.session)
+        return self.tuned_head()
+
+    def tuned_head(self) -> nn.Linear:
+        """The head that step 1 trained beside the newest set."""
         return self.chain.auxiliary
 
     @torch.no_grad()

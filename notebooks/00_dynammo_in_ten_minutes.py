@@ -155,10 +155,15 @@ accuracy_matrices(table("fine_tuning"), note=under)
 # learns a session in four steps:
 
 # %%
-brought = [len(data.classes(session)) for session in sessions]
-places = settings.adapter_stages or backbone.adapter_stages
-named = brought, backbone.stages, places, settings.backbone, settings.memory_budget
-method_diagram(data.number_of_sessions, *named, under)
+method_diagram(
+    number_of_sessions=data.number_of_sessions,
+    classes_per_session=[len(data.classes(session)) for session in sessions],
+    stage_names=backbone.stages,
+    adapter_stages=settings.adapter_stages or backbone.adapter_stages,
+    backbone_title=settings.backbone,
+    memory_budget=settings.memory_budget,
+    note=under,
+)
 
 # %% [markdown]
 # To see them happen, take a small part of the stream: 20 images of each kind, and a memory of 16.
@@ -170,7 +175,7 @@ short |= {"head_epochs": 100, "adapter_milestones": [1.0], "head_milestones": [1
 short |= {"adapter_learning_rate": 0.1, "head_learning_rate": 1e-3, "batch_size": 32}
 small = settings.with_changes(short)
 part = load_stream(small, order_seed)
-empty = Chain(small, part, backbone, train_seed)  # draws what adapters and heads begin with
+begin = Chain(small, part, backbone, train_seed)  # draws what adapters and heads begin with
 images = backbone.normalise(part.train.images[:])
 labels = torch.as_tensor(part.train.labels, device=device)
 
@@ -187,11 +192,11 @@ def features(x, adapters):
         if name in adapters.stage_names:
             x = adapters[name](x)
         x = stage(x)
-    return x.flatten(1) * backbone.feature_scale
+    return x.flatten(1) * backbone.feature_scale  # long features made shorter
 
 
 # %%
-adapters = empty.adapters(None).eval()
+adapters = begin.adapters(None).eval()
 network = AdaptedNetwork(backbone, adapters)
 assert torch.allclose(features(images[:4], adapters), network(images[:4]), atol=1e-5)
 
@@ -231,10 +236,10 @@ def targets(labels, classes):
 
 
 def batches(count, epochs, purpose, session):
-    """Positions in random batches of 32, and for each whether it is mirrored (1) or not (0)."""
+    """Positions in random batches, and for each whether it is mirrored (1) or not (0)."""
     generator = generator_for(purpose, order_seed, train_seed, session)
     for _ in range(epochs):
-        for batch in torch.randperm(count, generator=generator).split(32):
+        for batch in torch.randperm(count, generator=generator).split(small.batch_size):
             yield batch, (torch.rand(len(batch), generator=generator) < 0.5).long()
 
 
@@ -279,20 +284,21 @@ def learn_session(session, sets, heads, kept):
     # Step 1: tune adapters and a head on new images, and on those kept, which are "others".
     shown = torch.cat([new, *kept.values()])
     x, y = both_sides(images[shown]), targets(labels[shown], classes)
-    adapters = empty.adapters(sets[-1] if sets else None).requires_grad_(True).train()
-    head = empty.fresh_auxiliary_head(session)
+    adapters = begin.adapters(sets[-1] if sets else None).requires_grad_(True).train()
+    head = begin.fresh_auxiliary_head(session)
     weights = [*adapters.parameters(), *head.parameters()]
-    optimizer = torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=5e-4)
-    for batch, side in batches(len(shown), 3, "tuning", session):
+    rate, decay = small.adapter_learning_rate, small.adapter_weight_decay
+    optimizer = torch.optim.SGD(weights, lr=rate, momentum=0.9, weight_decay=decay)
+    for batch, side in batches(len(shown), small.adapter_epochs, "tuning", session):
         step(optimizer, F.cross_entropy(head(features(x[side, batch], adapters)), y[batch]))
     sets.append(adapters.requires_grad_(False).eval().state_dict())
     heads.append(head)
 
     # Step 2: merge all sets.
-    merged = empty.adapters(mean(sets)).eval()
+    merged = begin.adapters(mean(sets)).eval()
 
     # Step 3: choose which images to keep, equally many of each kind.
-    share = 16 // part.classes_seen(session)
+    share = small.memory_budget // part.classes_seen(session)
     kept.update({label: positions[:share] for label, positions in kept.items()})
     for label in classes:
         own = new[labels[new] == label]
@@ -301,16 +307,19 @@ def learn_session(session, sets, heads, kept):
     # Step 4: tune all heads on what is kept, as the merged adapters see it.
     shown = torch.cat(list(kept.values()))
     x = torch.stack([features(x, merged) for x in both_sides(images[shown])])
-    optimizer = torch.optim.Adam([w for head in heads for w in head.parameters()], lr=1e-3)
-    for batch, side in batches(len(shown), 100 if session > 1 else 0, "head", session):
-        y = [targets(labels[shown[batch]], part.classes(i + 1)) for i in range(session)]
-        step(optimizer, sum(map(F.cross_entropy, [head(x[side, batch]) for head in heads], y)))
+    weights = [weight for head in heads for weight in head.parameters()]
+    optimizer = torch.optim.Adam(weights, lr=small.head_learning_rate)
+    epochs = small.head_epochs if session > 1 else 0  # one head has nothing to balance
+    for batch, side in batches(len(shown), epochs, "head", session):
+        loss = 0
+        for number, head in enumerate(heads, start=1):
+            y = targets(labels[shown[batch]], part.classes(number))
+            loss = loss + F.cross_entropy(head(x[side, batch]), y)
+        step(optimizer, loss)
     return merged
 
 
 # %% [markdown]
-# (In session 1 there is nothing to balance, so step 4 leaves the head as it is.)
-#
 # **An answer.** *Softmax* turns a head's logits into probabilities. We trust the head that gives
 # "others" the lowest probability: its own kind with the largest logit is the answer.
 
@@ -353,8 +362,8 @@ assert (predict(library, "test", unseen=False).predicted == found).mean() > 0.99
 # %% [markdown]
 # **Now change a line** of `learn_session`, and run its cell and the one that calls it again. (The
 # `assert` then says that it is DynaMMo no longer.)
-# * `merged = empty.adapters(sets[-1])` in step 2 drops the average. This is the control called
-#   *last adapter*: the newest set alone, which grew out of the sets before it.
+# * `merged = begin.adapters(sets[-1]).eval()` in step 2 drops the average. This is the control
+#   called *last adapter*: the newest set alone, which grew out of the sets before it.
 # * `shown = new` in step 1 leaves out the images kept, so that no head hears of "others" while its
 #   adapters are tuned. Step 4 alone then teaches it, on the few images of the memory.
 # * The loop in the cell that calls it may go further, over `(1, 2, 3, 4)`, where each change shows
@@ -368,8 +377,8 @@ assert (predict(library, "test", unseen=False).predicted == found).mean() > 0.99
 # The last adapter is the newest set alone. All are fed by the same tuned sets. (The unified head,
 # one head over all kinds instead of one for each session, is for the slider below.)
 #
-# You can replace a part by your own: first define `def newest(merged, newest, count): return
-# dict(newest)`, where `merged` is the running mean; then write `steps = Steps(mean=newest)`.
+# You can replace a part by your own: first define `def keep_newest(merged, newest, count): return
+# dict(newest)`, where `merged` is the running mean; then write `steps = Steps(mean=keep_newest)`.
 
 # %%
 steps = Steps()  # DynaMMo's own
@@ -498,7 +507,8 @@ print("That is a weighted mean. Two sets with weights 1 - w and w are the slider
 
 # %% [markdown]
 # To see what it does, write `mean = lambda sets: weighted_mean(sets, range(1, len(sets) + 1))`
-# below it, and run the small part again: later sets now weigh more.
+# below it and run that; then run only the cell above that begins with `sets, heads, kept`. Later
+# sets now weigh more.
 
 # %% [markdown]
 # ## Exercises

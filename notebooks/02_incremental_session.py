@@ -25,7 +25,7 @@
 # and the controls predict after it, on the same test images.
 #
 # **Expected.** For session 1 every method with adapters predicts the same, since one set is its own
-# average; from session 2 on they part. The section "As published?" has the numbers.
+# average; from session 2 on they part. The section "As on our machine?" has the numbers.
 #
 # Words are in the [glossary](GLOSSARY.md).
 #
@@ -342,7 +342,7 @@ for learner in learners:
 # The test images of **all** classes seen so far. Nothing is chosen by these numbers (`macro_f1` and
 # `auroc` are explained in notebook 13). The columns on the right answer two more questions. Which
 # session is the image from? And is its class still unseen? (That is measured by the area under the
-# ROC curve, where 0.5 is chance. In session 1 no more is possible, because nothing was labelled
+# ROC curve, where 0.5 is chance. In session 1 it can only be near chance, as nothing was labelled
 # "others" yet.)
 
 # %%
@@ -369,9 +369,9 @@ pd.DataFrame(
 ).T.round(3)
 
 # %% [markdown]
-# ## As published?
-# What this session got, beside the numbers that are published with this project and how far
-# another processor may move them ([expected.csv](../figures/expected.csv)), in percent.
+# ## As on our machine?
+# What this session got, beside our numbers for the demo and how far another processor may
+# move them ([expected.csv](../figures/expected.csv)), in percent.
 
 # %%
 seeds = {"order_seed": order_seed, "train_seed": train_seed, "session": session}
@@ -431,7 +431,11 @@ two, four = {"w": torch.tensor([2.0])}, {"w": torch.tensor([4.0])}
 assert moving_average(None, two, 1)["w"] == 2, "The first session has only its own set."
 assert moving_average(two, four, 2)["w"] == 3, "Half of 2 and half of 4 is 3."
 assert moving_average(two, four, 9)["w"] == 3, "How many sessions there were does not matter."
-print("That is a moving average. To see what it does: Steps(mean=moving_average).")
+print("That is a moving average. To see what it does, see below.")
+
+# %% [markdown]
+# To see what it does, copy the function to the cell that defines `steps`, write
+# `steps = Steps(mean=moving_average)` there, take another `run_folder`, and run sessions 1 and 2.
 
 # %% [markdown]
 # ## Exercises

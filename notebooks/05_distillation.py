@@ -26,7 +26,7 @@
 # show how sure a teacher is, and what WA does to the head. Two more rules, UCIR and PODNet, stand
 # as formulas.
 #
-# **Expected.** LwF, which keeps no image, is lowest by far. The section "As published?" has
+# **Expected.** LwF, which keeps no image, is lowest by far. The section "As on our machine?" has
 # iCaRL's numbers; of the others none are published.
 #
 # **Takes** about two minutes on one core with the default parameters.
@@ -130,7 +130,7 @@ assert torch.allclose(distillation(*given, 2.0), distillation_loss(*given, 2.0),
 # images of session 2, and knows none of their classes.
 
 # %%
-short = settings.with_changes({"adapter_epochs": min(6, settings.adapter_epochs)})
+short = settings.with_changes({"replay_epochs": min(6, settings.adapter_epochs)})
 learned = Replay(replace(setup, settings=short))
 learned.learn_session(progress=False)
 teacher = copy.deepcopy(learned.classifier).requires_grad_(False)
@@ -382,9 +382,9 @@ training_losses(found["losses"], note=under)
 accuracy_matrices(found["accuracy"], note=under)
 
 # %% [markdown]
-# ## As published?
-# What this notebook got, beside the numbers that are published with this project and how far
-# another processor may move them ([expected.csv](../figures/expected.csv)), in percent.
+# ## As on our machine?
+# What this notebook got, beside our numbers for the demo and how far another processor may
+# move them ([expected.csv](../figures/expected.csv)), in percent.
 
 # %%
 compared = compare(found["sessions"], settings)

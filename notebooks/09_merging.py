@@ -28,11 +28,11 @@
 #
 # **Expected.** Most rules lie close together, the plain mean among them, and the last set alone is
 # as good or better. Whether a difference is more than its spread over runs is computed below; the
-# section "As published?" has the numbers.
+# section "As on our machine?" has the numbers.
 #
-# **Takes** ten minutes on one core, a third of that with `runs = 1`, which knows no spread. It
-# merges the sets that `./run_all.sh` left; if they are not there yet, they are made first (ten
-# minutes).
+# **Takes** ten minutes on one core, a third of that with `runs = 1`, but one run shows no spread.
+# It merges the sets that `./run_all.sh` left; if they are not there yet, they are made first (8 to
+# 40 minutes).
 
 # %% [markdown]
 # ## Parameters
@@ -282,7 +282,7 @@ columns = ["average_accuracy", "last_accuracy"]
 (100 * found.pivot_table(columns, "strategy", "statistics")).round(1)
 
 # %% [markdown]
-# ## As published?
+# ## As on our machine?
 # The uniform mean with averaged statistics is DynaMMo, and the last set alone is the method "last
 # adapter". What they got here, beside the numbers that are published with this project
 # ([expected.csv](../figures/expected.csv)), in percent.
@@ -369,7 +369,12 @@ assert elected[0] == -1.5, "Two sessions of three say minus: (-1 - 2) / 2, whate
 assert elected[1] == 4, "Where all agree it is the mean: (2 + 4 + 6) / 3."
 assert elected[2] == 0, "One for plus, one for minus: no majority, so no change."
 assert elected[3] == 0, "Where nothing changed, nothing changes."
-print("That is a majority vote. To see what it is worth: own['majority'] = majority")
+print("That is a majority vote. To see what it is worth, see below.")
+
+# %% [markdown]
+# To see what it is worth, write `own["majority"] = majority` into the cell that defines `own`,
+# after the function, and run the cells from there on (ten minutes; a third of that with `runs =
+# 1`).
 
 # %% [markdown]
 # ## Exercises

@@ -20,7 +20,7 @@
 # session, and what each method costs. Each picture is saved as PNG and SVG with its numbers as csv.
 #
 # **Expected.** DynaMMo is a point or two under ACL at a quarter of its multiply-accumulates, and
-# the last adapter alone is level with DynaMMo or above. The section "As published?" has the
+# the last adapter alone is level with DynaMMo or above. The section "As on our machine?" has the
 # numbers.
 #
 # **Takes** about half a minute. It draws what `./run_all.sh` left; if that is not there yet, it is
@@ -171,7 +171,7 @@ keys = ["other", "runs", "covers"]
 pairs.pivot_table("points", keys, "measure", aggfunc="first", sort=False)
 
 # %% [markdown]
-# ## As published?
+# ## As on our machine?
 # Of all numbers, which are as published with this project, within what another processor may
 # change? Here are the means over class orders, in percent.
 

@@ -200,14 +200,17 @@ for name, value in load_file(newest / "merged_adapters.safetensors").items():
 # %% [markdown]
 # ## Exercises
 # 1. Which of the two parts makes the difference? Learn with one of them.
-# 2. `Steps(choose=...)` takes a rule for the exemplars, of features $[N, D]$ and a number: give it
+# 2. `Steps(choose=...)` takes a rule for the exemplars: a function of a class's features (NumPy,
+#    $[N, D]$) and a number, which returns the positions of so many images, the best first. Give it
 #    the images that are *farthest* from their mean. What becomes of the heads?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. `Steps(loss=soft)` and `Steps(mean=halfway)`, each in a folder of its own. Compare run by run:
 #    the same class order and seed.
-# 2. The heads are tuned on what is unusual about each class, and are worse for what is usual.
+# 2. `def farthest(features, count): return np.linalg.norm(features - features.mean(axis=0),
+#    axis=1).argsort()[::-1][:count]`. The heads are then tuned on what is unusual about each class,
+#    and are worse for what is usual.
 
 # %% [markdown]
 # ## References

@@ -44,12 +44,12 @@ class FrozenFeatures(AdapterLearner):
         """The heads alone."""
         return count_parameters(self.head)
 
-    def auxiliary_head(self) -> nn.Linear:
+    def tuned_head(self) -> nn.Linear:
         """A head trained as in step 1, on the same images and schedule, on frozen features."""
         session, settings = self.session, self.settings
         classes = self.stream.classes(session)
         head = self.chain.fresh_auxiliary_head(session)
-        positions = self.chain.training_positions(session)
+        positions = self.chain.tuned_on
         labels = torch.as_tensor(self.stream.train.labels[positions])
         targets = session_targets(labels, classes[0], len(classes)).numpy()
         features = self.chain.both_sides(None, positions)

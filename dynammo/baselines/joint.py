@@ -2,33 +2,19 @@
 
 import numpy as np
 
-from dynammo.baselines.whole_network import (
-    Classifier,
-    Extractor,
-    WholeNetworkKnobs,
-    WholeNetworkLearner,
-)
-from dynammo.settings import CountOrNone
+from dynammo.baselines.whole_network import Classifier, Extractor, WholeNetworkLearner
 
 
 class Joint(WholeNetworkLearner):
     """Train anew, from the pretrained weights, on all images of all sessions seen.
 
     Not incremental at all: what the same network can do when nothing has to be remembered. Other
-    methods have trained for t times the epochs after t sessions; a bound may take as many.
+    methods have trained for t times the epochs after t sessions; a bound may take as many
+    (``joint_epochs``).
     """
 
     name = "joint"
     remembers = False
-
-    class Knobs(WholeNetworkKnobs):
-        """Epochs of each session's training from the beginning; 0: as many as other methods."""
-
-        epochs: CountOrNone = 0
-
-    def epochs(self) -> int:
-        """Its own number, or that of all."""
-        return self.knobs.epochs or super().epochs()
 
     def grow_head(self) -> None:
         """Begin again: pretrained weights, and a fresh head for all classes seen."""

@@ -18,7 +18,7 @@ from dynammo.backbones import Backbone
 from dynammo.heads import UnifiedHead
 from dynammo.learner import Learner, Setup, count_parameters
 from dynammo.memory import ExemplarMemory
-from dynammo.settings import Knobs, Weight
+from dynammo.settings import CountOrNone, Knobs, Weight
 from dynammo.stream import Images
 
 
@@ -60,6 +60,7 @@ class WholeNetworkKnobs(Knobs):
     """What every method that trains the whole network may have of its own."""
 
     learning_rate: Weight = 0.0  # 0: `network_learning_rate`, as all of them
+    epochs: CountOrNone = 0  # of a session; 0: `adapter_epochs`
 
 
 class WholeNetworkLearner(Learner):
@@ -100,10 +101,6 @@ class WholeNetworkLearner(Learner):
         new = self.stream.indices("train", self.session)
         return np.concatenate([new, self.memory.all_positions()])
 
-    def epochs(self) -> int:
-        """How many epochs a session is trained for."""
-        return self.settings.adapter_epochs
-
     def extra_state(self) -> dict[str, Tensor]:
         """Tensors to save besides the network's; none here."""
         return {}
@@ -122,6 +119,11 @@ class WholeNetworkLearner(Learner):
         """The method's own, if it has one, or that of all."""
         own = getattr(self.knobs, "learning_rate", 0)
         return own or self.settings.network_learning_rate
+
+    @property
+    def epochs(self) -> int:
+        """Of a session: the method's own number, if it has one, or that of all."""
+        return getattr(self.knobs, "epochs", 0) or self.settings.adapter_epochs
 
     @property
     def old_classes(self) -> int:
@@ -161,7 +163,7 @@ class WholeNetworkLearner(Learner):
             self.stream.train.select(positions),
             self.backbone,
             self.trained(),
-            self.settings.with_changes({"adapter_epochs": self.epochs()}),
+            self.settings.with_changes({"adapter_epochs": self.epochs}),
             training.generator_for("whole network", *self.seeds, self.session),
             f"{self.name}, session {self.session}" if progress else "",
             self.learning_rate,

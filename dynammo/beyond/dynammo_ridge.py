@@ -43,7 +43,7 @@ class DynaMMoRidge(SolvesItsHead, DynaMMo):
         positions = stream.indices("train", session)
         features = self.both_sides(running, positions)
         if session > 1 and self.follows_drift:
-            known = self.chain.training_positions(session)  # with the exemplars of old classes
+            known = self.chain.tuned_on  # with the exemplars that old classes had until now
             was = self.both_sides(self.set_before(), known)
             now = torch.cat([features, self.both_sides(running, known[len(positions) :])], dim=1)
             self.statistics.move(was.flatten(0, 1), now.flatten(0, 1), self.knobs.stiffness)

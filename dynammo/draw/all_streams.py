@@ -175,4 +175,5 @@ def with_checks(claims: pd.DataFrame) -> pd.DataFrame:
     cells = pd.concat([claims.assign(cell=told), over])
     wide = cells.pivot_table("cell", keys, "stream", aggfunc="first")
     order = cells.drop_duplicates("claim")[keys]
-    return wide.loc[list(order.itertuples(index=False, name=None)), over["stream"].tolist()]
+    wide = wide.loc[list(order.itertuples(index=False, name=None)), over["stream"].tolist()]
+    return wide.fillna("–")  # a stream that was not learned with both methods

@@ -51,14 +51,15 @@ def predict(learner: Learner, split: str, *, unseen: bool = True) -> Predictions
     labels = getattr(stream, split).labels
     # Of the whole split, because some heads are asked about classes still to come, and all on one
     # chain share the passes.
-    if unseen and isinstance(learner, AdapterLearner):
+    if unseen and (learner.knows_others or isinstance(learner, AdapterLearner)):
         asked = np.arange(len(labels))
     scores, others = learner.judge_split(split, asked)
     known = torch.as_tensor(np.isin(asked, seen))
-    scores = scores[known].cpu()
-    probabilities, auroc = scores.double().softmax(dim=1).numpy(), float("nan")
+    scores, auroc = scores[known].cpu(), float("nan")
     if len(np.unique(labels[seen])) > 1:
-        auroc = metrics.macro_auroc(labels[seen], probabilities)
+        # Task heads give log-probabilities already, with what is left to 1 for "others".
+        logs = scores.double() if others is not None else scores.double().log_softmax(dim=1)
+        auroc = metrics.macro_auroc(labels[seen], logs.exp().numpy())
     found = (session, stream.sessions, labels, scores.argmax(dim=1).numpy())
     if others is None or len(asked) < len(labels):
         return Predictions(*found, auroc=auroc)

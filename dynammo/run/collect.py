@@ -91,6 +91,17 @@ def collect(
     return tables | {"confusion": _confusion_table(confusions, names)}
 
 
+def learned(run: Path, settings: RunSettings) -> list[str]:
+    """Those of the settings' methods that a run has, under all their seeds."""
+    missing = set()
+    for order_seed, train_seed, owner in jobs(settings, settings.methods):
+        folder = session_folder(run, order_seed, train_seed, 1, owner)
+        there = read_record(folder)["parts"] if (folder / "session.json").exists() else {}
+        wanted = {owner} if owner else set(adapter_methods(settings.methods))
+        missing |= wanted - there.keys()
+    return [name for name in settings.methods if name not in missing]
+
+
 def _checked(
     folder: Path,
     record: dict[str, Any],

@@ -152,7 +152,10 @@ def restore_chain_from(chain: Chain, folders: list[Path]) -> None:
     auxiliary = load_file(folders[-1] / "auxiliary_head.safetensors", device=device)
     chain.go_to(len(folders), states, _linear(auxiliary, chain.device))
     chain.merged_state = load_file(folders[-1] / "merged_adapters.safetensors", device=device)
-    chain.memory = load_memory(folders[-1], chain.settings.memory_budget)
+    budget = chain.settings.memory_budget
+    chain.memory = load_memory(folders[-2], budget) if len(folders) > 1 else None
+    chain.tuned_on = chain.training_positions(len(folders))
+    chain.memory = load_memory(folders[-1], budget)
 
 
 def tuned_before(run: Path, chain: Chain, session: int):

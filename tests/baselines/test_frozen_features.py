@@ -15,8 +15,8 @@ def test_the_auxiliary_head_alone_is_trained_by_step_ones_recipe(tiny_settings, 
     settings = tiny_settings.with_changes({"adapter_epochs": 2, "adapter_milestones": (0.5,)})
     chain = Chain(settings, blobs, pretrained, 1)
     learner = FrozenFeatures(chain)
-    learner.session = 1
-    head = learner.auxiliary_head()
+    learner.session, chain.tuned_on = 1, chain.training_positions(1)
+    head = learner.tuned_head()
 
     positions = blobs.indices("train", 1)
     images, labels = blobs.train.select(positions), torch.as_tensor(blobs.train.labels[positions])
@@ -48,3 +48,13 @@ def test_its_heads_may_have_a_rate_of_their_own(tiny_settings, blobs, pretrained
 
     own = heads(frozen_features_head_learning_rate=0.5)
     assert same(own, heads(head_learning_rate=0.5)) and not same(own, heads())
+
+
+def test_its_later_heads_are_fresh_where_all_heads_are(tiny_settings, blobs, pretrained):
+    settings = tiny_settings.with_changes({"later_heads": "fresh", "adapter_epochs": 1})
+    chain = Chain(settings, blobs, pretrained, 1)
+    learner = FrozenFeatures(chain)
+    learner.learn_session(progress=False)
+    chain.learn_session(progress=False)
+    learner.session = 2
+    assert same(learner.auxiliary_head().state_dict(), chain.fresh_auxiliary_head(2).state_dict())

@@ -59,6 +59,16 @@ def test_images_to_train_on_are_the_sessions_and_older_exemplars(two_sessions):
     assert len(positions) == len(set(positions)) == len(own) + 2 * 6
 
 
+def test_what_step_1_was_tuned_on_is_known_after_the_memory_was_cut(two_sessions, new_chain):
+    """The control without adapters trains its head on the same images, old exemplars included."""
+    chain, memory = two_sessions.chain, two_sessions.memories[0].all_positions()
+    expected = [*chain.stream.indices("train", 2), *memory]
+    assert chain.tuned_on.tolist() == expected and len(memory) == 24
+    restored, _ = new_chain()
+    restore_chain_from(restored, two_sessions.folders)
+    assert restored.tuned_on.tolist() == expected
+
+
 def test_theta_t_starts_from_theta_t_minus_one(two_sessions):
     first, second = two_sessions.chain.adapter_states
     assert same(two_sessions.tuned[1].start, first)

@@ -1,6 +1,6 @@
 """The study's page says what its archives hold."""
 
-import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -12,11 +12,14 @@ from dynammo.draw.all_streams import interval_text
 from dynammo.run.archive import unpack
 from dynammo.run.collect import collect
 from dynammo.run.compare import differences
+from dynammo.run.execute import execute
 from dynammo.run.profiles import load_runs
 
 ROOT = Path(__file__).resolve().parents[2]
+STUDY = ROOT / "figures/study"
 PAGE = (ROOT / "notebooks/STUDY.md").read_text()
 NAMES = {title(name): name for name in METHODS}
+TABLES = ("claims", "average", "last", "average_differences", "last_differences")
 
 
 def tables(heading: str) -> list[dict[str, list[str]]]:
@@ -27,10 +30,10 @@ def tables(heading: str) -> list[dict[str, list[str]]]:
     return [{first: cells for first, *cells in block} for block in rows]
 
 
-def held_by(stream: str, methods: list[str], folder: Path, **changes) -> dict[str, pd.DataFrame]:
+def held_by(run: str, methods: list[str], folder: Path, **changes) -> dict[str, pd.DataFrame]:
     """The tables of an archive of the study."""
-    unpack(ROOT / f"figures/study/{stream}_sessions.tar.xz", folder)
-    settings = load_runs("study")[f"study-{stream.partition('_')[0]}"]
+    unpack(STUDY / f"{run}.tar.xz", folder)
+    settings = load_runs("study")[run.removesuffix("-balanced")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the code that made them, which is not today's
         return collect(folder, settings.with_changes({"methods": methods, **changes}))
@@ -42,30 +45,35 @@ def measures(sessions: pd.DataFrame) -> pd.DataFrame:
     return (100 * runs.agg(["mean", "last"])).groupby("method").agg(["mean", "std"])
 
 
-@pytest.mark.parametrize(("stream", "column"), [("blood", 0), ("mixed", 2)])
-def test_the_page_tells_what_the_archive_holds(stream, column, tmp_path):
-    averages, paired = tables("The new study, so far")
-    averages = {NAMES[row]: cells[column : column + 2] for row, cells in averages.items()}
-    methods = [name for name, cells in averages.items() if cells[0] != "–"]
-    found = held_by(stream, methods, tmp_path)
-    whole = (tmp_path / "order0-seed1").glob("**/session1/measured.json")
-    measured = [row for path in whole for row in json.loads(path.read_text())]
-    assert {row["method"] for row in measured if row["part"] == "test"} == set(methods)
-    numbers = measures(found["sessions"])
-    for name in methods:
-        for told, measure in zip(averages[name], ("mean", "last"), strict=True):
-            assert told == "{:.1f} ± {:.1f}".format(*numbers.loc[name, measure]), (name, measure)
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """What notebook 14 makes of the archives alone."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "figures/study").mkdir(parents=True)
+    for archive in STUDY.glob("*.tar.xz"):
+        shutil.copy(archive, folder / "figures/study")
+    places = {"figures_folder": folder / "figures", "runs_folder": folder / "runs"}
+    places = {name: str(place) for name, place in places.items()}
+    execute(ROOT / "notebooks/14_the_study.ipynb", folder / "14.ipynb", places)
+    return folder / "figures/study"
 
-    known = found["intervals"].set_index(["method", "other", "measure"])
-    known = interval_text(known).to_dict()
-    for row, cells in paired.items():
-        one, other = (NAMES[part] for part in row.split(" - "))
-        for told, measure in zip(cells[column : column + 2], ("average", "last"), strict=True):
-            assert told == known.get((one, other, measure), "–"), (row, measure)
+
+@pytest.mark.parametrize("table", [*TABLES, "by_session", "recall"])
+def test_the_study_s_tables_are_those_of_its_archives(computed, table):
+    found = (computed / f"{table}.md").read_text()
+    assert found == (STUDY / f"{table}.md").read_text()
+    assert table not in TABLES or found.strip() in PAGE
+
+
+def test_every_archive_of_the_study_is_on_its_page(computed):
+    archives = {path.name.partition(".")[0] for path in STUDY.glob("*.tar.xz")}
+    runs = set(pd.read_csv(computed / "runs.csv").run)
+    assert {name for name in archives if not name.endswith("-balanced")} == runs
+    assert all(f"({name}.tar.xz)" in PAGE.replace("../figures/study/", "") for name in archives)
 
 
 def test_the_page_tells_what_was_tried_for_the_colours():
-    tried = pd.read_csv(ROOT / "figures/study/white_balance.csv")
+    tried = pd.read_csv(STUDY / "white_balance.csv")
     key = ["changed", "stream", "penalty"]
     means = tried.groupby(key)[["average_accuracy", "last_accuracy"]].mean()
     best = means.loc[means.groupby(level=[0, 1]).average_accuracy.idxmax()].droplevel("penalty")
@@ -80,8 +88,10 @@ def test_the_page_tells_what_was_tried_for_the_colours():
 def test_the_page_tells_what_colours_change_on_test_images(tmp_path):
     _, table = tables("A white balance")
     rows = {NAMES[row]: cells for row, cells in table.items()}
-    plain = held_by("blood", list(rows), tmp_path / "plain")["sessions"]
-    moved = held_by("blood_balanced", list(rows), tmp_path / "moved", colour_shift=0.5)["sessions"]
+    plain = held_by("study-blood", list(rows), tmp_path / "plain")["sessions"]
+    moved = held_by("study-blood-balanced", list(rows), tmp_path / "moved", colour_shift=0.5)[
+        "sessions"
+    ]
     means = measures(moved).xs("mean", axis=1, level=1)
     gains = differences({"plain": plain, "moved": moved}).set_index(["method", "measure"])
     gains = interval_text(gains)
