@@ -83,13 +83,13 @@ class Chain(Setup):
         Moves the chain on by one session (mean and exemplars excepted); returns epochs' losses.
         """
         session = self.session + 1
-        self.tuned_on = positions = self.training_positions(session)
         if known := self.recall(session):
             state, head, losses = known
             self.go_to(session, (*self.adapter_states, state), head)
             return losses
         classes = self.stream.classes(session)
         head = self.fresh_auxiliary_head(session)
+        positions = self.training_positions(session)
         labels = torch.as_tensor(self.stream.train.labels[positions])
         targets = session_targets(labels, classes[0], len(classes)).numpy()
         adapters = self.adapters(self.start())
@@ -144,8 +144,9 @@ class Chain(Setup):
         return np.concatenate([self.stream.indices("train", session), old])
 
     def go_to(self, session: int, states: tuple[StateDict, ...], auxiliary: nn.Linear) -> None:
-        """Stand after a session, with its sets and its auxiliary head."""
+        """Stand after step 1 of a session, with its sets and its auxiliary head."""
         self.session, self.adapter_states = session, states
+        self.tuned_on = self.training_positions(session)
         self.auxiliary = auxiliary.requires_grad_(False)
         self._kept.clear()
 

@@ -71,7 +71,7 @@ class Learner(Setup):
         raise NotImplementedError
 
     def stored_numbers(self) -> int:
-        """How many numbers are kept between sessions, to predict and to go on; images apart."""
+        """How many parameters and statistics are kept, to predict and to go on; images apart."""
         raise NotImplementedError
 
     def stored_images(self) -> int:

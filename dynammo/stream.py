@@ -74,6 +74,7 @@ class Stream:
     synthetic: bool
     checksum: str  # SHA-256 of the whole data sets
     note: str = ""  # for figures: how the images were split, where that was done here
+    framing: str = ""  # what part of a photograph an image shows
 
     @property
     def number_of_sessions(self) -> int:

@@ -218,7 +218,7 @@ def extract_features(
 
 
 def linear_head(feature_size: int, outputs: int, seed: int, device: torch.device) -> nn.Linear:
-    """A freshly initialised linear layer; torch's global generator is left as it was."""
+    """A freshly initialised linear layer; torch's global generator of the CPU is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Linear(feature_size, outputs).to(device)

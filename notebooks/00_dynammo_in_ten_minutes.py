@@ -244,6 +244,15 @@ def batches(count, epochs, purpose, session):
 
 
 # %%
+def loss_of_all(heads, features, labels):
+    """The sum of the heads' losses: each is right about its own kinds, or says "others"."""
+    loss = 0
+    for session, head in enumerate(heads, start=1):
+        loss += F.cross_entropy(head(features), targets(labels, part.classes(session)))
+    return loss
+
+
+# %%
 def both_sides(x):
     """Images and their mirror images, [2, N, C, H, W]."""
     return torch.stack([x, x.flip(3)])
@@ -287,8 +296,7 @@ def learn_session(session, sets, heads, kept):
     adapters = begin.adapters(sets[-1] if sets else None).requires_grad_(True).train()
     head = begin.fresh_auxiliary_head(session)
     weights = [*adapters.parameters(), *head.parameters()]
-    rate, decay = small.adapter_learning_rate, small.adapter_weight_decay
-    optimizer = torch.optim.SGD(weights, lr=rate, momentum=0.9, weight_decay=decay)
+    optimizer = torch.optim.SGD(weights, small.adapter_learning_rate, 0.9, weight_decay=5e-4)
     for batch, side in batches(len(shown), small.adapter_epochs, "tuning", session):
         step(optimizer, F.cross_entropy(head(features(x[side, batch], adapters)), y[batch]))
     sets.append(adapters.requires_grad_(False).eval().state_dict())
@@ -308,14 +316,10 @@ def learn_session(session, sets, heads, kept):
     shown = torch.cat(list(kept.values()))
     x = torch.stack([features(x, merged) for x in both_sides(images[shown])])
     weights = [weight for head in heads for weight in head.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=small.head_learning_rate)
+    optimizer = torch.optim.Adam(weights, small.head_learning_rate)
     epochs = small.head_epochs if session > 1 else 0  # one head has nothing to balance
     for batch, side in batches(len(shown), epochs, "head", session):
-        loss = 0
-        for number, head in enumerate(heads, start=1):
-            y = targets(labels[shown[batch]], part.classes(number))
-            loss = loss + F.cross_entropy(head(x[side, batch]), y)
-        step(optimizer, loss)
+        step(optimizer, loss_of_all(heads, x[side, batch], labels[shown[batch]]))
     return merged
 
 

@@ -77,7 +77,7 @@ settings = settings_from(globals()).with_changes(
 )
 run = Path(run_folder)
 setup = open_setup(run, settings, order_seed, train_seed)
-data, backbone, under = setup.stream, setup.backbone, note(settings, setup.stream)
+data, frozen, under = setup.stream, setup.backbone, note(settings, setup.stream)
 rate = settings.network_learning_rate
 
 # %% [markdown]
@@ -97,7 +97,7 @@ class Network(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.extractor = Extractor(backbone)  # a copy, whose weights may change
+        self.extractor = Extractor(frozen)  # a copy, whose weights may change
         self.head = None  # for no classes yet
 
     def grow(self, fresh):
@@ -178,7 +178,7 @@ assert torch.allclose(mine, theirs)
 def pictures(split, positions):
     """Images at some positions of a split, as the network takes them in, and their labels."""
     labels = torch.as_tensor(split.labels[positions], device=setup.device)
-    return backbone.normalise(split.images[positions]), labels
+    return frozen.normalise(split.images[positions]), labels
 
 
 # %%
@@ -223,7 +223,7 @@ def some_positions(sessions, count, split="train"):
 def fresh(session):
     """A head for a session's classes alone, as the library draws it."""
     seed = seed_for("whole network", *setup.seeds, session)
-    return linear_head(backbone.feature_size, len(data.classes(session)), seed, setup.device)
+    return linear_head(frozen.feature_size, len(data.classes(session)), seed, setup.device)
 
 
 def batches_of(session):

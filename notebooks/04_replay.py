@@ -77,7 +77,7 @@ from dynammo.training import extract_features, flip_half, generator_for
 one_run = {"methods": [method], "order_seeds": [order_seed], "train_seeds": [train_seed]}
 settings, run = settings_from(globals()).with_changes(one_run), Path(run_folder)
 setup = open_setup(run, settings, order_seed, train_seed)
-data, backbone = setup.stream, setup.backbone
+data, frozen = setup.stream, setup.backbone
 rate = settings.network_learning_rate
 
 # %% [markdown]
@@ -103,7 +103,7 @@ def remember(memory, chosen, budget):
 memory, known, after_each = {}, ExemplarMemory(memory_budget), []
 for session in range(1, data.number_of_sessions + 1):
     own = data.indices("train", session)
-    features = extract_features(backbone, backbone, data.train.select(own))
+    features = extract_features(frozen, frozen, data.train.select(own))
     chosen = {}
     for label in data.classes(session):
         of_class = data.train.labels[own] == label
@@ -140,7 +140,7 @@ def train(network, new, exemplars, epochs, rate, generator, watch=lambda network
     optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
     for _ in range(epochs):
         for batch in torch.randperm(len(pool), generator=generator).split(32):
-            x = backbone.normalise(data.train.images[pool[batch.numpy()]])
+            x = frozen.normalise(data.train.images[pool[batch.numpy()]])
             loss = F.cross_entropy(network.train()(flip_half(x, generator)), labels[batch])
             optimizer.zero_grad()
             loss.backward()
@@ -194,7 +194,7 @@ for name, value in theirs.classifier.state_dict().items():
 # %%
 positions = data.indices("val", 1)
 positions = positions[:: max(1, len(positions) // 40)][:40]
-asked = backbone.normalise(data.val.images[positions])
+asked = frozen.normalise(data.val.images[positions])
 right = torch.as_tensor(data.val.labels[positions], device=setup.device)
 first = data.classes(2)[0]
 
@@ -321,7 +321,7 @@ class MyDERPlusPlus(DERPlusPlus):
 # %%
 kept = {label: positions[:2] for label, positions in after_each[0].items()}
 labels = torch.as_tensor(data.train.labels[few(2, 4)], device=setup.device)
-images, losses = backbone.normalise(data.train.images[few(2, 4)]), []
+images, losses = frozen.normalise(data.train.images[few(2, 4)]), []
 for kind in (MyDERPlusPlus, DERPlusPlus):
     learner = kind(small)
     learner.session = 1

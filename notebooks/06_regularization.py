@@ -177,8 +177,8 @@ def loss_of(network, x, y, first, *springs):
 
 
 # %%
-weights = start.classifier.named_parameters()
-start.anchor = {name: p.detach() + 0.01 * torch.randn_like(p) for name, p in weights}
+now = start.classifier.named_parameters()
+start.anchor = {name: p.detach() + 0.01 * torch.randn_like(p) for name, p in now}
 start.fisher = theirs
 start.session = 2
 start.grow_head()

@@ -288,6 +288,7 @@ read = [features_of(session, several_depths) for session in sessions]
 asked = [features_of(session, several_depths, "test") for session in sessions]
 
 
+# %%
 def accuracy_of(width):
     """Accuracy in % after each session, of a head on so many of the last columns."""
     gram = correlation = 0
@@ -301,6 +302,7 @@ def accuracy_of(width):
         yield round(100 * right.double().mean().item(), 1)
 
 
+# %%
 wide = read[0][0].shape[1]
 found = {"last features": [*accuracy_of(size)], "several depths": [*accuracy_of(wide)]}
 pd.DataFrame(found, index=sessions)

@@ -103,14 +103,15 @@ compared = {titles[name]: table["intervals"] for name, table in tables.items()}
 # On which data, how much of it, by which command and revision, and in how much time: sums over all
 # jobs, so half of it on two cores.
 
+
 # %%
-rows = {}
-for name, folder in folders.items():
+def told(name, folder):
+    """What a run's own record says."""
     origin, used = json.loads((folder / "provenance.json").read_text()), settings[name]
     asked = planned[name].as_dict() | {"methods": list(used.methods), "threads": used.threads}
     other = [f"{k}={json.dumps(v)}" for k, v in used.as_dict().items() if v != asked[k]]
     command = f"./run_all.sh --profile {profile}/{name.removeprefix(f'{profile}-')}"
-    rows[name] = {
+    return {
         "command": " --set ".join([command, *map(shlex.quote, other)]),
         "training images a class": used.train_per_class or "all",
         "exemplars": used.memory_budget,
@@ -123,7 +124,11 @@ for name, folder in folders.items():
         "revision": origin["git_revision"],
         "data": origin["data_checksum"][:12],
     }
-written = pd.DataFrame(rows).T.rename_axis("run")
+
+
+# %%
+records = {name: told(name, folder) for name, folder in folders.items()}
+written = pd.DataFrame(records).T.rename_axis("run")
 files.write_csv(place / "runs.csv", written.reset_index())
 written.T
 

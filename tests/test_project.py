@@ -179,7 +179,7 @@ def test_files_are_short_enough_to_read_at_once():
 
 
 def test_the_paper_is_read_in_one_sitting():
-    assert sum(lines((ROOT / "dynammo").glob("*.py")).values()) <= 1650
+    assert sum(lines((ROOT / "dynammo").glob("*.py")).values()) <= 1660
 
 
 def test_the_networks_are_few_lines():

@@ -27,7 +27,8 @@ class DERPlusPlus(WholeNetworkLearner):
     images and two of the memory, one for either term, as the released code does; steps are as many
     as replay takes. Unlike the paper's reservoir for a single pass over the stream, the memory is
     the herded one that all methods have here, and logits are stored when a session ends. The
-    squared distance is averaged over logits.
+    squared distance is averaged over logits. All three batches pass at once, so that batch norm
+    sees old and new images together; the release passes them one after the other.
     """
 
     name = "der_plus_plus"

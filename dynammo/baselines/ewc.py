@@ -22,7 +22,8 @@ class EWC(WholeNetworkLearner):
     classes' outputs plus ``strength`` / 2 times the Fisher-weighted squared distance. The
     Fisher terms of all sessions are added up around the newest weights (Huszar, arXiv 1712.03847),
     so that what is stored does not grow with the sessions. No weight is pulled harder than what
-    brings it right back in one step: under SGD, more than that overshoots and diverges.
+    brings it right back in one step: under SGD, more than that overshoots and diverges. (PyCIL
+    clips the Fisher information instead, at 1e-4, and so holds the hardest springs more softly.)
     """
 
     name = "ewc"

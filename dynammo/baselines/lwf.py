@@ -12,7 +12,8 @@ class LwF(WholeNetworkLearner):
     """Ask the new network to answer for old classes as the old one did, on the new images.
 
     Source: Li and Hoiem 2016 (arXiv 1606.09282), equations 1 to 3: cross-entropy over the new
-    classes' outputs alone, plus ``weight`` times the distillation of the old outputs.
+    classes' outputs alone, plus ``weight`` times the distillation of the old outputs. Without the
+    paper's warm-up, in which the new outputs are trained first and all else is frozen.
     """
 
     name = "lwf"

@@ -22,6 +22,7 @@ from dynammo.stream import SPLITS
 FOLDER = Path(__file__).parent / "blood_cells"
 SIZE, COLUMNS = 64, 20
 PER_CLASS = {"train": 300, "val": 50, "test": 100}
+FRAMING = "the middle 200 of 360 pixels, resized to 64"
 CHECKSUM = "662daa671c6ec738224fef41ea95036b646f73a758a1ee3c878459c2927ff4a9"  # DataSet.checksum()
 
 
@@ -35,7 +36,7 @@ def load_blood() -> DataSet:
         sheets = [read_sheet(split, label) for label in range(len(CLASS_NAMES))]
         arrays[f"{split}_images"] = np.concatenate(sheets)
         arrays[f"{split}_labels"] = np.repeat(np.arange(len(CLASS_NAMES)), PER_CLASS[split])
-    data_set = from_arrays("blood", arrays, CLASS_NAMES)
+    data_set = from_arrays("blood", arrays, CLASS_NAMES, framing=FRAMING)
     if data_set.checksum() != CHECKSUM:
         raise InputError(f"The images in {FOLDER} are not as they came. Take them again from git.")
     return data_set

@@ -15,6 +15,7 @@ import numpy as np
 from dynammo.errors import InputError
 from dynammo.stream import SPLITS, Split
 
+UNKNOWN = "not known: as in the file that was learned from"  # of images' framing
 PARTS = ("images", "labels")
 LAYOUT_KEYS = tuple(f"{split}_{part}" for split in SPLITS for part in PARTS)
 
@@ -34,6 +35,7 @@ class DataSet:
     class_names: tuple[str, ...]
     synthetic: bool = False
     note: str = ""  # for figures: how the images were split, where that was done here
+    framing: str = UNKNOWN  # what part of a photograph an image shows
 
     @property
     def image_size(self) -> int:
@@ -64,6 +66,7 @@ def from_arrays(
     class_names: Sequence[str] | None = None,
     synthetic: bool = False,
     note: str = "",
+    framing: str = UNKNOWN,
 ) -> DataSet:
     """Check arrays in MedMNIST's layout and build the data set.
 
@@ -87,7 +90,8 @@ def from_arrays(
         told = ", ".join(f"{split} {size} px" for split, size in sizes.items())
         raise InputError(f"{name}: image sizes differ ({told}). Resize all images to one size.")
     names = _checked_class_names(name, arrays, class_names, splits)
-    return DataSet(name, **splits, class_names=names, synthetic=synthetic, note=note)
+    told = {"synthetic": synthetic, "note": note, "framing": framing}
+    return DataSet(name, **splits, class_names=names, **told)
 
 
 def _checked_split(what: str, images: np.ndarray, labels: np.ndarray) -> Split:

@@ -18,6 +18,7 @@ from dynammo.stream import SPLITS
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEFAULT_SIZE = 64  # pixels; the side of images unless told otherwise
+SQUARE = "the square about the centre, resized bicubic"  # of what `read_image` takes
 GROUPS = "groups.csv"  # beside the folders of classes: file, group
 TEST_FOLDS, VAL_FOLDS = 5, 8  # a fifth of the images tests, an eighth of the others validates
 
@@ -35,14 +36,15 @@ def load_image_folder(
     ``path/{train,val,test}/<class>/*`` has splits of its own. Without ``val``, every split of
     ``train`` by ``split_seed`` gives one; with ``path/<class>/*`` alone it gives all three: a fifth
     of the images tests, a tenth validates, every class in its share. ``path/groups.csv``, with the
-    columns ``file`` and ``group`` (a patient or a slide), keeps each group within one split.
+    columns ``file`` (below ``path``, such as ``cyst/1.png``) and ``group`` (a patient or a slide),
+    keeps each group within one split; splits that are there already are checked.
 
     Classes are numbered in the order of their names, images taken in the order of theirs. Each
     image (its first frame) is turned to RGB, cropped to a square about its centre and resized
     bicubic to ``image_size`` pixels, 64 if not given. Hidden files are passed over.
 
-    InputError if a split or a class is missing, a file cannot be read as an 8-bit image, or a class
-    has too few images to split.
+    InputError if a split or a class is missing, a file cannot be read as an 8-bit image, a class
+    has too few images to split, an image has no group, or a group is in two splits.
     """
     path = Path(path).resolve()
     size = DEFAULT_SIZE if image_size is None else image_size
@@ -58,7 +60,7 @@ def load_image_folder(
     found = {split: _by_class(path / split) for split in there or [""]}
     class_names = sorted(set().union(*found.values()))
     files = {split: [one for own in found[split].values() for one in own] for split in found}
-    groups = _groups(path) if (path / GROUPS).exists() else {}
+    groups = _groups(path, files) if (path / GROUPS).exists() else {}
     told = ""
     if not there:
         told = f"split by seed {split_seed}"
@@ -76,7 +78,7 @@ def load_image_folder(
         for position, file in enumerate(progress):
             images[position] = read_image(file, size)
         arrays |= {f"{split}_images": images, f"{split}_labels": np.array(labels)}
-    return from_arrays(path.name, arrays, class_names, note=told)
+    return from_arrays(path.name, arrays, class_names, note=told, framing=SQUARE)
 
 
 def _part(
@@ -84,7 +86,7 @@ def _part(
 ) -> tuple[list[Path], list[Path]]:
     """Split one of so many parts off, every class in its share, no group in both."""
     labels = [file.parent.name for file in files]
-    whose = [groups.get(file.relative_to(path).as_posix(), str(file)) for file in files]
+    whose = [groups[_below(path, file)] if groups else str(file) for file in files]
     members = Counter(name for name, _ in set(zip(labels, whose, strict=True)))
     fewest = min(sorted(members), key=members.get, default="?")
     if members[fewest] < 3:
@@ -99,13 +101,31 @@ def _part(
     return [files[i] for i in kept], [files[i] for i in off]
 
 
-def _groups(path: Path) -> dict[str, str]:
-    """Which group each file is of, by its path below the folder."""
-    with (path / GROUPS).open(newline="") as file:
+def _groups(path: Path, files: Mapping[str, list[Path]]) -> dict[str, str]:
+    """Which group each file is of, by its path below the folder; every file has one."""
+    table = path / GROUPS
+    with table.open(newline="") as file:
         rows = csv.DictReader(file)
         if not {"file", "group"} <= set(rows.fieldnames or ()):
-            raise InputError(f"{path / GROUPS} needs the columns file and group in its first line.")
-        return {row["file"]: row["group"] for row in rows}
+            raise InputError(f"{table} needs the columns file and group in its first line.")
+        groups = {row["file"].replace("\\", "/"): row["group"] for row in rows}
+    split_of = {_below(path, file): split for split, own in files.items() for file in own}
+    for name in groups.keys() ^ split_of.keys():
+        why = "there is no such image" if name in groups else "which is there, has no group"
+        example = next(iter(split_of), "class/1.png")
+        raise InputError(f"{table}: {name}: {why}. Name each image by its path, as in {example}.")
+    first: dict[str, str] = {}
+    for name, group in groups.items():
+        if (other := first.setdefault(group, split_of[name])) != split_of[name]:
+            raise InputError(
+                f"{table}: group {group} is in {other} and in {split_of[name]}. Move its images "
+                "into one of them."
+            )
+    return groups
+
+
+def _below(path: Path, file: Path) -> str:
+    return file.relative_to(path).as_posix()
 
 
 def _by_class(folder: Path) -> dict[str, list[Path]]:

@@ -119,6 +119,7 @@ def make_stream(
         synthetic=any(data_set.synthetic for data_set in sets),
         checksum=hashlib.sha256("".join(s.checksum() for s in sets).encode()).hexdigest(),
         note="; ".join(filter(None, (data_set.note for data_set in sets))),
+        framing="; ".join(dict.fromkeys(data_set.framing for data_set in sets)),
     )
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -57,13 +58,14 @@ def own_function(name: str) -> Callable[[], Recipe]:
     place, _, function = name.rpartition(":")
     if not place.endswith(".py"):
         return getattr(import_module(place), function)
-    return getattr(module_from_file(Path(place), f"backbone_{Path(place).stem}"), function)
+    return getattr(module_from_file(Path(place), "backbone"), function)
 
 
-def module_from_file(path: Path, name: str) -> ModuleType:
-    """The module of a ``.py`` file under a name, loaded once in a process."""
-    path = path.absolute()  # as a module's __file__ is
-    if getattr(sys.modules.get(name), "__file__", None) != str(path):
+def module_from_file(path: Path, kind: str) -> ModuleType:
+    """The module of a ``.py`` file, loaded once in a process, under a name of its own."""
+    path = path.absolute()
+    name = f"{kind}_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    if name not in sys.modules:
         module = sys.modules[name] = module_from_spec(spec_from_file_location(name, path))
         try:
             module.__loader__.exec_module(module)
@@ -103,7 +105,9 @@ def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[n
             f"Without '{recipe.classifier}' {name} makes features {shape} of 2 images, not "
             f"(2, {recipe.feature_size}): give the right layer as classifier, and feature_size."
         )
-    if recipe.feature_scale is None:
+    if recipe.feature_scale is None and features.is_meta:  # an outline that is only counted
+        recipe = replace(recipe, feature_scale=1.0)
+    elif recipe.feature_scale is None:
         length = features.norm(dim=1).mean().item()
         recipe = replace(recipe, feature_scale=FEATURE_LENGTH / length)
     return network, recipe

@@ -12,6 +12,7 @@ import io
 import lzma
 import sys
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,9 +47,10 @@ def pack(run: Path, path: Path) -> Path:
 
 
 def unpack(path: Path, run: Path) -> list[Path]:
-    """Put an archive's sessions into a run's folder; those that are there stay as they are.
+    """Put an archive's sessions into a run's folder, for :func:`dynammo.run.collect.collect`.
 
-    The run's own files (settings, provenance) are taken where it has none.
+    A series of sessions that the run has of its own stays as it is, whole: two machines' sessions
+    are not mixed. The run's own files (settings, provenance) are taken where it has none.
 
     Returns:
         The folders of the sessions that were new.
@@ -56,16 +58,39 @@ def unpack(path: Path, run: Path) -> list[Path]:
     Raises:
         InputError: no such archive, or a file that is none of a run's.
     """
-    try:
-        with tarfile.open(path, "r:xz") as archive:
-            entries = [entry for entry in archive if not (run / entry.name).exists()]
-            for entry in entries:
-                if Path(entry.name).name not in OF_A_SESSION and entry.name not in OF_A_RUN:
-                    raise InputError(f"{path} is no archive of a run: it has {entry.name}.")
-            archive.extractall(run, entries, filter="data")
-    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
-        raise InputError(f"{path} cannot be unpacked ({error}).") from error
-    return [(run / e.name).parent for e in entries if e.name.endswith("session.json")]
+    run.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(".part", f".{path.name}.", run) as part:
+        try:
+            with tarfile.open(path, "r:xz") as archive:
+                for entry in archive:
+                    if Path(entry.name).name not in OF_A_SESSION and entry.name not in OF_A_RUN:
+                        raise InputError(f"{path} is no archive of a run: it has {entry.name}.")
+                    archive.extract(entry, part, filter="data")
+        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+            raise InputError(f"{path} cannot be unpacked ({error}).") from error
+        for name in OF_A_RUN:
+            _move(Path(part, name), run / name)
+        series: dict[Path, list[Path]] = {}
+        for record in sorted(Path(part).glob("order*-seed*/**/session.json")):
+            series.setdefault(record.parents[1], []).append(record.parent)
+        whole = [one for one in series.values() if all(_fits(s, part, run) for s in one)]
+        moved = [(s, run / s.relative_to(part)) for one in whole for s in one]
+        return [place for session, place in moved if _move(session, place)]
+
+
+def _fits(session: Path, part: str, run: Path) -> bool:
+    """Whether a run has no such session, or this one."""
+    there = run / session.relative_to(part) / "session.json"
+    return not there.exists() or there.read_bytes() == (session / "session.json").read_bytes()
+
+
+def _move(source: Path, place: Path) -> bool:
+    """Move a file or a folder where nothing is; whether it was moved."""
+    if place.exists() or not source.exists():
+        return False
+    place.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(place)
+    return True
 
 
 def main(arguments: Sequence[str]) -> int:

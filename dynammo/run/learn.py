@@ -58,6 +58,11 @@ class Group:
         """What a session's folder has to hold: the methods, and "" for the adapters."""
         return [*([""] if self.chain else []), *(type(learner) for learner in self.learners)]
 
+    def learned(self, sessions: int) -> int:
+        """How many of the first sessions hold: all before the first one that does not."""
+        fails = (t for t in range(1, sessions + 1) if self.outdated(t))
+        return next(fails, sessions + 1) - 1
+
     def outdated(self, session: int) -> str:
         """In words, why a session has to be learned; nothing if its folder still holds."""
         try:
@@ -184,8 +189,8 @@ def last_session(run: Path, settings: RunSettings, order_seed: int, train_seed: 
 
 
 def _stand_after(group: Group, session: int) -> Group:
-    if session and (why := group.outdated(session)):
-        raise InputError(why)
+    if (done := group.learned(session)) < session:
+        raise InputError(group.outdated(done + 1))
     group.restore(session)
     return group
 
@@ -210,11 +215,11 @@ def learn_stream(
     """
     group = open_group(run, settings, method, order_seed, train_seed, steps)
     sessions = group.setup.stream.number_of_sessions
-    done = sessions
-    while done and (group.outdated(done) or not _has_weights(group, done)):
+    done = group.learned(sessions)
+    while done and not _has_weights(group, done):
         done -= 1
     group.restore(done)
-    for session in range(done + 1, sessions + 1):
+    for session in range(sessions, done, -1):  # the last first: a kill leaves no gap
         if not group.chain:
             remove_folder(group.folder(session))  # of other settings
     for _ in range(done, sessions):

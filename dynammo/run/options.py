@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from dynammo.run.run_folder import run_name
 from dynammo.run.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
+NAME = re.compile(r"[\w+@-][\w.+@-]*")  # of a run, which is a folder's
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -90,6 +92,11 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     runs = load_runs(options.profile)
     if options.stream and len(runs) > 1:
         runs = {options.profile: load_profile(options.profile)}
+    if options.name and not NAME.fullmatch(options.name):
+        raise InputError(
+            f"A run cannot be called '{options.name}': give --name letters, digits and _ . + @ - "
+            "alone, and no dot first."
+        )
     if options.name and len(runs) > 1:
         raise InputError(
             f"--name is for one run, and '{options.profile}' has {len(runs)}: name one of them, "

@@ -24,10 +24,10 @@ def load_plugins(paths: Iterable[str | Path]) -> list[str]:
         InputError: a file that is not there or fails, has no method, or a method without a name of
             its own that files and settings can have.
     """
-    return [name for path in map(Path, paths) for name in _load(path, f"plugin_{path.stem}")]
+    return [name for path in map(Path, paths) for name in _load(path)]
 
 
-def _load(path: Path, name: str) -> list[str]:
+def _load(path: Path) -> list[str]:
     from dynammo.learner import Learner  # with torch, which settings alone do without
     from dynammo.networks.own import module_from_file
 
@@ -36,11 +36,11 @@ def _load(path: Path, name: str) -> list[str]:
     if path.suffix != ".py":
         raise InputError(f"The plugin {path} is not a .py file.")
     try:
-        module = module_from_file(path, name)
+        module = module_from_file(path, "plugin")
     except Exception as error:  # whatever the file's own code does
         raise InputError(f"The plugin {path} fails: {type(error).__name__}: {error}") from error
     kinds = [kind for kind in vars(module).values() if inspect.isclass(kind)]
-    kinds = [k for k in kinds if k.__module__ == name and issubclass(k, Learner)]
+    kinds = [k for k in kinds if k.__module__ == module.__name__ and issubclass(k, Learner)]
     if not kinds:
         raise InputError(f"{path} defines no learner: derive a class from one of dynammo's.")
     for kind in kinds:

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dynammo.data.dataset import UNKNOWN
 from dynammo.data.files import exit_status, write_csv
-from dynammo.data.image_folder import IMAGE_SUFFIXES, is_image, read_image
+from dynammo.data.image_folder import IMAGE_SUFFIXES, SQUARE, is_image, read_image
 from dynammo.draw.images import doubtful_sheet
 from dynammo.draw.style import save_figure
 from dynammo.errors import InputError
@@ -77,8 +78,11 @@ def main(arguments: Sequence[str]) -> int:
         sheet = doubtful_sheet(images[order], found.iloc[order], note)
         save_figure(sheet, None, options.out.with_suffix(""), {})
         print(found["class"].value_counts().to_string(header=False))
-        told = f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these."
-        if (passed := read_card(options.export)["unseen_that_pass"]) is not None:
+        told, about = "", read_card(options.export)
+        if (framing := about.get("framing", UNKNOWN)) != SQUARE:
+            told = f"This took {SQUARE}. The learner saw: {framing}. Cut yours alike.\n"
+        told += f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these."
+        if (passed := about["unseen_that_pass"]) is not None:
             told += f" As measured, {passed:.0%} of images of unknown classes do not."
         print(told)
         print(

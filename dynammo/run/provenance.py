@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
+import dis
 import hashlib
 import inspect
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from types import CodeType, NoneType
+from types import CellType, CodeType, NoneType
 from typing import Any
 
 import dynammo
@@ -26,7 +27,7 @@ from dynammo.stream import Stream
 PACKAGE = Path(dynammo.__file__).resolve().parent
 RECORDED_PACKAGES = ("torch", "numpy", "ptflops", "scikit-learn", "seaborn", "matplotlib")
 
-PLAIN = (bool, int, float, str, tuple, NoneType)  # values whose repr says all of them
+PLAIN = (bool, int, float, str, bytes, NoneType)  # values whose repr says all of them
 PAPER_EPOCHS = 200  # of adapter tuning in the released configurations
 
 
@@ -110,8 +111,9 @@ def method_files(method: str | type[Learner] = "") -> list[Path]:
 def code_behind(method: str | type[Learner] = "", own: tuple[Callable, ...] = ()) -> str:
     """SHA-256 over :func:`method_files`, and over code that is elsewhere: a class's, ``own``.
 
-    That is its source and that of what it calls by name from the same place, such as a function of
-    another cell. Of one from a plugin or a backbone's file, it is all of the file.
+    That is its source, the plain values, arrays and tensors that it uses by name, and the source of
+    what it calls by name from the same place, such as a function of another cell. Of one from a
+    plugin or a backbone's file, it is all of the file.
     """
     for part in own:
         if not (inspect.isfunction(part) or inspect.isclass(part)):
@@ -130,7 +132,7 @@ def _library_code(method: str | type[Learner]) -> str:
 
 
 def _sources(parts: Iterable[Callable]) -> list[str]:
-    """Source of functions, of classes' functions and plain values, and of those named in them."""
+    """Source of functions and classes, with the values they use, and of those named in them."""
     found: dict[Callable, str] = {}
     left = list(parts)
     while left:
@@ -138,20 +140,54 @@ def _sources(parts: Iterable[Callable]) -> list[str]:
         if part in found:
             continue
         if inspect.isclass(part):
-            own = {name: _function_of(one) for name, one in vars(part).items()}
-            plain = {name: one for name, one in own.items() if isinstance(one, PLAIN)}
-            found[part] = repr(sorted((k, v) for k, v in plain.items() if not k.startswith("__")))
-            left = [one for one in own.values() if inspect.isfunction(one)] + left
+            used = {k: _function_of(v) for k, v in vars(part).items() if not k.startswith("__")}
+            used |= {k: v for k, v in vars(part).items() if inspect.isfunction(v)}
+            found[part] = ""
         else:
+            used = _used_by(part)
             found[part] = inspect.getsource(part)
-            known = [part.__globals__.get(name) for name in sorted(_names(part.__code__))]
-            left += [
-                one
-                for one in known
-                if (inspect.isfunction(one) or inspect.isclass(one))
-                and one.__module__ == part.__module__
-            ]
+        found[part] += "".join(f"{name}={_told(used[name])}" for name in sorted(used))
+        left += [
+            used[name]
+            for name in sorted(used)
+            if (inspect.isfunction(used[name]) or inspect.isclass(used[name]))
+            and used[name].__module__ == part.__module__
+        ]
     return list(found.values())
+
+
+def _used_by(function: Callable) -> dict[str, Any]:
+    """What a function has by name from outside: globals, defaults, and what it closes over."""
+    names = _global_names(function.__code__)
+    used = {name: function.__globals__.get(name) for name in names}
+    defaults = enumerate(function.__defaults__ or ())
+    used |= {f"default {i}": value for i, value in defaults} | (function.__kwdefaults__ or {})
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return used | {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
+
+
+def _is_filled(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:  # of a name that is given its value later
+        return False
+
+
+def _told(value: Any) -> str:
+    """All of a plain value, of an array, or of a container of them; of anything else nothing."""
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_told(k)}:{_told(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_told, value)) + "]"
+    if isinstance(value, set | frozenset):
+        return "{" + ",".join(sorted(map(_told, value))) + "}"
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().double().numpy()
+    if hasattr(value, "tobytes"):
+        return f"{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
+    return ""
 
 
 def _function_of(member: Any) -> Any:
@@ -159,10 +195,11 @@ def _function_of(member: Any) -> Any:
     return getattr(member, "fget", None) or getattr(member, "__func__", member)
 
 
-def _names(code: CodeType) -> set[str]:
+def _global_names(code: CodeType) -> set[str]:
     """Global names in a function, and in the functions in it."""
+    own = {one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL"}
     inner = (one for one in code.co_consts if isinstance(one, CodeType))
-    return set(code.co_names).union(*map(_names, inner))
+    return own.union(*map(_global_names, inner))
 
 
 def code_checksum() -> str:

@@ -77,7 +77,9 @@ def open_setup(run: Path, settings: RunSettings, order_seed: int, train_seed: in
     stream = load_stream(settings, order_seed, run)
     if not settings.memory_budget:
         _check_that_none_needs_exemplars(settings)
-    elif settings.memory_budget < stream.number_of_classes:
+    elif settings.memory_budget < stream.number_of_classes and any(
+        kind_of(name).remembers for name in settings.methods
+    ):
         raise InputError(
             f"A memory of {settings.memory_budget} images cannot hold one of each of "
             f"{stream.number_of_classes} classes: raise memory_budget."
@@ -109,7 +111,8 @@ def settings_of(run: Path, runs: int = 0) -> RunSettings:
     """Resolved settings of a run, as ``run_all.sh`` wrote them.
 
     Args:
-        runs: with how many of its pairs of seeds, class orders first; 0 means all.
+        runs: with how many of its pairs of seeds, class orders first, down to as many training
+            seeds for each; 0 means all.
 
     Raises:
         InputError: there is no such run.

@@ -150,11 +150,10 @@ def restore_chain_from(chain: Chain, folders: list[Path]) -> None:
     device = str(chain.device)
     states = tuple(SavedSet(folder / "adapters.safetensors", chain.device) for folder in folders)
     auxiliary = load_file(folders[-1] / "auxiliary_head.safetensors", device=device)
-    chain.go_to(len(folders), states, _linear(auxiliary, chain.device))
-    chain.merged_state = load_file(folders[-1] / "merged_adapters.safetensors", device=device)
     budget = chain.settings.memory_budget
     chain.memory = load_memory(folders[-2], budget) if len(folders) > 1 else None
-    chain.tuned_on = chain.training_positions(len(folders))
+    chain.go_to(len(folders), states, _linear(auxiliary, chain.device))
+    chain.merged_state = load_file(folders[-1] / "merged_adapters.safetensors", device=device)
     chain.memory = load_memory(folders[-1], budget)
 
 

@@ -80,7 +80,8 @@ def chosen(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     found = {}
     for name, rows in table.groupby("tried_for", sort=False):
         long, short = (rows[rows["length"] == length] for length in ("long", "short"))
-        rows = long if len(long.drop_duplicates(KEY)) >= FINALISTS else short
+        streams = rows["stream"].nunique()
+        rows = long if len(long.drop_duplicates(KEY)) >= FINALISTS * streams else short
         mean = rows.groupby("changes", sort=False).average_accuracy.mean()
         better = mean.max() - mean.get("{}", -1.0) >= WORTH
         found[name] = json.loads(mean.idxmax()) if better else {}

@@ -6,6 +6,8 @@ import torch
 from dynammo.beyond.fresh_sets import ACLFresh, DynaMMoFresh
 from dynammo.chain import Chain
 from dynammo.learner import Setup
+from dynammo.measure.metrics import macro_auroc
+from dynammo.measure.predictions import predict, session_row
 from dynammo.merging import uniform_mean
 from dynammo.methods import make_learner
 from dynammo.run.sessions import restore_learner, save_learner
@@ -42,6 +44,21 @@ def test_it_is_the_learner_on_a_chain_of_fresh_sets(kind, setup, tmp_path):
     restore_learner(again, tmp_path / "1", 1)
     again.learn_session(progress=False)
     assert torch.equal(again.judge(images)[0], scores)
+
+
+def test_it_is_asked_for_its_session_and_for_classes_to_come_as_those_on_a_chain(setup):
+    learner = make_learner("dynammo_fresh", setup)
+    learner.learn_session(progress=False)
+    row = session_row(predict(learner, "test"))
+    for name in ("session_inference", "open_set_auroc", "open_set_fpr95"):
+        assert 0 <= row[name] <= 1, name
+    # Of task heads the AUROC is of the probabilities that an export gives: "others" is left out.
+    split = setup.stream.indices("test", 1)
+    scores, others = learner.judge_split("test", split)
+    shares = scores.exp().sum(dim=1)
+    torch.testing.assert_close(shares, 1 - others[:, 0])
+    labels = setup.stream.test.labels[split]
+    assert row["auroc"] == pytest.approx(macro_auroc(labels, scores.double().exp().numpy()))
 
 
 def test_its_sets_start_from_one_beginning_and_not_from_each_other(setup):

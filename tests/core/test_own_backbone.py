@@ -2,6 +2,7 @@
 
 import sys
 from collections import OrderedDict
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -12,6 +13,7 @@ from dynammo.adapters import AdaptedNetwork
 from dynammo.backbones import make_backbone
 from dynammo.chain import Chain
 from dynammo.errors import InputError
+from dynammo.measure.cost import cost_growth
 from dynammo.methods import learners_on
 from dynammo.networks.timm_models import timm_recipe
 from dynammo.run.provenance import note
@@ -67,7 +69,13 @@ def written(tmp_path):
         return f"{tmp_path / 'mine.py'}:small"
 
     yield write
-    sys.modules.pop("backbone_mine", None)
+    forget()
+
+
+def forget():
+    """Load a file of that name again when it is next asked for."""
+    for name in [name for name in sys.modules if name.startswith("backbone_mine")]:
+        del sys.modules[name]
 
 
 def test_a_network_of_ones_own_is_adapted_and_learned(written, blobs, tiny_settings):
@@ -89,9 +97,19 @@ def test_a_network_of_ones_own_is_adapted_and_learned(written, blobs, tiny_setti
     assert "a small network, any weights;" in note(settings, blobs)
     # What the function does is part of what results depend on.
     before = part_record(settings)
-    del sys.modules["backbone_mine"]
+    forget()
     written(size="8")
     assert part_record(settings) != before
+
+
+def test_a_backbone_that_leaves_the_scale_to_be_measured_is_counted_too(written, tiny_settings):
+    name = written()
+    path = Path(name.rpartition(":")[0])
+    path.write_text(path.read_text().replace("feature_scale=1.0", "feature_scale=None"))
+    settings = tiny_settings.with_changes({"backbone": name, "adapter_stages": []})
+    (row,) = cost_growth(settings, ["der"], [2], 32)
+    assert row["macs"] > 0
+    assert 0 < make_backbone(name).feature_scale != 1.0
 
 
 def test_what_is_wrong_with_a_backbone_is_said(written, tmp_path):
@@ -102,7 +120,7 @@ def test_what_is_wrong_with_a_backbone_is_said(written, tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             make_backbone(written(**arguments))
-        sys.modules.pop("backbone_mine", None)
+        forget()
     name = written()
     for other, said in (
         (name.replace(":small", ":broken"), "fails: ZeroDivisionError"),

@@ -137,6 +137,8 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "all classes in one session": (run("--classes-per-session", "8"), "needs two sessions or more"),
     "negative classes a session": (run("--classes-per-session", "-1"), "must be 1 or more"),
+    "run that is no folder's name": (run("--name", ".."), "cannot be called '..'"),
+    "run elsewhere": (run("--fresh", "--name", "/results"), "cannot be called '/results'"),
     "no cores": (run("--cores", "0"), "must be 1 or more"),
     "memory smaller than the classes": (run("--set", "memory_budget=7"), "raise memory_budget"),
     "stage that the backbone lacks": (

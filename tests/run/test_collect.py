@@ -1,6 +1,7 @@
 """A run's tables: what they are read from, what is refused and what is only warned of."""
 
 import json
+import shutil
 import sys
 import tarfile
 import warnings
@@ -149,11 +150,12 @@ def test_an_archive_has_all_that_tables_are_made_of(run, settings, tmp_path, cap
     ours, theirs = (collect(folder, settings) for folder in (run, other))
     for name, table in ours.items():
         pd.testing.assert_frame_equal(table, theirs[name])
-    record(other, "dynammo").unlink(missing_ok=True)
-    kept = record(other, "replay")
-    kept.write_text(kept.read_text() + " ")  # what is there is kept
-    archive.unpack(file, other)
-    assert kept.read_text().endswith(" ")
+    mine = record(other, "replay")
+    mine.write_text(mine.read_text() + " ")  # a run of one's own
+    for method in ("replay", ""):
+        shutil.rmtree(record(other, method, session=1).parent)
+    assert archive.unpack(file, other) == [record(other, "", session=1).parent]  # no mixed series
+    assert mine.read_text().endswith(" ") and not list(other.glob(".*"))
 
 
 def test_what_is_no_archive_and_no_run_is_refused(tmp_path, capsys):

@@ -11,7 +11,7 @@ from dynammo.errors import InputError
 from dynammo.measure.predictions import predict
 from dynammo.methods import DynaMMo
 from dynammo.run import learn
-from dynammo.run.learn import learn_stream, open_session
+from dynammo.run.learn import last_session, learn_stream, open_session
 from dynammo.run.sessions import load_predictions, read_record, session_folder
 from dynammo.settings import Knobs
 
@@ -61,6 +61,26 @@ def test_a_session_refuses_a_start_with_other_settings_or_images(tmp_path, setti
     np.savez(copy, **arrays)
     with pytest.raises(InputError, match="learned from other images of .*copy.npz.*start again"):
         open_session(tmp_path, moved, 0, 1, 2)
+
+
+def test_a_session_refuses_a_start_of_which_an_earlier_one_was_run_otherwise(tmp_path, settings):
+    for session in (1, 2):
+        learn_session(tmp_path, settings, session)
+    last_session(tmp_path, settings, 0, 1)
+    other = settings.with_changes({"adapter_alpha": 0.5})
+    learn_session(tmp_path, other, 1)
+    with pytest.raises(InputError, match="session1 was run with another adapter_alpha"):
+        last_session(tmp_path, settings, 0, 1)
+
+
+def test_a_method_whose_earlier_session_is_gone_learns_again_from_there(tmp_path, short):
+    learn_stream(tmp_path, short, "replay", 0, 1, progress=False)
+    folders = [session_folder(tmp_path, 0, 1, session, "replay") for session in (1, 2)]
+    expected = predictions(folders[1], "replay")
+    (folders[0] / "session.json").unlink()
+    learn_stream(tmp_path, short, "replay", 0, 1, progress=False)
+    assert read_record(folders[0])["session"] == 1
+    assert np.array_equal(predictions(folders[1], "replay"), expected)
 
 
 def test_a_session_that_does_not_exist_is_refused(tmp_path, settings):

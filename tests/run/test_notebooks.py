@@ -1,5 +1,6 @@
 """The notebooks as files, and the pages that go with them."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -24,7 +25,7 @@ PAGES = [ROOT / "notebooks" / f"{name}.md" for name in NAMES.split()]
 OTHERS = {"run_folder", "figures_folder", "session", "method", "order_seed", "train_seed", "more"}
 METHODS_WITH_KNOBS = tuple(f"{name}_" for name in METHODS)
 # DynaMMo's four steps are to be seen at once.
-LONGER = {"00_dynammo_in_ten_minutes": {("four_steps",): 35}}
+LONGER = {"00_dynammo_in_ten_minutes": {("four_steps",): 36}}
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -45,6 +46,19 @@ def test_no_output_is_committed_and_cells_are_short(path):
                 imports = [line for line in lines if line.startswith(("from ", "import ", "%"))]
                 most = LONGER.get(path.stem, {}).get(tuple(cell.metadata.get("tags", [])), 20)
                 assert len(lines) - len(imports) <= most, cell.source
+
+
+@each_notebook
+def test_the_cell_that_reads_the_settings_may_be_run_again(path):
+    """It takes the notebook's variables that are called as settings are: only parameters may be."""
+    text = re.sub(r"(?m)^%.*$", "", path.with_suffix(".py").read_text())
+    before, read, _ = text.partition("settings_from(globals())")
+    first = before.count("\n") + 1
+    made = [node for node in ast.parse(text).body if read and node.lineno >= first]
+    made = [node for node in made if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    found = [one for node in made for one in ast.walk(node) if isinstance(one, ast.Name)]
+    names = {one.id for one in found if isinstance(one.ctx, ast.Store)}
+    assert not names & RunSettings().as_dict().keys()
 
 
 @each_notebook

@@ -54,6 +54,16 @@ def test_its_methods_are_in_the_catalogue_with_their_settings():
     assert list(catalogue.METHODS)[-2:] == ["replay_twice", "newest_2"]
 
 
+def test_two_files_of_one_name_are_two_plugins(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        text = f'from dynammo.methods import ACL\n\n\nclass Mine(ACL):\n    name = "{name}"\n'
+        (tmp_path / name / "methods.py").write_text(text)
+    paths = [tmp_path / name / "methods.py" for name in ("one", "two")]
+    assert load_plugins(paths) == ["one", "two"] == load_plugins(paths)
+    assert [catalogue.load(name).name for name in ("one", "two")] == ["one", "two"]
+
+
 def test_the_command_takes_it():
     words = ["--plugin", EXAMPLE, "--methods", "dynammo,newest_2", "--set", "replay_twice_times=4"]
     settings = resolve(parse(words))["demo"]

@@ -5,6 +5,7 @@ import shutil
 from itertools import product
 
 import pytest
+import torch
 
 from dynammo.catalogue import METHODS
 from dynammo.methods import ACL
@@ -137,6 +138,40 @@ def test_what_code_of_ones_own_calls_counts_too(monkeypatch):
     share.__module__ = __name__
     monkeypatch.setitem(globals(), "share", share)
     assert code_behind(Asks) != before  # the class is the same, and so is what it calls by name
+
+
+SCALE = 2.0
+
+
+def scaled_by(scale):
+    def loss(logits, targets):
+        return scale * (logits - targets)
+
+    return loss
+
+
+def by_constant(logits, targets, weights=(1, 2)):
+    return SCALE * weights[0] * (logits - targets)
+
+
+def test_values_that_code_of_ones_own_uses_count_too(monkeypatch):
+    def code(part):
+        return code_behind("", (part,))
+
+    assert code(scaled_by(2.0)) == code(scaled_by(2.0)) != code(scaled_by(0.5))
+    before = code(by_constant)
+    monkeypatch.setitem(globals(), "SCALE", torch.tensor([0.5, 1.0]))
+    changed = code(by_constant)
+    monkeypatch.setitem(globals(), "SCALE", torch.tensor([0.5, 2.0]))
+    assert len({before, changed, code(by_constant)}) == 3
+    monkeypatch.setitem(globals(), "SCALE", 2.0)
+    monkeypatch.setattr(by_constant, "__defaults__", ([1, 3],))
+    assert code(by_constant) != before
+    weighted = [type("Weighted", (ACL,), {"name": "mine", "weights": [w]}) for w in (1, 1, 2)]
+    for kind in weighted:
+        kind.__module__ = __name__
+    same, again, other = map(code_behind, weighted)
+    assert same == again != other
 
 
 def one(self):
