@@ -22,7 +22,13 @@ rule together:
     output:
         notebook=f"notebooks/{NOTEBOOK.name}",
     params:
-        parameters=json.dumps({"profile": config["profile"], "figures_folder": str(FIGURES)}),
+        parameters=json.dumps(
+            {
+                "profile": config["profile"],
+                "figures_folder": str(FIGURES),
+                "runs_folder": str(Path.cwd().parent),
+            }
+        ),
     shell:
         "{config[python]:q} -m dynammo.run.execute "
         "{input.notebook:q} {output.notebook:q} {params.parameters:q}"
