@@ -10,7 +10,7 @@ import pytest
 from dynammo.catalogue import METHODS, title
 from dynammo.draw.all_streams import interval_text
 from dynammo.run.archive import unpack
-from dynammo.run.collect import collect
+from dynammo.run.collect import collect, learned
 from dynammo.run.compare import differences
 from dynammo.run.execute import execute
 from dynammo.run.profiles import load_runs
@@ -33,7 +33,7 @@ def tables(heading: str) -> list[dict[str, list[str]]]:
 def held_by(run: str, methods: list[str], folder: Path, **changes) -> dict[str, pd.DataFrame]:
     """The tables of an archive of the study."""
     unpack(STUDY / f"{run}.tar.xz", folder)
-    settings = load_runs("study")[run.removesuffix("-balanced")]
+    settings = load_runs("study")["-".join(run.split("-")[:2])]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the code that made them, which is not today's
         return collect(folder, settings.with_changes({"methods": methods, **changes}))
@@ -66,10 +66,29 @@ def test_the_study_s_tables_are_those_of_its_archives(computed, table):
 
 
 def test_every_archive_of_the_study_is_on_its_page(computed):
-    archives = {path.name.partition(".")[0] for path in STUDY.glob("*.tar.xz")}
-    runs = set(pd.read_csv(computed / "runs.csv").run)
-    assert {name for name in archives if not name.endswith("-balanced")} == runs
-    assert all(f"({name}.tar.xz)" in PAGE.replace("../figures/study/", "") for name in archives)
+    archives = {path.name.removesuffix(".tar.xz") for path in STUDY.glob("*.tar.xz")}
+    assert set(pd.read_csv(computed / "runs.csv").run) == archives & set(load_runs("study"))
+    assert all(f"../figures/study/{name}.tar.xz" in PAGE for name in archives)
+
+
+def test_the_page_tells_what_more_epochs_change(tmp_path):
+    (table,) = tables("How values were chosen")[1:]
+    rows = {NAMES[row]: cells for row, cells in table.items()}
+    few = dict.fromkeys((f"{name}_epochs" for name in rows), 0)
+    short = measures(
+        held_by("study-blood-12-epochs", list(rows), tmp_path / "12", **few)["sessions"]
+    )
+    (tmp_path / "36").mkdir()
+    unpack(STUDY / "study-blood.tar.xz", tmp_path / "36")
+    done = set(learned(tmp_path / "36", load_runs("study")["study-blood"])) & set(rows)
+    full = measures(held_by("study-blood", [*done], tmp_path / "36")["sessions"]) if done else None
+    for name, cells in rows.items():
+        wanted = [*said(short, name), *(said(full, name) if name in done else ("–", "–"))]
+        assert cells == wanted, name
+
+
+def said(numbers: pd.DataFrame, name: str) -> list[str]:
+    return ["{:.1f} ± {:.1f}".format(*numbers.loc[name, part]) for part in ("mean", "last")]
 
 
 def test_the_page_tells_what_was_tried_for_the_colours():
@@ -86,15 +105,17 @@ def test_the_page_tells_what_was_tried_for_the_colours():
 
 
 def test_the_page_tells_what_colours_change_on_test_images(tmp_path):
-    _, table = tables("A white balance")
-    rows = {NAMES[row]: cells for row, cells in table.items()}
-    plain = held_by("study-blood", list(rows), tmp_path / "plain")["sessions"]
-    moved = held_by("study-blood-balanced", list(rows), tmp_path / "moved", colour_shift=0.5)[
-        "sessions"
-    ]
-    means = measures(moved).xs("mean", axis=1, level=1)
-    gains = differences({"plain": plain, "moved": moved}).set_index(["method", "measure"])
-    gains = interval_text(gains)
-    for name, (told, *gained) in rows.items():
-        assert told == "{:.1f} / {:.1f}".format(*means.loc[name, ["mean", "last"]]), name
-        assert gained == [gains[name, measure] for measure in ("average", "last")], name
+    block = PAGE.partition("On **test** images, half of the way")[2].partition("\n\n")[2]
+    lines = block.partition("\n\n")[0].splitlines()[2:]
+    assert len(lines) >= 7
+    for i, line in enumerate(lines):
+        stream, method, told, *gained = line.strip("| ").split(" | ")
+        run, method = f"study-{'histology' if stream == 'tissue' else stream}", NAMES[method]
+        plain = held_by(run, [method], tmp_path / f"{i}")["sessions"]
+        moved = held_by(f"{run}-balanced", [method], tmp_path / f"{i}b", colour_shift=0.5)
+        moved = moved["sessions"]
+        mean = measures(moved).xs("mean", axis=1, level=1).loc[method]
+        assert told == "{:.1f} / {:.1f}".format(*mean[["mean", "last"]]), line
+        gains = differences({"plain": plain, "moved": moved}).set_index(["method", "measure"])
+        gains = interval_text(gains)
+        assert gained == [gains[method, measure] for measure in ("average", "last")], line
