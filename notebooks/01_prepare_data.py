@@ -108,7 +108,7 @@ print(f"{data.name}: {data.number_of_classes} classes, {data.number_of_sessions}
 # ## Exercises
 # 1. Set `order_seed = 1`. Which look-alikes now arrive in different sessions?
 # 2. Set `classes_per_session = 4`. Is the problem easier or harder for a model with a small memory?
-#    Write down your guess, and check it in notebook 13.
+#    Write down your guess, and check it in notebook 18.
 # 3. Which of the eight types would you confuse yourself? Keep your list for the confusion matrix.
 
 # %% [markdown] tags=["solution"]

@@ -340,7 +340,7 @@ for learner in learners:
 # ## Which classes can be told apart now?
 #
 # The test images of **all** classes seen so far. Nothing is chosen by these numbers (`macro_f1` and
-# `auroc` are explained in notebook 13). The columns on the right answer two more questions. Which
+# `auroc` are explained in notebook 18). The columns on the right answer two more questions. Which
 # session is the image from? And is its class still unseen? (That is measured by the area under the
 # ROC curve, where 0.5 is chance. In session 1 it can only be near chance, as nothing was labelled
 # "others" yet.)

@@ -85,8 +85,9 @@ data, under = setup.stream, note(settings, setup.stream)
 
 # %%
 @torch.no_grad()
-def features_of(session, reader=setup.backbone, split="train"):
-    """Features [N, D] and labels [N] of a session's images."""
+def features_of(session, reader=None, split="train"):
+    """Features [N, D] and labels [N] of a session's images, by the backbone if nothing is said."""
+    reader = reader or setup.backbone
     positions, images = data.indices(split, session), getattr(data, split)
     labels, images = images.labels[positions], images.select(positions)
     batches = [images[start : start + 64] for start in range(0, len(images), 64)]

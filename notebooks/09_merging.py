@@ -322,8 +322,8 @@ by_session.rename(index=lambda name: name.split("|")[0]).round(1)
 
 # %% [markdown]
 # Which of the two weighs more depends on the stream, on the memory and on how long the sets are
-# tuned. [Notebook 20](20_when_merging_pays.ipynb) varies them together, and
-# [notebook 14](14_the_study.ipynb) has other streams.
+# tuned. [Notebook 13](13_when_merging_pays.ipynb) varies them together, and
+# [notebook 19](19_the_study.ipynb) has other streams.
 
 # %% [markdown]
 # ## Now change a line
@@ -396,7 +396,7 @@ print("That is a majority vote. To see what it is worth, see below.")
 # 3. All but the last set alone: a change $\tau_i$ would then contain the difference between two
 #    random beginnings, which is large and means nothing. Means of such sets fail, since a hidden
 #    channel of one set has nothing to do with the same channel of another.
-#    [Notebook 19](19_fresh_sets.ipynb) tries fresh sets that share one random beginning.
+#    [Notebook 12](12_fresh_sets.ipynb) tries fresh sets that share one random beginning.
 # 4. Their difference is the average of $\mu^2$ less $\bar\mu^2$, the variance of the sessions'
 #    means, and a variance is not negative. It is 0 where all sessions measured the same mean.
 

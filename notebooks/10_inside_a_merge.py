@@ -336,4 +336,4 @@ print(f"The mean of five sets keeps {', '.join(f'{share:.0%}' for share in kept)
 # * B. Neyshabur et al., *What is being transferred in transfer learning?*, arXiv 2008.11687.
 #
 # **Before:** [merging](09_merging.ipynb) · **Next:** [which session is an image
-# from?](18_which_session.ipynb)
+# from?](11_which_session.ipynb)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dynammo.run.provenance import PACKAGE, files_behind
 
-NOTEBOOK = Path(workflow.basedir) / "14_the_study.ipynb"
+NOTEBOOK = Path(workflow.basedir) / "19_the_study.ipynb"
 FIGURES = Path(config["figures"])
 
 

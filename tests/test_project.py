@@ -183,7 +183,7 @@ def test_the_paper_is_read_in_one_sitting():
 
 
 def test_the_networks_are_few_lines():
-    assert sum(lines((ROOT / "dynammo/networks").glob("*.py")).values()) <= 425
+    assert sum(lines((ROOT / "dynammo/networks").glob("*.py")).values()) <= 430
 
 
 def python(program: str) -> str:

@@ -1,6 +1,6 @@
 """Controls for the ridge head on merged adapters: what is each part of it worth?
 
-They are replayed over a tuned chain (notebook 12), beside those that need none.
+They are replayed over a tuned chain (notebook 15), beside those that need none.
 """
 
 import torch

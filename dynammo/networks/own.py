@@ -105,9 +105,7 @@ def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[n
             f"Without '{recipe.classifier}' {name} makes features {shape} of 2 images, not "
             f"(2, {recipe.feature_size}): give the right layer as classifier, and feature_size."
         )
-    if recipe.feature_scale is None and features.is_meta:  # an outline that is only counted
-        recipe = replace(recipe, feature_scale=1.0)
-    elif recipe.feature_scale is None:
-        length = features.norm(dim=1).mean().item()
+    if recipe.feature_scale is None:  # of an outline that is only counted any will do
+        length = 1.0 if features.is_meta else features.norm(dim=1).mean().item()
         recipe = replace(recipe, feature_scale=FEATURE_LENGTH / length)
     return network, recipe

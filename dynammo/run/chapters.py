@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from dynammo.catalogue import METHODS, title
 
-# 02_incremental_session-order0-seed1-session2, 11_ablations-memory, 13_figures
+# 02_incremental_session-order0-seed1-session2, 14_ablations-memory, 18_figures
 NAME = re.compile(r"(?P<chapter>\d+_\w+?)(-(?P<seeds>order\d+-seed\d+))?(-(?P<tab>\w+))?")
 PROGRESS = re.compile(r"\d+%\|.*?\| *\S+/\S+")  # a bar that overwrites its own line
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -79,7 +79,7 @@ def run(tmp_path_factory):
     ten = run / "notebooks/00_dynammo_in_ten_minutes.ipynb"
     write(ten, new_markdown_cell("# 0 · Ten minutes"), code("slider", widget, widget))
     write(
-        run / "notebooks/13_figures.ipynb",
+        run / "notebooks/18_figures.ipynb",
         new_markdown_cell("# 13 · The figures"),
         new_markdown_cell("## After each session\nOver **all** classes.\n\nMore."),
         code('save(x, "accuracy_by_session")', shown(image_png=PIXEL, text_plain="<Figure>")),
@@ -215,7 +215,7 @@ def test_the_menu_button_that_is_seen_is_the_one_that_works(book):
 def test_figures_have_captions_and_numbers(book):
     page = (book / "figures.html").read_text()
     assert "Over <strong>all</strong> classes." in page and "More." not in page
-    assert '13_figures.html">' in page and "accuracy_by_session.csv" in page
+    assert '18_figures.html">' in page and "accuracy_by_session.csv" in page
     assert "timings.csv" in page.partition("Tables without a picture")[2]
 
 
@@ -233,11 +233,11 @@ def test_the_first_page_says_what_is_missing(book):
         "01_prepare_data",
         "02_incremental_session-order1-seed1-session2",
         "03_bounds-order0-seed1-joint",
-        "11_ablations-memory",
+        "14_ablations-memory",
     ]
     assert "joint training" in page
     assert "was not part of the run" in text_of(book / "03_bounds.html")
-    assert "was not part of the run" not in text_of(book / "13_figures.html")
+    assert "was not part of the run" not in text_of(book / "18_figures.html")
 
 
 def test_times_are_kept_for_the_closing_words(book, run):

@@ -131,7 +131,7 @@ def test_a_notebook_has_a_loss_a_mean_a_learner_and_a_network_of_ones_own(tmp_pa
     tiny |= {"classes_per_session": 4, "adapter_epochs": 1, "head_epochs": 2, "head_steps": 0}
     given = {"run_folder": str(tmp_path / "run"), "figures_folder": str(tmp_path / "figures")}
     given |= {"stream": "phantom@32", "order_seeds": [0], "more": tiny | {"memory_budget": 16}}
-    execute(NOTEBOOKS / "21_your_own.ipynb", tmp_path / "done.ipynb", given)
+    execute(NOTEBOOKS / "16_your_own.ipynb", tmp_path / "done.ipynb", given)
     table = pd.read_csv(tmp_path / "figures/your_own.csv")
     assert {"soft_and_halfway", "dynammo", "acl"} <= set(table.method)
     record = tmp_path / "run/small/order0-seed1/session2/session.json"

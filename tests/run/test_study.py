@@ -47,14 +47,14 @@ def measures(sessions: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory):
-    """What notebook 14 makes of the archives alone."""
+    """What notebook 19 makes of the archives alone."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "figures/study").mkdir(parents=True)
     for archive in STUDY.glob("*.tar.xz"):
         shutil.copy(archive, folder / "figures/study")
     places = {"figures_folder": folder / "figures", "runs_folder": folder / "runs"}
     places = {name: str(place) for name, place in places.items()}
-    execute(ROOT / "notebooks/14_the_study.ipynb", folder / "14.ipynb", places)
+    execute(ROOT / "notebooks/19_the_study.ipynb", folder / "14.ipynb", places)
     return folder / "figures/study"
 
 

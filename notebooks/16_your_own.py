@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 21 · Your own method, merge and network
+# # 16 · Your own method, merge and network
 #
 # **What you will see.** A loss and a way of merging that are not in the library, written in one
 # cell, learned over the whole stream and drawn beside DynaMMo and ACL. Then a learner, and a
@@ -217,5 +217,5 @@ for name, value in load_file(newest / "merged_adapters.safetensors").items():
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 # * C. Szegedy et al., *Rethinking the Inception Architecture*, CVPR 2016 (label smoothing).
 #
-# **Before:** [beyond the paper](12_beyond_the_paper.ipynb) ·
-# **Next:** [a method from a file](22_plugin.ipynb)
+# **Before:** [beyond the paper](15_beyond_the_paper.ipynb) ·
+# **Next:** [a method from a file](17_plugin.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 12 · Beyond the paper: one pass, and every image remembered
+# # 15 · Beyond the paper: one pass, and every image remembered
 #
 # **What you will see.** A variant of DynaMMo with the same single pass and nearly constant storage,
 # whose head is *solved* from statistics of all images instead of tuned on a few exemplars. Both of
@@ -527,5 +527,5 @@ print("That is semantic drift compensation: means follow their neighbours.")
 # * A. Gomez-Villa et al., *Exemplar-free continual representation learning
 #   via learnable drift compensation*, ECCV 2024, arXiv 2407.08536.
 #
-# **Before:** [ablations](11_ablations.ipynb) ·
-# **Next:** [a method of your own](21_your_own.ipynb)
+# **Before:** [ablations](14_ablations.ipynb) ·
+# **Next:** [a method of your own](16_your_own.ipynb)

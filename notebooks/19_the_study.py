@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 14 · The study: what holds of the paper
+# # 19 · The study: what holds of the paper
 #
 # **What you will see.** Many methods on streams of real images, in three class orders: accuracy
 # against cost, and the paper's claims one by one. Their bounds were written down before the study
@@ -325,4 +325,4 @@ recall
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 #
-# **Before:** [the figures](13_figures.ipynb) · **Next:** [deviations](15_deviations.ipynb)
+# **Before:** [the figures](18_figures.ipynb) · **Next:** [deviations](20_deviations.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 17 · What a run survives
+# # 22 · What a run survives
 #
 # **What you will see.** The profile `smoke` (every method, tiny) made again and again: with other
 # numbers of cores, killed at random moments, on a disk that fills up, and through a cluster's queue
@@ -130,4 +130,4 @@ shutil.rmtree(work)
 # A run is files that appear whole or not at all, each made by one job from files before it. That is
 # all it takes for a killed run to go on, and for another number of cores to give the same bytes.
 #
-# **Before:** [how fast is it?](16_how_fast.ipynb)
+# **Before:** [how fast is it?](21_how_fast.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 11 · Ablations: one choice at a time
+# # 14 · Ablations: one choice at a time
 #
 # **What you will see.** What becomes of DynaMMo, ACL and the last set alone when a single choice is
 # changed: what adapters start from, where they sit, how wide they are, how many exemplars are kept,
@@ -238,5 +238,5 @@ print("That is a paired difference. How unsure would it be without the pairs?")
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 #
-# **Before:** [when does merging pay?](20_when_merging_pays.ipynb) ·
-# **Next:** [beyond the paper](12_beyond_the_paper.ipynb)
+# **Before:** [when does merging pay?](13_when_merging_pays.ipynb) ·
+# **Next:** [beyond the paper](15_beyond_the_paper.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 16 · How fast is it?
+# # 21 · How fast is it?
 #
 # **What you will see.** Ratios of two ways to the same end, timed in turn on this machine: one pass
 # with merged adapters against one pass for every set, the exported program against the network as
@@ -175,5 +175,5 @@ figure
 # 1. One pass in place of $T$ is a speed-up of nearly $T$: multiply-accumulates tell the time here.
 # 2. Nothing that is stored or waited for grows with the sessions, but the test over more classes.
 #
-# **Before:** [deviations from the paper](15_deviations.ipynb) · **Next:**
-# [what a run survives](17_what_survives.ipynb)
+# **Before:** [deviations from the paper](20_deviations.ipynb) · **Next:**
+# [what a run survives](22_what_survives.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 15 · What differs from the paper and its code, and why
+# # 20 · What differs from the paper and its code, and why
 #
 # **What you will see.** Where this companion departs from the paper and from the authors'
 # [release](https://github.com/BioMedIA-MBZUAI/DynaMMo), shown by running both ways where they can
@@ -312,4 +312,4 @@ print("With this function the release's merged network runs, and costs what it c
 # * W. Zhang et al., *Adapter Learning in Pretrained Feature Extractor for Continual Learning of
 #   Diseases* (ACL), MICCAI 2023, arXiv 2304.09042.
 #
-# **Before:** [the study](14_the_study.ipynb) · **Next:** [how fast is it?](16_how_fast.ipynb)
+# **Before:** [the study](19_the_study.ipynb) · **Next:** [how fast is it?](21_how_fast.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 13 · The figures
+# # 18 · The figures
 #
 # **What you will see.** Every figure of a run: what is kept and what is forgotten, session after
 # session, and what each method costs. Each picture is saved as PNG and SVG with its numbers as csv.
@@ -303,5 +303,5 @@ sorted(path.name for path in figures.glob("*.csv"))
 # * A. Chaudhry et al., *Riemannian Walk for Incremental Learning*, ECCV 2018 (forgetting).
 # * D. Lopez-Paz, M. Ranzato, *Gradient Episodic Memory*, NeurIPS 2017 (backward transfer).
 #
-# **Before:** [a method from a file](22_plugin.ipynb) ·
-# **Next:** [the study](14_the_study.ipynb)
+# **Before:** [a method from a file](17_plugin.ipynb) ·
+# **Next:** [the study](19_the_study.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 20 · When does merging pay?
+# # 13 · When does merging pay?
 #
 # **What you will see.** The same stream learned with little and much memory, few and many epochs,
 # in few and more sessions. The pictures show where DynaMMo is ahead, and where the newest set, ACL,
@@ -118,5 +118,5 @@ apart.pivot_table("distance", ["sessions", "memory"], "epochs").round(3)
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 #
-# **Before:** [fresh sets](19_fresh_sets.ipynb) ·
-# **Next:** [ablations](11_ablations.ipynb)
+# **Before:** [fresh sets](12_fresh_sets.ipynb) ·
+# **Next:** [ablations](14_ablations.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 19 · Fresh sets: must adapters descend from each other to be averaged?
+# # 12 · Fresh sets: must adapters descend from each other to be averaged?
 #
 # **What you will see.** DynaMMo and ACL with one thing changed: each session's adapters start from
 # the same random beginning, instead of from the set of the session before.
@@ -133,7 +133,7 @@ print(f"sets 1 and 2: {cosine_of_changes(*learned):.2f}")
 
 # %% [markdown]
 # ## Exercises
-# 1. Run both methods, and compare with `acl` and `dynammo` in notebook 13. For which of the two
+# 1. Run both methods, and compare with `acl` and `dynammo` in notebook 18. For which of the two
 #    does it matter where sets start?
 # 2. Why is the mean of fresh sets not as bad as chance, although no two of them ever met?
 
@@ -151,5 +151,5 @@ print(f"sets 1 and 2: {cosine_of_changes(*learned):.2f}")
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 # * B. Neyshabur et al., *What is being transferred in transfer learning?*, arXiv 2008.11687.
 #
-# **Before:** [which session is an image from?](18_which_session.ipynb) ·
-# **Next:** [when does merging pay?](20_when_merging_pays.ipynb)
+# **Before:** [which session is an image from?](11_which_session.ipynb) ·
+# **Next:** [when does merging pay?](13_when_merging_pays.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 22 · A method from a file
+# # 17 · A method from a file
 #
 # **What you will see.** A method that was written in a file of its own, learned over the whole
 # stream. `./run_all.sh --plugin my_methods.py --name mine` runs this notebook for each method in
@@ -107,4 +107,4 @@ cost_by_session(found)
 # ## References
 # * A. Chaudhry et al., *On tiny episodic memories in continual learning*, arXiv 1902.10486.
 #
-# **Before:** [a method of your own](21_your_own.ipynb) · **Next:** [the figures](13_figures.ipynb)
+# **Before:** [a method of your own](16_your_own.ipynb) · **Next:** [the figures](18_figures.ipynb)

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 18 · Which session is an image from?
+# # 11 · Which session is an image from?
 #
 # **The idea.** When an image is to be named, nobody says which session brought its class. In
 # *task-incremental* learning somebody does, and only the classes of one session compete. In
@@ -411,4 +411,4 @@ print("    confused_sessions(session, lowest_others(logits['dynammo']), last)")
 #   2211.02633 (the class is the session times the class within it).
 #
 # **Before:** [inside a merge](10_inside_a_merge.ipynb) · **Next:** [fresh
-# sets](19_fresh_sets.ipynb)
+# sets](12_fresh_sets.ipynb)
