@@ -273,8 +273,9 @@ gained
 
 # %%
 recall = {t: 100 * read.groupby("method").mean_class_recall.mean() for t, read in sessions.items()}
-recall = pd.DataFrame(recall).reindex(ordered).round(1).rename(names)
-files.write_text(place / "recall.md", recall.to_markdown(floatfmt=".1f") + "\n")
+recall = pd.DataFrame(recall).reindex(ordered).rename(names)
+recall = recall.map("{:.1f}".format, na_action="ignore").fillna("–")
+files.write_text(place / "recall.md", recall.to_markdown(disable_numparse=True) + "\n")
 recall
 
 # %% [markdown]

@@ -87,6 +87,17 @@ def test_the_page_tells_what_more_epochs_change(tmp_path):
         assert cells == wanted, name
 
 
+def test_the_page_tells_todays_verdicts_beside_the_first(computed):
+    (table,) = tables("What became of the first verdicts")
+    judged = pd.read_csv(computed / "claims.csv")
+    judged = judged.assign(stream=judged.stream.str.partition(",")[0])
+    known = judged.set_index(["other", "stream"]).verdict.to_dict()
+    for row, (_, now) in table.items():
+        other = NAMES[row.partition(",")[0]]
+        streams = "blood", "skin", "histology", "mixed"
+        assert now.split() == [known.get((other, stream), "–") for stream in streams], row
+
+
 def said(numbers: pd.DataFrame, name: str) -> list[str]:
     return ["{:.1f} ± {:.1f}".format(*numbers.loc[name, part]) for part in ("mean", "last")]
 
@@ -119,3 +130,24 @@ def test_the_page_tells_what_colours_change_on_test_images(tmp_path):
         gains = differences({"plain": plain, "moved": moved}).set_index(["method", "measure"])
         gains = interval_text(gains)
         assert gained == [gains[method, measure] for measure in ("average", "last")], line
+
+
+def test_the_page_tells_what_was_asked_and_what_there_is(tmp_path):
+    (table,) = tables("Do merged adapters earn their keep?")
+    found, kinds = [], ["acl", "dynammo_ridge", "ridge_frozen"]
+    for stream in ("blood", "mixed", "skin", "histology"):
+        plain = held_by(f"study-{stream}", kinds, tmp_path / stream)
+        moved = held_by(
+            f"study-{stream}-balanced", kinds[2:], tmp_path / f"{stream}2", colour_shift=0.5
+        )
+        known = interval_text(plain["intervals"].set_index(["method", "other", "measure"]))
+        gains = differences({"plain": plain["sessions"], "moved": moved["sessions"]})
+        gains = interval_text(gains.set_index(["method", "measure"]))
+        found.append(
+            (
+                known["dynammo_ridge", "ridge_frozen", "average"],
+                known["ridge_frozen", "acl", "average"],
+                gains["ridge_frozen", "average"],
+            )
+        )
+    assert [tuple(cells) for cells in table.values()] == list(zip(*found, strict=True))
