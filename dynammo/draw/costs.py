@@ -48,15 +48,16 @@ def accuracy_and_cost(found: pd.DataFrame, note: str) -> Figure:
     told = (
         "Beside a name: average accuracy over the sessions. Position: that less DynaMMo's in the "
     )
-    told += "same run; small: one run, large: the mean; ◂: off the scale"
+    told += "same run; small: one run, large: the mean; (1 of 3): so many runs; ◂: off the scale"
     height, grid = 1.7 + 0.27 * len(methods), {"sharey": True, "width_ratios": (5, 3)}
     figure, (points, costs) = canvas(f"{told} · {note}", 9.6, height, 1, 2, **grid)
+    figure.get_layout_engine().set(w_pad=0.16)  # long names are a little wider in a PNG
     scale, unit = _unit(found["macs"])
     beside = {"textcoords": "offset points", "va": "center", "fontsize": 8.5}
     runs, names = found.groupby("method").size(), []
     for row, method in enumerate(methods):
         own, kind = found[found["method"] == method], look(method)
-        few = f" ({len(own)} of {runs.max()} runs)" if len(own) < runs.max() else ""
+        few = f" ({len(own)} of {runs.max()})" if len(own) < runs.max() else ""
         names.append(f"{kind.title}{few}  {100 * own['average_accuracy'].mean():.1f} %")
         _draw_points(points, own["points_over_dynammo"].dropna(), row, kind)
         macs = own["macs"].mean() / scale
@@ -66,7 +67,8 @@ def accuracy_and_cost(found: pd.DataFrame, note: str) -> Figure:
     points.set_yticks(range(len(methods)), names)
     points.set(ylim=(len(methods) - 0.4, -0.6), xlabel="points of accuracy over DynaMMo")
     points.grid(axis="x")
-    points.set_title(cost_finding(found))
+    # As the figure's: an axes' title of this width would take the room of the names.
+    figure.suptitle(cost_finding(found), x=0.01, ha="left", weight="bold", size=10.5)
     costs.set_xlabel(f"multiply-accumulates per image\n({unit}; 1 MAC = 2 FLOPs)")
     costs.set_xlim(0, 1.15 * found["macs"].max() / scale)
     costs.tick_params(axis="y", length=0)
