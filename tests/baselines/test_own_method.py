@@ -89,6 +89,7 @@ def test_the_settings_of_a_method_of_ones_own_go_by_its_name(settings):
     assert changed.knobs_by_name(MyLwF)["my_lwf_temperature"] == 3
     assert changed.knobs_by_name(MyLwF).keys() == {
         "my_lwf_temperature",
+        "my_lwf_epochs",
         "my_lwf_weight",
         "my_lwf_learning_rate",
     }

@@ -165,6 +165,7 @@ def test_knobs_of_a_method_are_settings_under_its_name():
     assert settings.knobs_by_name(LwF) == {
         "lwf_learning_rate": 0.0,
         "lwf_temperature": 4.0,
+        "lwf_epochs": 0,
         "lwf_weight": LwF.Knobs().weight,
     }
     assert settings.of_methods == {"lwf": {"temperature": 4.0}, "der_plus_plus": {"alpha": 0.25}}

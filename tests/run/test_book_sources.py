@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from dynammo.run.book import NOTEBOOKS, ROOT, Sources, write_sources
+from dynammo.run.book import NOTEBOOKS, PARTS, ROOT, Sources, write_sources
 from dynammo.run.chapters import by_chapter
 
 
@@ -64,3 +64,9 @@ def test_links_of_a_page_lead_to_what_the_book_has(tmp_path):
     fenced = "```python\n[a](../dynammo)\n```"
     assert sources.linked(fenced) == fenced
     assert (tmp_path / "files/dynammo/settings.py.md").exists()
+
+
+def test_the_book_has_every_notebook_in_the_order_of_their_numbers():
+    numbers = [number for part in PARTS.values() for number in part]
+    assert numbers == sorted(set(numbers))
+    assert {int(path.stem[:2]) for path in NOTEBOOKS.glob("[0-9]*.ipynb")} <= set(numbers)
