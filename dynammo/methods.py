@@ -82,7 +82,9 @@ class AdapterLearner(Learner):
     def fit(self) -> None:
         """Step 4: grow the head by the newest session, tune it on the balanced memory."""
         chain = self.chain
-        self.head.add_session(self.auxiliary_head())
+        fresh = self.session > 1 and self.settings.later_heads == "fresh"
+        begin = chain.fresh_auxiliary_head(self.session) if fresh else self.auxiliary_head()
+        self.head.add_session(begin)
         if self.session == 1:  # nothing yet to balance it against (as released)
             return
         positions = chain.memory.all_positions()
@@ -97,13 +99,7 @@ class AdapterLearner(Learner):
         )
 
     def auxiliary_head(self) -> nn.Linear:
-        """Head of the newest session's classes and "others" that the learner's head starts from."""
-        if self.session > 1 and self.settings.later_heads == "fresh":
-            return self.chain.fresh_auxiliary_head(self.session)
-        return self.tuned_head()
-
-    def tuned_head(self) -> nn.Linear:
-        """The head that step 1 trained beside the newest set."""
+        """Head of the newest session's classes and "others", as step 1 trained it."""
         return self.chain.auxiliary
 
     @torch.no_grad()

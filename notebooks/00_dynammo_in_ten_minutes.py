@@ -315,8 +315,7 @@ def learn_session(session, sets, heads, kept):
     # Step 4: tune all heads on what is kept, as the merged adapters see it.
     shown = torch.cat(list(kept.values()))
     x = torch.stack([features(x, merged) for x in both_sides(images[shown])])
-    weights = [weight for head in heads for weight in head.parameters()]
-    optimizer = torch.optim.Adam(weights, small.head_learning_rate)
+    optimizer = torch.optim.Adam(torch.nn.ModuleList(heads).parameters(), small.head_learning_rate)
     epochs = small.head_epochs if session > 1 else 0  # one head has nothing to balance
     for batch, side in batches(len(shown), epochs, "head", session):
         step(optimizer, loss_of_all(heads, x[side, batch], labels[shown[batch]]))

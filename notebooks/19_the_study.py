@@ -53,7 +53,7 @@ from dynammo.errors import InputError
 from dynammo.measure import claims
 from dynammo.measure.summary import summarise
 from dynammo.run.archive import unpack
-from dynammo.run.collect import collect, learned
+from dynammo.run.collect import collect, learned_methods
 from dynammo.run.profiles import load_runs
 from dynammo.run.run_folder import settings_of
 
@@ -88,7 +88,7 @@ warnings.filterwarnings("ignore", "Learned by other code")
 settings, tables = {}, {}
 for name, folder in folders.items():
     asked = settings_of(folder) if folder == Path(runs_folder, name) else planned[name]
-    settings[name] = asked.with_changes({"methods": learned(folder, asked)})
+    settings[name] = asked.with_changes({"methods": learned_methods(folder, asked)})
     tables[name] = collect(folder, settings[name])
 titles = {
     name: f"{name.removeprefix(f'{profile}-')}, {claims.length(table['sessions'])}"
@@ -182,6 +182,13 @@ figure
 
 
 # %%
+def kept(name, table):
+    """The table, which is also written as the study's page shows it."""
+    files.write_text(place / f"{name}.md", table.to_markdown(disable_numparse=True) + "\n")
+    return table
+
+
+# %%
 def all_methods(measure):
     """A row for each method, a column for each stream."""
     columns = {}
@@ -197,13 +204,10 @@ best = [table.set_index("method").average_accuracy for table in summaries.values
 best = pd.concat(best, axis=1, keys=range(len(best)))
 ordered = best.sort_values(list(best), ascending=False).index
 names = {method: look(method).title for method in ordered}
-accuracy = {"average": all_methods("average_accuracy"), "last": all_methods("last_accuracy")}
-for measure, table in accuracy.items():
-    files.write_text(place / f"{measure}.md", table.to_markdown(disable_numparse=True) + "\n")
-accuracy["average"]
+kept("average", all_methods("average_accuracy"))
 
 # %%
-accuracy["last"]
+kept("last", all_methods("last_accuracy"))
 
 # %% [markdown]
 # Do not subtract rows that have other runs. Here are differences **run by run**, in points, with
@@ -226,14 +230,10 @@ def all_differences(measure):
     return told.rename_axis("difference")
 
 
-differences = {measure: all_differences(measure) for measure in ("average", "last")}
-for measure, table in differences.items():
-    text = table.to_markdown(disable_numparse=True)
-    files.write_text(place / f"{measure}_differences.md", f"{text}\n")
-differences["average"]
+kept("average_differences", all_differences("average"))
 
 # %%
-differences["last"]
+kept("last_differences", all_differences("last"))
 
 # %% [markdown]
 # ## Session by session
@@ -260,10 +260,7 @@ for title, name in zip(sessions, tables, strict=True):
     )
     gained[title] = (end["dynammo"] - end["last_adapter"]).round(1)
 gained = pd.DataFrame(gained).rename_axis("session")
-gained = gained.map("{:+.1f}".format, na_action="ignore").fillna("")
-text = gained.to_markdown(disable_numparse=True)
-files.write_text(place / "by_session.md", text + "\n")
-gained
+kept("by_session", gained.map("{:+.1f}".format, na_action="ignore").fillna(""))
 
 # %% [markdown]
 # ## Where classes are of unequal size
@@ -274,9 +271,7 @@ gained
 # %%
 recall = {t: 100 * read.groupby("method").mean_class_recall.mean() for t, read in sessions.items()}
 recall = pd.DataFrame(recall).reindex(ordered).rename(names)
-recall = recall.map("{:.1f}".format, na_action="ignore").fillna("–")
-files.write_text(place / "recall.md", recall.to_markdown(disable_numparse=True) + "\n")
-recall
+kept("recall", recall.map("{:.1f}".format, na_action="ignore").fillna("–"))
 
 # %% [markdown]
 # ## Exercises
@@ -309,7 +304,7 @@ recall
 #    ```
 #
 #    The 1 % is for heads of slightly other sizes. Read the answer with care: means over three runs
-#    are compared with means over nine. And which of them kept images, statistics of all images, or
+#    are compared with means over six. And which of them kept images, statistics of all images, or
 #    trained the whole network?
 # 3. A claim is a sentence, two methods, a measure and a bound:
 #

@@ -44,7 +44,7 @@ class FrozenFeatures(AdapterLearner):
         """The heads alone."""
         return count_parameters(self.head)
 
-    def tuned_head(self) -> nn.Linear:
+    def auxiliary_head(self) -> nn.Linear:
         """A head trained as in step 1, on the same images and schedule, on frozen features."""
         session, settings = self.session, self.settings
         classes = self.stream.classes(session)

@@ -110,7 +110,8 @@ def _groups(path: Path, files: Mapping[str, list[Path]]) -> dict[str, str]:
             raise InputError(f"{table} needs the columns file and group in its first line.")
         groups = {row["file"].replace("\\", "/"): row["group"] for row in rows}
     split_of = {_below(path, file): split for split, own in files.items() for file in own}
-    for name in groups.keys() ^ split_of.keys():
+    if odd := groups.keys() ^ split_of.keys():
+        name = min(odd)
         why = "there is no such image" if name in groups else "which is there, has no group"
         example = next(iter(split_of), "class/1.png")
         raise InputError(f"{table}: {name}: {why}. Name each image by its path, as in {example}.")

@@ -68,7 +68,7 @@ def accuracy_and_cost(found: pd.DataFrame, note: str) -> Figure:
     points.set(ylim=(len(methods) - 0.4, -0.6), xlabel="points of accuracy over DynaMMo")
     points.grid(axis="x")
     # As the figure's: an axes' title of this width would take the room of the names.
-    figure.suptitle(cost_finding(found), x=0.01, ha="left", weight="bold", size=10.5)
+    figure.suptitle(cost_finding(found), x=0.01, ha="left")
     costs.set_xlabel(f"multiply-accumulates per image\n({unit}; 1 MAC = 2 FLOPs)")
     costs.set_xlim(0, 1.15 * found["macs"].max() / scale)
     costs.tick_params(axis="y", length=0)

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from dynammo.catalogue import title
-from dynammo.measure.intervals import RUN
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,6 @@ CLAIMS = (
         at_least=0.0,
     ),
 )
-
-
-def paired(sessions: pd.DataFrame, method: str, other: str, measure: str) -> pd.Series:
-    """Difference of two methods in points, for each pair of seeds that has both.
-
-    Args:
-        sessions: rows per method, seeds and session (:func:`dynammo.run.collect.collect`) with
-            both methods.
-        measure: "average" accuracy over sessions, or "last".
-    """
-    wide = 100 * sessions.pivot_table("accuracy", ["method", *RUN], "session")
-    by_run = wide.mean(axis=1) if measure == "average" else wide[wide.columns.max()]
-    return (by_run.loc[method] - by_run.loc[other]).dropna()
 
 
 def judged(intervals: Mapping[str, pd.DataFrame], claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:

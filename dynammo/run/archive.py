@@ -73,15 +73,19 @@ def unpack(path: Path, run: Path) -> list[Path]:
         series: dict[Path, list[Path]] = {}
         for record in sorted(Path(part).glob("order*-seed*/**/session.json")):
             series.setdefault(record.parents[1], []).append(record.parent)
-        whole = [one for one in series.values() if all(_fits(s, part, run) for s in one)]
-        moved = [(s, run / s.relative_to(part)) for one in whole for s in one]
-        return [place for session, place in moved if _move(session, place)]
+        new = []
+        for sessions in series.values():
+            places = [run / session.relative_to(part) for session in sessions]
+            if all(map(_fits, sessions, places)):
+                moved = zip(sessions, places, strict=True)
+                new += [place for session, place in moved if _move(session, place)]
+        return new
 
 
-def _fits(session: Path, part: str, run: Path) -> bool:
-    """Whether a run has no such session, or this one."""
-    there = run / session.relative_to(part) / "session.json"
-    return not there.exists() or there.read_bytes() == (session / "session.json").read_bytes()
+def _fits(session: Path, place: Path) -> bool:
+    """Whether no session is in a place, or this one."""
+    ours, theirs = session / "session.json", place / "session.json"
+    return not theirs.exists() or theirs.read_bytes() == ours.read_bytes()
 
 
 def _move(source: Path, place: Path) -> bool:

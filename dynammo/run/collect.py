@@ -91,7 +91,7 @@ def collect(
     return tables | {"confusion": _confusion_table(confusions, names)}
 
 
-def learned(run: Path, settings: RunSettings) -> list[str]:
+def learned_methods(run: Path, settings: RunSettings) -> list[str]:
     """Those of the settings' methods that a run has, under all their seeds."""
     missing = set()
     for order_seed, train_seed, owner in jobs(settings, settings.methods):

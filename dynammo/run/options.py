@@ -15,11 +15,10 @@ from dynammo.data.sources import absolute_spec
 from dynammo.errors import InputError
 from dynammo.run.plugins import load_plugins
 from dynammo.run.profiles import load_profile, load_runs, profile_names
-from dynammo.run.run_folder import run_name
+from dynammo.run.run_folder import IN_A_NAME, run_name
 from dynammo.run.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = re.compile(r"[\w+@-][\w.+@-]*")  # of a run, which is a folder's
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -92,7 +91,7 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     runs = load_runs(options.profile)
     if options.stream and len(runs) > 1:
         runs = {options.profile: load_profile(options.profile)}
-    if options.name and not NAME.fullmatch(options.name):
+    if options.name and not re.fullmatch(rf"(?!\.)[{IN_A_NAME}]+", options.name):
         raise InputError(
             f"A run cannot be called '{options.name}': give --name letters, digits and _ . + @ - "
             "alone, and no dot first."

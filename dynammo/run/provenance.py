@@ -140,8 +140,8 @@ def _sources(parts: Iterable[Callable]) -> list[str]:
         if part in found:
             continue
         if inspect.isclass(part):
-            used = {k: _function_of(v) for k, v in vars(part).items() if not k.startswith("__")}
-            used |= {k: v for k, v in vars(part).items() if inspect.isfunction(v)}
+            own = {name: _function_of(one) for name, one in vars(part).items()}
+            used = {k: v for k, v in own.items() if k[:2] != "__" or inspect.isfunction(v)}
             found[part] = ""
         else:
             used = _used_by(part)

@@ -23,6 +23,8 @@ from dynammo.methods import kind_of
 from dynammo.run.settings import RunSettings
 from dynammo.stream import Stream
 
+IN_A_NAME = r"\w.+@-"  # characters that the name of a run, which is a folder's, may have
+
 
 def run_name(profile: str, stream: str, classes_per_session: int) -> str:
     """``demo`` for a profile as it is (empty stream), ``demo-pbc8_64-2`` on another stream."""
@@ -30,7 +32,7 @@ def run_name(profile: str, stream: str, classes_per_session: int) -> str:
     name = "-".join([profile, *(["+".join(parts)] if parts else [])])
     if classes_per_session:
         name += f"-{classes_per_session}"
-    return re.sub(r"[^\w.+@-]", "_", name)
+    return re.sub(rf"[^{IN_A_NAME}]", "_", name)
 
 
 def prepare_torch(settings: RunSettings) -> torch.device:

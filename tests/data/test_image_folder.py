@@ -112,28 +112,25 @@ def test_a_folder_without_splits_is_split_by_a_seed_every_class_in_its_share(uns
     assert len(set.union(*parts)) == sum(map(len, parts)) == 30
 
 
-def test_groups_stay_within_one_split(unsplit):
-    files = sorted(file.relative_to(unsplit).as_posix() for file in unsplit.rglob("*.png"))
-    patients = {name: f"patient{i % 10}" for i, name in enumerate(files)}
-    rows = [f"{name},{patient}" for name, patient in patients.items()]
-    (unsplit / "groups.csv").write_text("\n".join(["file,group", *rows]))
-    data_set = load_image_folder(unsplit, 8)
-    whose = {np.asarray(Image.open(unsplit / n)).tobytes(): p for n, p in patients.items()}
-    seen = [{whose[image] for image in pixels(getattr(data_set, split))} for split in SPLITS]
-    assert sum(map(len, seen)) == len(set.union(*seen)) == 10
-    assert data_set.note == "split by seed 0, 10 groups kept whole"
-
-
 @pytest.fixture
 def groups(unsplit):
-    """A patient for every image, to be spoilt."""
+    """A patient for every image, by its path."""
     files = sorted(file.relative_to(unsplit).as_posix() for file in unsplit.rglob("*.png"))
     return {name: f"patient{i % 10}" for i, name in enumerate(files)}
 
 
-def _write(folder, groups):
+def write_groups(folder, groups):
     rows = [f"{name},{patient}" for name, patient in groups.items()]
     (folder / "groups.csv").write_text("\n".join(["file,group", *rows]))
+
+
+def test_groups_stay_within_one_split(unsplit, groups):
+    write_groups(unsplit, groups)
+    data_set = load_image_folder(unsplit, 8)
+    whose = {np.asarray(Image.open(unsplit / n)).tobytes(): p for n, p in groups.items()}
+    seen = [{whose[image] for image in pixels(getattr(data_set, split))} for split in SPLITS]
+    assert sum(map(len, seen)) == len(set.union(*seen)) == 10
+    assert data_set.note == "split by seed 0, 10 groups kept whole"
 
 
 def test_groups_that_do_not_fit_the_images_are_refused(unsplit, groups):
@@ -141,10 +138,10 @@ def test_groups_that_do_not_fit_the_images_are_refused(unsplit, groups):
     with pytest.raises(InputError, match="needs the columns file and group"):
         load_image_folder(unsplit, 8)
     name = next(iter(groups))
-    _write(unsplit, {k: v for k, v in groups.items() if k != name})
+    write_groups(unsplit, {k: v for k, v in groups.items() if k != name})
     with pytest.raises(InputError, match=f"{name}: which is there, has no group"):
         load_image_folder(unsplit, 8)
-    _write(unsplit, groups | {"elsewhere.png": "patient1"})
+    write_groups(unsplit, groups | {"elsewhere.png": "patient1"})
     with pytest.raises(InputError, match="elsewhere.png: there is no such image"):
         load_image_folder(unsplit, 8)
 
@@ -158,9 +155,9 @@ def test_groups_in_two_splits_of_ones_own_are_refused(unsplit, groups):
     for name in {name.partition("/")[0] for name in groups}:
         (unsplit / name).rmdir()
     apart = {f"{('train', 'test')[i % 2]}/{name}": v for i, (name, v) in enumerate(groups.items())}
-    _write(unsplit, {name.replace("/", "\\"): patient for name, patient in apart.items()})
+    write_groups(unsplit, {name.replace("/", "\\"): patient for name, patient in apart.items()})
     assert len(load_image_folder(unsplit, 8).test) == 15
-    _write(unsplit, apart | {next(iter(apart)): "patient1"})
+    write_groups(unsplit, apart | {next(iter(apart)): "patient1"})
     with pytest.raises(InputError, match="group patient1 is in train and in test"):
         load_image_folder(unsplit, 8)
 

@@ -12,7 +12,7 @@ import pytest
 from dynammo.data.files import write_json
 from dynammo.errors import InputError
 from dynammo.run import archive, tensorboard
-from dynammo.run.collect import collect, learned
+from dynammo.run.collect import collect, learned_methods
 from dynammo.run.learn import learn_stream
 from dynammo.run.sessions import session_folder
 
@@ -160,8 +160,8 @@ def test_an_archive_has_all_that_tables_are_made_of(run, settings, tmp_path, cap
 
 def test_methods_that_a_run_has_under_all_seeds_are_known(run, settings):
     more = settings.with_changes({"methods": ("replay", "ranpac", "dynammo", "acl")})
-    assert learned(run, more) == ["replay", "dynammo"]
-    assert learned(run, more.with_changes({"train_seeds": (1, 2)})) == []
+    assert learned_methods(run, more) == ["replay", "dynammo"]
+    assert learned_methods(run, more.with_changes({"train_seeds": (1, 2)})) == []
 
 
 def test_what_is_no_archive_and_no_run_is_refused(tmp_path, capsys):

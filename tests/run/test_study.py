@@ -10,10 +10,11 @@ import pytest
 from dynammo.catalogue import METHODS, title
 from dynammo.draw.all_streams import interval_text
 from dynammo.run.archive import unpack
-from dynammo.run.collect import collect, learned
+from dynammo.run.collect import collect, learned_methods
 from dynammo.run.compare import differences
 from dynammo.run.execute import execute
 from dynammo.run.profiles import load_runs
+from dynammo.run.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "figures/study"
@@ -30,13 +31,34 @@ def tables(heading: str) -> list[dict[str, list[str]]]:
     return [{first: cells for first, *cells in block} for block in rows]
 
 
-def held_by(run: str, methods: list[str], folder: Path, **changes) -> dict[str, pd.DataFrame]:
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """The study's archives, each unpacked into a folder of its own."""
+    folder = tmp_path_factory.mktemp("archives")
+    for path in STUDY.glob("*.tar.xz"):
+        unpack(path, folder / path.name.removesuffix(".tar.xz"))
+    return folder
+
+
+def held_by(run: Path, methods: list[str], **changes) -> dict[str, pd.DataFrame]:
     """The tables of an archive of the study."""
-    unpack(STUDY / f"{run}.tar.xz", folder)
-    settings = load_runs("study")["-".join(run.split("-")[:2])]
+    settings = settings_of_study(run).with_changes({"methods": methods, **changes})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the code that made them, which is not today's
-        return collect(folder, settings.with_changes({"methods": methods, **changes}))
+        return collect(run, settings)
+
+
+def settings_of_study(run: Path) -> RunSettings:
+    """Of the run that an archive is of, or varies: study-blood, study-blood-balanced."""
+    return load_runs("study")["-".join(run.name.split("-")[:2])]
+
+
+def gains_by_colours(archives: Path, run: str, methods: list[str]) -> dict[tuple[str, str], str]:
+    """What a white balance adds to methods, by method and measure, with intervals."""
+    plain = held_by(archives / run, methods)["sessions"]
+    moved = held_by(archives / f"{run}-balanced", methods, colour_shift=0.5)["sessions"]
+    gains = differences({"plain": plain, "moved": moved}).set_index(["method", "measure"])
+    return interval_text(gains).to_dict()
 
 
 def measures(sessions: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +76,7 @@ def computed(tmp_path_factory):
         shutil.copy(archive, folder / "figures/study")
     places = {"figures_folder": folder / "figures", "runs_folder": folder / "runs"}
     places = {name: str(place) for name, place in places.items()}
-    execute(ROOT / "notebooks/19_the_study.ipynb", folder / "14.ipynb", places)
+    execute(ROOT / "notebooks/19_the_study.ipynb", folder / "19.ipynb", places)
     return folder / "figures/study"
 
 
@@ -71,21 +93,17 @@ def test_every_archive_of_the_study_is_on_its_page(computed):
     assert all(f"../figures/study/{name}.tar.xz" in PAGE for name in archives)
 
 
-def test_the_page_tells_what_more_epochs_change(tmp_path):
+def test_the_page_tells_what_more_epochs_change(archives):
     tried, table = tables("How values were chosen")
     known = pd.read_csv(STUDY / "epochs.csv").set_index(["method", "epochs"])
     for row, cells in tried.items():
         accuracies = (100 * known.loc[(NAMES[row], epochs)] for epochs in (12, 36))
         assert cells == ["{:.1f} / {:.1f}".format(*one) for one in accuracies], row
     rows = {NAMES[row]: cells for row, cells in table.items()}
-    few = dict.fromkeys((f"{name}_epochs" for name in rows), 0)
-    short = measures(
-        held_by("study-blood-12-epochs", list(rows), tmp_path / "12", **few)["sessions"]
-    )
-    (tmp_path / "36").mkdir()
-    unpack(STUDY / "study-blood.tar.xz", tmp_path / "36")
-    done = set(learned(tmp_path / "36", load_runs("study")["study-blood"])) & set(rows)
-    full = measures(held_by("study-blood", [*done], tmp_path / "36")["sessions"]) if done else None
+    few, blood = dict.fromkeys((f"{name}_epochs" for name in rows), 0), archives / "study-blood"
+    short = held_by(archives / "study-blood-12-epochs", list(rows), **few)
+    done = [name for name in rows if name in learned_methods(blood, settings_of_study(blood))]
+    short, full = (measures(one["sessions"]) for one in (short, held_by(blood, done)))
     for name, cells in rows.items():
         wanted = [*said(short, name), *(said(full, name) if name in done else ("–", "–"))]
         assert cells == wanted, name
@@ -119,39 +137,27 @@ def test_the_page_tells_what_was_tried_for_the_colours():
         assert cells == [known.get((changed, stream), "–") for stream in streams], changed
 
 
-def test_the_page_tells_what_colours_change_on_test_images(tmp_path):
+def test_the_page_tells_what_colours_change_on_test_images(archives):
     block = PAGE.partition("On **test** images, half of the way")[2].partition("\n\n")[2]
     lines = block.partition("\n\n")[0].splitlines()[2:]
     assert len(lines) >= 7
-    for i, line in enumerate(lines):
+    for line in lines:
         stream, method, told, *gained = line.strip("| ").split(" | ")
         run, method = f"study-{'histology' if stream == 'tissue' else stream}", NAMES[method]
-        plain = held_by(run, [method], tmp_path / f"{i}")["sessions"]
-        moved = held_by(f"{run}-balanced", [method], tmp_path / f"{i}b", colour_shift=0.5)
-        moved = moved["sessions"]
+        moved = held_by(archives / f"{run}-balanced", [method], colour_shift=0.5)["sessions"]
         mean = measures(moved).xs("mean", axis=1, level=1).loc[method]
         assert told == "{:.1f} / {:.1f}".format(*mean[["mean", "last"]]), line
-        gains = differences({"plain": plain, "moved": moved}).set_index(["method", "measure"])
-        gains = interval_text(gains)
+        gains = gains_by_colours(archives, run, [method])
         assert gained == [gains[method, measure] for measure in ("average", "last")], line
 
 
-def test_the_page_tells_what_was_asked_and_what_there_is(tmp_path):
+def test_the_page_tells_what_was_asked_and_what_there_is(archives):
     (table,) = tables("Do merged adapters earn their keep?")
-    found, kinds = [], ["acl", "dynammo_ridge", "ridge_frozen"]
-    for stream in ("blood", "mixed", "skin", "histology"):
-        plain = held_by(f"study-{stream}", kinds, tmp_path / stream)
-        moved = held_by(
-            f"study-{stream}-balanced", kinds[2:], tmp_path / f"{stream}2", colour_shift=0.5
-        )
-        known = interval_text(plain["intervals"].set_index(["method", "other", "measure"]))
-        gains = differences({"plain": plain["sessions"], "moved": moved["sessions"]})
-        gains = interval_text(gains.set_index(["method", "measure"]))
-        found.append(
-            (
-                known["dynammo_ridge", "ridge_frozen", "average"],
-                known["ridge_frozen", "acl", "average"],
-                gains["ridge_frozen", "average"],
-            )
-        )
+    found = []
+    for run in ("study-blood", "study-mixed", "study-skin", "study-histology"):
+        plain = held_by(archives / run, ["acl", "dynammo_ridge", "ridge_frozen"])["intervals"]
+        known = interval_text(plain.set_index(["method", "other", "measure"]))
+        over = ("dynammo_ridge", "ridge_frozen"), ("ridge_frozen", "acl")
+        gain = gains_by_colours(archives, run, ["ridge_frozen"])["ridge_frozen", "average"]
+        found.append((*(known[*pair, "average"] for pair in over), gain))
     assert [tuple(cells) for cells in table.values()] == list(zip(*found, strict=True))
