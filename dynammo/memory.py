@@ -42,45 +42,45 @@ class ExemplarMemory:
     """Which training images are kept: positions in the stream's training split, by class.
 
     ``budget`` is the total number of images, whatever the number of classes; 0 keeps none.
+    ``balanced`` are what heads are tuned on in the newest session: all kept before it, and as many
+    of each new class; only then is the memory cut (``get_unified_sample_dataset``, as released).
     """
 
     budget: int
     positions: Mapping[int, np.ndarray] = field(default_factory=dict)
+    balanced: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def after_session(
         self, stream: Stream, session: int, features: Tensor, choose: Choice = herd
     ) -> ExemplarMemory:
-        """:meth:`with_session` for a session of a stream, from its images' features [N, D]."""
-        positions = stream.indices("train", session)
-        known = positions, stream.train.labels[positions], features.cpu().numpy()
-        return self.with_session(stream.classes(session), *known, choose)
+        """Memory after a session: new classes herded, then all classes cut to the new share.
 
-    def with_session(
-        self,
-        classes: tuple[int, ...],
-        positions: np.ndarray,
-        labels: np.ndarray,
-        features: np.ndarray,
-        choose: Choice = herd,
-    ) -> ExemplarMemory:
-        """Memory after a session: old classes cut to the new share, new classes herded.
-
-        The session's images have ``positions`` [N] in the training split, ``labels`` [N] and
-        ``features`` [N, D]. InputError where the budget leaves a class without a single image.
+        ``features`` [N, D] are of the session's training images. InputError where the budget leaves
+        a class without a single image.
         """
-        share = self.budget // (len(self.positions) + len(classes))
+        positions, new = stream.indices("train", session), stream.classes(session)
+        labels, features = stream.train.labels[positions], features.cpu().numpy()
+        classes = len(self.positions) + len(new)
+        share, before = self.budget // classes, self.budget // (len(self.positions) or len(new))
         if share < 1 and self.budget:
-            seen = len(self.positions) + len(classes)
-            told = f"cannot hold one of each of {seen} classes: raise memory_budget."
+            told = f"cannot hold one of each of {classes} classes: raise memory_budget."
             raise InputError(f"A memory of {self.budget} images {told}")
-        kept = {label: chosen[:share] for label, chosen in self.positions.items()}
-        for label in classes:
+        balanced = dict(self.positions)
+        for label in new:
             own = np.flatnonzero(labels == label)
-            kept[label] = positions[own[choose(np.asarray(features)[own], share)]]
-        return ExemplarMemory(self.budget, kept)
+            balanced[label] = positions[own[choose(features[own], before)]]
+        kept = {label: chosen[:share] for label, chosen in balanced.items()}
+        return ExemplarMemory(self.budget, kept, balanced)
 
     def all_positions(self) -> np.ndarray:
         """Positions of every exemplar, class by class."""
-        if not self.positions:
-            return np.zeros(0, dtype=np.int64)
-        return np.concatenate([self.positions[label] for label in sorted(self.positions)])
+        return _class_by_class(self.positions)
+
+    def balanced_positions(self) -> np.ndarray:
+        """Positions of all images that heads are tuned on, class by class."""
+        return _class_by_class(self.balanced)
+
+
+def _class_by_class(positions: Mapping[int, np.ndarray]) -> np.ndarray:
+    found = [positions[label] for label in sorted(positions)]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *found])

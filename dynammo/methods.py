@@ -80,14 +80,14 @@ class AdapterLearner(Learner):
         return losses
 
     def fit(self) -> None:
-        """Step 4: grow the head by the newest session, tune it on the balanced memory."""
+        """Step 4: grow the head by the newest session, tune it on equally many of each class."""
         chain = self.chain
         fresh = self.session > 1 and self.settings.later_heads == "fresh"
         begin = chain.fresh_auxiliary_head(self.session) if fresh else self.auxiliary_head()
         self.head.add_session(begin)
         if self.session == 1:  # nothing yet to balance it against (as released)
             return
-        positions = chain.memory.all_positions()
+        positions = chain.memory.balanced_positions()
         features = [chain.both_sides(x, positions, self.reader) for x in self.adapter_sets()]
         fit_head(
             list(self.head.parameters()),

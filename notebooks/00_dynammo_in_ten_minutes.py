@@ -305,20 +305,20 @@ def learn_session(session, sets, heads, kept):
     # Step 2: merge all sets.
     merged = begin.adapters(mean(sets)).eval()
 
-    # Step 3: choose which images to keep, equally many of each kind.
-    share = small.memory_budget // part.classes_seen(session)
-    kept.update({label: positions[:share] for label, positions in kept.items()})
+    # Step 3: choose as many images of each new kind as are kept of an old one.
+    share = small.memory_budget // (len(kept) or len(classes))
     for label in classes:
         own = new[labels[new] == label]
         kept[label] = own[closest(features(images[own], adapters), share)]
 
-    # Step 4: tune all heads on what is kept, as the merged adapters see it.
+    # Step 4: tune all heads on these, as the merged adapters see them. Then cut to the budget.
     shown = torch.cat(list(kept.values()))
     x = torch.stack([features(x, merged) for x in both_sides(images[shown])])
     optimizer = torch.optim.Adam(torch.nn.ModuleList(heads).parameters(), small.head_learning_rate)
     epochs = small.head_epochs if session > 1 else 0  # one head has nothing to balance
     for batch, side in batches(len(shown), epochs, "head", session):
         step(optimizer, loss_of_all(heads, x[side, batch], labels[shown[batch]]))
+    kept.update({label: own[: small.memory_budget // len(kept)] for label, own in kept.items()})
     return merged
 
 

@@ -227,8 +227,9 @@ pd.Series(
 # ## Step 3: choose exemplars
 #
 # *Herding* chooses images one by one: always the one that brings the mean of the chosen images
-# closest to the mean of the class. The budget is fixed, so old classes give up images as classes
-# arrive.
+# closest to the mean of the class. As many are taken of each new class as the memory holds of an
+# old one, and with all these the heads are tuned in step 4. After it, each class gives up some of
+# its images, the last ones of its list, so that the memory stays within its budget.
 
 
 # %%
@@ -264,16 +265,16 @@ image_rows(rows, heading, note(settings, data))
 
 # %%
 chain.choose_exemplars()
-pd.Series(
-    {data.class_names[c]: len(chosen) for c, chosen in chain.memory.positions.items()},
-    name="exemplars",
-).to_frame()
+counts = {"for step 4": chain.memory.balanced, "kept after it": chain.memory.positions}
+pd.DataFrame(
+    {name: {data.class_names[c]: len(x) for c, x in by.items()} for name, by in counts.items()}
+)
 
 # %% [markdown]
-# ## Step 4: tune the heads on the balanced memory
+# ## Step 4: tune the heads, on equally many images of each class
 #
 # With backbone and merged adapters fixed, features no longer change. They are computed **once**, of
-# each exemplar and of its mirror image, and only the head is trained on them.
+# each of these images and of its mirror image, and only the head is trained on them.
 
 
 # %%
@@ -451,11 +452,11 @@ print("That is a moving average. To see what it does, see below.")
 #    images can now be taken for four classes instead of two. So a loss is not always forgetting.
 #    Session 1 has 200 test images, so one image is half a point: with a single seed a difference of
 #    two points says little.
-# 2. Session 2 leaves four exemplars a class instead of ten, and step 4 tunes all heads on those
-#    alone. Expect DynaMMo and the last adapter to suffer most, the unified head above all. Their
-#    features are no longer those that session 1's head was trained on, and only exemplars correct
-#    that; and nothing but exemplars ever compares classes of two sessions in a unified head. ACL's
-#    and frozen features' first head still reads the features it was trained on.
+# 2. In session 2 step 4 tunes all heads on eight images a class instead of twenty. Expect DynaMMo
+#    and the last adapter to suffer most, the unified head above all. Their features are no longer
+#    those that session 1's head was trained on, and only these images correct that; and nothing
+#    else ever compares classes of two sessions in a unified head. ACL's and frozen features' first
+#    head still reads the features it was trained on.
 # 3. An adapter then adds nothing: the network is the frozen backbone. The gradient of every weight
 #    in the branch carries the factor $\alpha$, so in the first step they stand still (weight decay
 #    apart). The gradient of $\alpha$ itself is the branch's output times the gradient that comes

@@ -141,15 +141,15 @@ for name, value in library.items():
 
 # %% [markdown]
 # **How is a point judged?** A head that was tuned for one set does not fit another's features. So
-# at each point a copy of the head is tuned on the memory, the kept images, as DynaMMo does after a
-# merge. What is judged then are the features. The head is the *unified* one: one number, a *logit*,
-# for each class seen, and the largest logit is the answer.
+# at each point a copy of the head is tuned on equally many images of each class, as DynaMMo does
+# after a merge. What is judged then are the features. The head is the *unified* one: one number, a
+# *logit*, for each class seen, and the largest logit is the answer.
 
 
 # %%
 def judge(state, steps, split):
     """Accuracy and loss with a set in place, after the head was tuned for its features."""
-    head, memory = copy.deepcopy(unified), chain.memory.all_positions()
+    head, memory = copy.deepcopy(unified), chain.memory.balanced_positions()
     sides, wanted = chain.both_sides(state, memory), torch.as_tensor(data.train.labels[memory])
     optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
     generator = generator_for("head", *chain.seeds, last)

@@ -163,11 +163,11 @@ figure
 # %%
 judged = claims.judged(compared)
 table = all_streams.with_checks(judged)
-cost = claims.cost_in_words(sessions)
-text = f"{table.reset_index().to_markdown(index=False)}\n\n{cost}\n"
+growth = claims.cost_in_words(sessions)
+text = f"{table.reset_index().to_markdown(index=False)}\n\n{growth}\n"
 files.write_csv(place / "claims.csv", judged)
 files.write_text(place / "claims.md", text)
-print(cost)
+print(growth)
 table
 
 # %%
@@ -272,6 +272,27 @@ kept("by_session", gained.map("{:+.1f}".format, na_action="ignore").fillna(""))
 recall = {t: 100 * read.groupby("method").mean_class_recall.mean() for t, read in sessions.items()}
 recall = pd.DataFrame(recall).reindex(ordered).rename(names)
 kept("recall", recall.map("{:.1f}".format, na_action="ignore").fillna("–"))
+
+# %% [markdown]
+# ## What each costs at the end
+# After the last session: multiply-accumulates (MACs) for one image, numbers stored, both in
+# millions, and training images kept. Numbers are weights, and for solved heads also statistics of
+# features. An image of 64 px is 12,288 bytes, as much as 3,072 numbers.
+
+
+# %%
+def costs(name):
+    """A text for each method of a run."""
+    table = summaries[titles[name]].set_index("method")
+    side = json.loads((folders[name] / "data" / "stream.json").read_text())["image_size"]
+    images = table.exemplar_bytes / (3 * side**2)
+    columns = table.macs / 1e6, table.parameters_stored / 1e6, images
+    texts = [f"{a:.0f} / {b:.1f} / {c:.0f}" for a, b, c in zip(*columns, strict=True)]
+    return pd.Series(texts, table.index)
+
+
+cost = pd.DataFrame({title: costs(name) for name, title in titles.items()}).reindex(ordered)
+kept("cost", cost.rename(names).fillna("–"))
 
 # %% [markdown]
 # ## Exercises

@@ -92,7 +92,10 @@ class DER(WholeNetworkLearner):
         return loss + self.knobs.auxiliary * extra
 
     def finish_session(self) -> None:
-        """Tune the head on the balanced memory, from session 2 on."""
+        """Tune the head on equally many images of each class, from session 2 on."""
         if self.session > 1:
             head, temperature = self.classifier.head, self.knobs.temperature
-            self.fit_balanced_head(lambda x, y: F.cross_entropy(head(x) / temperature, y))
+            self.fit_balanced_head(
+                lambda x, y: F.cross_entropy(head(x) / temperature, y),
+                self.memory.balanced_positions(),
+            )

@@ -180,9 +180,10 @@ class WholeNetworkLearner(Learner):
         positions = self.stream.indices("train", self.session)
         return self.features(self.stream.train.select(positions))
 
-    def fit_balanced_head(self, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Step 4 on the memory, the head alone: ``loss`` of features [B, 1, D] and labels [B]."""
-        positions = self.memory.all_positions()
+    def fit_balanced_head(
+        self, loss: Callable[[Tensor, Tensor], Tensor], positions: np.ndarray
+    ) -> None:
+        """Step 4 on some images, the head alone: ``loss`` of features [B, 1, D] and labels [B]."""
         images = self.stream.train.select(positions)
         training.fit_head(
             [p for p in self.classifier.head.parameters() if p.requires_grad],

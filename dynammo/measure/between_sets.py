@@ -56,7 +56,7 @@ def judge_set(
 ) -> dict[str, float]:
     """Accuracy and loss with an adapter set in place, after the head was tuned for it.
 
-    The head is tuned on the balanced memory as in step 4 of DynaMMo, on a copy: without that it
+    The head is tuned on balanced images as in step 4 of DynaMMo, on a copy: without that it
     would be measured how well the head fits one of the sets, not what the features are worth.
 
     Args:
@@ -68,7 +68,7 @@ def judge_set(
     """
     stream = chain.stream
     head = copy.deepcopy(head)
-    positions = chain.memory.all_positions()
+    positions = chain.memory.balanced_positions()
     fit_head(
         list(head.parameters()),
         head.loss,

@@ -204,15 +204,20 @@ def state_file(learner: Learner) -> str:
 
 
 def save_memory(memory: ExemplarMemory, folder: Path) -> None:
-    """Write the exemplars' positions as an ``.npz`` with one array a class."""
-    arrays = {str(label): chosen for label, chosen in memory.positions.items()}
+    """Write the exemplars' positions as an ``.npz`` with two arrays a class."""
+    arrays = {f"kept/{label}": chosen for label, chosen in memory.positions.items()}
+    arrays |= {f"balanced/{label}": chosen for label, chosen in memory.balanced.items()}
     np.savez(folder / "exemplars.npz", **arrays)
 
 
 def load_memory(folder: Path, budget: int) -> ExemplarMemory:
     """Read what :func:`save_memory` wrote."""
     with np.load(folder / "exemplars.npz", allow_pickle=False) as saved:
-        return ExemplarMemory(budget, {int(label): saved[label] for label in saved.files})
+        parts = {"kept": {}, "balanced": {}}
+        for name in saved.files:
+            part, _, label = name.partition("/")
+            parts[part][int(label)] = saved[name]
+        return ExemplarMemory(budget, parts["kept"], parts["balanced"])
 
 
 def save_predictions(answers: Mapping[str, Predictions], folder: Path) -> None:

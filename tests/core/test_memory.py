@@ -1,6 +1,7 @@
 """Herding against a plain reference, and how the budget is shared."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,12 +93,24 @@ def session(labels: list[int], first_position: int, seed: int):
     return positions, np.array(labels), random_features(len(labels), 4, seed)
 
 
+def after(memory: ExemplarMemory, classes: tuple[int, ...], positions, labels, features):
+    """The memory after a session of a stream that has only what is asked of it."""
+    every = np.full(positions.max() + 1, -1)
+    every[positions] = labels
+    stream = SimpleNamespace(
+        indices=lambda _split, _session: positions,
+        classes=lambda _session: classes,
+        train=SimpleNamespace(labels=every),
+    )
+    return memory.after_session(stream, 2, torch.as_tensor(features))
+
+
 def test_a_session_shares_the_budget_and_cuts_old_classes_from_the_end():
     first = session([0, 1] * 10, first_position=100, seed=1)
     second = session([2, 3, 3, 2] * 5, first_position=7, seed=2)
-    one = ExemplarMemory(budget=11).with_session((0, 1), *first)
+    one = after(ExemplarMemory(budget=11), (0, 1), *first)
     assert {label: len(chosen) for label, chosen in one.positions.items()} == {0: 5, 1: 5}
-    two = one.with_session((2, 3), *second)
+    two = after(one, (2, 3), *second)
     assert {label: len(chosen) for label, chosen in two.positions.items()} == {
         0: 2,
         1: 2,
@@ -106,6 +119,14 @@ def test_a_session_shares_the_budget_and_cuts_old_classes_from_the_end():
     }
     for label in (0, 1):
         assert two.positions[label].tolist() == one.positions[label][:2].tolist()
+        assert two.balanced[label].tolist() == one.positions[label].tolist()
+    # Heads are tuned on as many images of a new class as were kept of an old one.
+    for label in (2, 3):
+        where = np.flatnonzero(second[1] == label)
+        expected = second[0][where[herd_by_hand(second[2][where], 5)]]
+        assert two.balanced[label].tolist() == expected.tolist()
+    assert len(two.balanced_positions()) == 20
+    assert one.balanced_positions().tolist() == one.all_positions().tolist()
     for memory, (positions, labels, features), own in ((one, first, (0, 1)), (two, second, (2, 3))):
         for label in own:
             where = np.flatnonzero(labels == label)
@@ -117,15 +138,11 @@ def test_a_session_shares_the_budget_and_cuts_old_classes_from_the_end():
 
 
 def test_a_session_of_a_stream_gives_its_own_images_and_classes(blobs):
-    positions = blobs.indices("train", 1)
-    labels = blobs.train.labels[positions]
-    features = random_features(len(positions), 4, seed=3)
-    by_hand = ExemplarMemory(8).with_session((0, 1), positions, labels, features)
-    found = ExemplarMemory(8).after_session(blobs, 1, torch.as_tensor(features))
-    assert found.budget == 8 and found.positions.keys() == by_hand.positions.keys() == {0, 1}
-    for label, chosen in by_hand.positions.items():
-        assert found.positions[label].tolist() == chosen.tolist()
-        assert set(blobs.train.labels[chosen]) == {label}
+    features = torch.as_tensor(random_features(len(blobs.indices("train", 1)), 4, seed=3))
+    found = ExemplarMemory(8).after_session(blobs, 1, features)
+    assert found.budget == 8 and found.positions.keys() == {0, 1}
+    for label, chosen in found.positions.items():
+        assert len(chosen) == 4 and set(blobs.train.labels[chosen]) == {label}
 
 
 def test_all_positions_come_class_by_class():
@@ -137,15 +154,15 @@ def test_all_positions_come_class_by_class():
 
 
 def test_a_class_with_fewer_images_than_its_share_gives_all_of_them():
-    memory = ExemplarMemory(100).with_session((0, 1), *session([0, 0, 1], 0, seed=1))
+    memory = after(ExemplarMemory(100), (0, 1), *session([0, 0, 1], 0, seed=1))
     assert sorted(memory.positions[0].tolist()) == [0, 2]
     assert memory.positions[1].tolist() == [4]
 
 
 def test_a_budget_smaller_than_the_classes_is_one_clear_error():
-    memory = ExemplarMemory(3).with_session((0, 1), *session([0, 1], 0, seed=1))
+    memory = after(ExemplarMemory(3), (0, 1), *session([0, 1], 0, seed=1))
     with pytest.raises(InputError) as error:
-        memory.with_session((2, 3), *session([2, 3], 10, seed=2))
+        after(memory, (2, 3), *session([2, 3], 10, seed=2))
     for part in ("3 images", "4 classes", "memory_budget"):
         assert part in str(error.value)
-    assert len(memory.with_session((2,), *session([2], 10, seed=2)).positions) == 3
+    assert len(after(memory, (2,), *session([2], 10, seed=2)).positions) == 3

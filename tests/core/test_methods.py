@@ -46,8 +46,8 @@ def test_without_old_exemplars_the_first_session_is_forgotten(two_sessions, new_
         restore_learner(learner, two_sessions.folders[0], 1)
     restore_chain_from(chain, two_sessions.folders)
     kept.learn_session()
-    new = {k: v for k, v in chain.memory.positions.items() if k >= 2}
-    chain.memory = dataclasses.replace(chain.memory, positions=new)
+    new = {k: v for k, v in chain.memory.balanced.items() if k >= 2}
+    chain.memory = dataclasses.replace(chain.memory, balanced=new)
     lost.learn_session()
     assert shares_right(kept)[0] > 0.8
     assert shares_right(lost)[0] < 0.5
