@@ -164,8 +164,8 @@ class DynaMMo(AdapterLearner):
         return [self.chain.merged_state]
 
     def stored_adapter_sets(self) -> int:
-        """The running mean, and the newest set, which the next session starts from."""
-        return min(self.session, 2)
+        """The running mean, and the newest set if the next session starts from it."""
+        return min(self.session, 2) if self.settings.adapter_start == "previous" else 1
 
 
 class DynaMMoUnifiedHead(DynaMMo):

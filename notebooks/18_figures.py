@@ -237,9 +237,11 @@ save(
 import torch
 
 from dynammo.run.export import export
+from dynammo.run.sessions import session_folder
 
-if "dynammo" in settings.methods:
-    seeds = settings.order_seeds[0], settings.train_seeds[0]
+seeds = settings.order_seeds[0], settings.train_seeds[0]
+weights = session_folder(run, *seeds, data.number_of_sessions) / "head_dynammo.safetensors"
+if "dynammo" in settings.methods and weights.exists():  # an archive has none
     group = last_session(run, settings, *seeds)
     learner = next(one for one in group.learners if one.name == "dynammo")
     own = collected["sessions"].query("method == 'dynammo'")
@@ -248,7 +250,7 @@ if "dynammo" in settings.methods:
     program = torch.export.load(folder / "network.pt2").module()  # all that its user has to write
     images = data.test.images[:64]
     probabilities, unlike = program(torch.as_tensor(images))
-    same = probabilities.argmax(dim=1) == learner.judge(images)[0].argmax(dim=1)
+    same = probabilities.argmax(dim=1) == learner.judge(images)[0].cpu().argmax(dim=1)
     print(f"{int(same.sum())} of {len(images)} predictions as before")
     print((folder / "card.json").read_text())
 

@@ -64,17 +64,24 @@ place = Path(figures_folder, profile)
 
 
 # %%
+def has_answers(folder):
+    """Whether a run has learned a stream by some method to the end."""
+    return (folder / "settings.json").exists() and learned_methods(folder, settings_of(folder))
+
+
 def folder_of(name):
     """Where a run's answers are."""
     own, archive = Path(runs_folder, name), place / f"{name}.tar.xz"
-    if (own / "settings.json").exists() or not archive.exists():
+    if has_answers(own) or not archive.exists():
         return own
-    unpack(archive, unpacked := Path(runs_folder, "published", name))
+    unpacked = Path(runs_folder, "published", name)
+    files.remove_folder(unpacked)  # of an older archive
+    unpack(archive, unpacked)
     return unpacked
 
 
 planned = load_runs(profile)
-folders = {name: folder for name in planned if (folder := folder_of(name)).exists()}
+folders = {name: folder for name in planned if has_answers(folder := folder_of(name))}
 if not folders:
     raise InputError(f"No run of '{profile}' is there yet: ./run_all.sh --profile {profile}")
 print("Runs:", ", ".join(folders))

@@ -105,10 +105,10 @@ for backbone in backbones if "export" in parts else ():
 # %% [markdown]
 # ## Tuning heads and adapters
 # Features that no longer change are computed once, not in every epoch; images are prepared a batch
-# at a time, not one by one. The losses are the same.
+# at a time, not one by one. The losses are the same, and so are the epochs (100, of heads).
 
 # %%
-plain = RunSettings()
+plain = RunSettings().with_changes({"head_steps": 0})
 some = images["efficientnet_lite0"][: plain.memory_budget]
 take("head", speed_of_learning.head_rows(backbones[0], some, [1, 4], plain, budget))
 for backbone, epochs in zip(backbones, (3, 1), strict=True):

@@ -18,6 +18,7 @@ rule together:
         files_behind(NOTEBOOK),
         PACKAGE / "catalogue.toml",
         FIGURES.glob(f"{config['profile']}-*/summary.csv"),
+        (FIGURES / config["profile"]).glob("*.tar.xz"),
         notebook=NOTEBOOK,
     output:
         notebook=f"notebooks/{NOTEBOOK.name}",

@@ -92,11 +92,13 @@ def collect(
 
 
 def learned_methods(run: Path, settings: RunSettings) -> list[str]:
-    """Those of the settings' methods that a run has, under all their seeds."""
+    """Those of the settings' methods that a run has, all their sessions under all seeds."""
     missing = set()
     for order_seed, train_seed, owner in jobs(settings, settings.methods):
-        folder = session_folder(run, order_seed, train_seed, 1, owner)
-        there = read_record(folder)["parts"] if (folder / "session.json").exists() else {}
+        there, series = {}, session_folder(run, order_seed, train_seed, 1, owner).parent
+        if (series / "session1" / "session.json").exists():
+            last = series / f"session{len(read_record(series / 'session1')['sessions'])}"
+            there = read_record(last)["parts"] if (last / "session.json").exists() else {}
         wanted = {owner} if owner else set(adapter_methods(settings.methods))
         missing |= wanted - there.keys()
     return [name for name in settings.methods if name not in missing]

@@ -33,6 +33,17 @@ from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, setting
 from dynammo.stream import Stream
 
 HERE = {"python": sys.executable}  # what jobs are run with
+# Notebooks that may be part of a run as its ablations are.
+LOOK_CLOSER = (
+    "dynammo_in_ten_minutes",
+    "merging",
+    "inside_a_merge",
+    "which_session",
+    "when_merging_pays",
+    "beyond_the_paper",
+    "how_fast",
+    "what_survives",
+)
 
 
 def start(options: argparse.Namespace) -> int:
@@ -164,7 +175,8 @@ def _graph(settings: RunSettings, stream: Stream) -> dict[str, Any]:
 def _notebooks_of_ablations(settings: RunSettings, classes: int) -> dict[str, str]:
     """For each of the settings' ablations the notebook called so, or nothing for one of many."""
     notebooks = {path.stem.partition("_")[2]: path.stem for path in NOTEBOOKS.glob("*.ipynb")}
-    known = dict.fromkeys(ablations(settings, classes), "") | notebooks
+    known = dict.fromkeys(ablations(settings, classes), "")
+    known |= {name: notebooks[name] for name in LOOK_CLOSER}
     for name in settings.ablations:
         if name not in known:
             raise InputError(f"Unknown ablation '{name}': choose from {', '.join(known)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ class Group:
     learners: list[Learner]
     chain: Chain | None = None
     session: int = 0  # how many were learned
+    recalled: bool = False  # the newest session's adapters were tuned before
 
     @property
     def steps(self) -> Steps:
@@ -100,6 +102,14 @@ class Group:
         self.save(answers, losses, stopwatch)
         return stopwatch, answers
 
+    def _measured(self, rows: list[dict]) -> list[dict]:
+        """What was measured; of adapters that were tuned before, what was measured then."""
+        if not self.recalled:
+            return rows
+        before = json.loads((self.folder(self.session) / "measured.json").read_text())
+        tuned = [row for row in before if row["method"] == "adapters"]
+        return tuned + [row for row in rows if row["method"] != "adapters"]
+
     def save(
         self, answers: dict[str, Predictions], losses: list[float], stopwatch: Stopwatch
     ) -> Path:
@@ -119,7 +129,7 @@ class Group:
             for learner in self.learners:
                 save_learner(learner, part)
             save_predictions(answers, part)
-            write_json(part / "measured.json", stopwatch.rows)
+            write_json(part / "measured.json", self._measured(stopwatch.rows))
             parts = {
                 getattr(one, "name", ""): part_record(self.setup.settings, one, self.steps)
                 for one in self.parts()
@@ -129,6 +139,13 @@ class Group:
             before = self.folder(self.session - 1)
             (before / state_file(self.learners[0])).unlink(missing_ok=True)
         return folder
+
+
+def _recall(group: Group, session: int):
+    """A set that was tuned before: its time is that of then."""
+    found = tuned_before(group.run, group.chain, session)
+    group.recalled = found is not None
+    return found
 
 
 def open_group(
@@ -151,11 +168,12 @@ def open_group(
         return Group(run, setup, [make_learner(method, setup)])
     part_record(settings, steps=steps)  # refuses steps that it cannot record, before any is made
     chain = Chain.on(setup, steps)
-    chain.recall = partial(tuned_before, run, chain)
     learners = learners_on(chain, settings.methods)
     if method and kind_of(method) not in map(type, learners):
         learners.append(kind_of(method)(chain))
-    return Group(run, setup, learners, chain)
+    group = Group(run, setup, learners, chain)
+    chain.recall = partial(_recall, group)
+    return group
 
 
 def open_session(
@@ -216,8 +234,12 @@ def learn_stream(
     group = open_group(run, settings, method, order_seed, train_seed, steps)
     sessions = group.setup.stream.number_of_sessions
     done = group.learned(sessions)
-    while done and not _has_weights(group, done):
-        done -= 1
+    there, done = done, next((t for t in range(done, 0, -1) if _has_weights(group, t)), 0)
+    if there and not done and not group.folder(there + 1).exists():
+        raise InputError(
+            f"{group.folder(there).parent} has answers and no weights, as an archive does: read it "
+            "with notebook 18 or 19, or learn the stream in another run (--name)."
+        )
     group.restore(done)
     for session in range(sessions, done, -1):  # the last first: a kill leaves no gap
         if not group.chain:

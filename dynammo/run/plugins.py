@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from dynammo import catalogue
@@ -17,13 +17,15 @@ from dynammo.errors import InputError
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def load_plugins(paths: Iterable[str | Path]) -> list[str]:
+def load_plugins(paths: Sequence[str | Path]) -> list[str]:
     """Put the methods of some files into the catalogue, once in a process; return their names.
 
     Raises:
-        InputError: a file that is not there or fails, has no method, or a method without a name of
-            its own that files and settings can have.
+        InputError: no list of files, a file that is not there or fails, has no method, or a method
+            without a name of its own that files and settings can have.
     """
+    if not isinstance(paths, list | tuple):
+        raise InputError(f'plugins is {paths!r}: it must be a list of files, ["my_methods.py"].')
     return [name for path in map(Path, paths) for name in _load(path)]
 
 

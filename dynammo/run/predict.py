@@ -72,11 +72,11 @@ def main(arguments: Sequence[str]) -> int:
 
     def run() -> int:
         found, images = predict_folder(options.export, options.images)
-        write_csv(options.out.with_suffix(".csv"), found)
+        table = write_csv(options.out.with_name(f"{options.out.name}.csv"), found)
         order = np.argsort(found["probability"].to_numpy(), kind="stable")[:SHOWN]
         note = f"{options.export.name}: {len(found)} images; not for clinical use"
         sheet = doubtful_sheet(images[order], found.iloc[order], note)
-        save_figure(sheet, None, options.out.with_suffix(""), {})
+        picture, _ = save_figure(sheet, None, options.out, {})
         print(found["class"].value_counts().to_string(header=False))
         told, about = "", read_card(options.export)
         if (framing := about.get("framing", UNKNOWN)) != SQUARE:
@@ -85,9 +85,7 @@ def main(arguments: Sequence[str]) -> int:
         if (passed := about["unseen_that_pass"]) is not None:
             told += f" As measured, {passed:.0%} of images of unknown classes do not."
         print(told)
-        print(
-            f"{options.out.with_suffix('.csv')}; least certain: {options.out.with_suffix('.png')}"
-        )
+        print(f"{table}; least certain: {picture}")
         return 0
 
     return exit_status(run)
