@@ -146,7 +146,7 @@ accuracy_matrices(table("fine_tuning"), note=under)
 # %% [markdown]
 # Old kinds fall to nothing at once: nothing in the new images says that they ever existed. The last
 # layer gives one number to each kind, its *logit*, and the largest logit is the answer. Training on
-# new kinds alone only ever lowers the logits of old ones.
+# new kinds alone pushes the logits of old ones down, and never up.
 
 # %% [markdown]
 # ## 2. DynaMMo, by hand
@@ -290,7 +290,7 @@ def learn_session(session, sets, heads, kept):
     classes = part.classes(session)
     new = torch.as_tensor(part.indices("train", session), device=device)
 
-    # Step 1: tune adapters and a head on new images, and on those kept, which are "others".
+    # Step 1: go on from the newest set; tune it and a head on new images, and "others" (kept).
     shown = torch.cat([new, *kept.values()])
     x, y = both_sides(images[shown]), targets(labels[shown], classes)
     adapters = begin.adapters(sets[-1] if sets else None).requires_grad_(True).train()
@@ -522,8 +522,8 @@ print("That is a weighted mean. Two sets with weights 1 - w and w are the slider
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
-# 1. Adapters have fewer images to learn from, so expect the methods on adapters to lose. Fine-
-#    tuning has nothing to lose on old kinds: it stays at nothing there. The memory does not shrink:
+# 1. Adapters have fewer images to learn from, so expect all methods on adapters to lose. Fine-
+#    tuning hardly does: on old kinds it has nothing to lose. The memory does not shrink:
 #    at the end it holds as many images of each kind as before, which now are half of all.
 # 2. Read it from the black line. With another seed the best weight moves, often by more than one
 #    step, and the curve near it is flat: a single seed cannot tell neighbouring weights apart.

@@ -392,7 +392,7 @@ pd.DataFrame(stopwatch.rows).set_index(["method", "part"]).round(1)
 
 # %% [markdown]
 # ## Save
-# The next session starts from this folder. It appears whole or not at all.
+# The next session starts from this folder. An interrupted save leaves nothing behind.
 
 # %%
 folder = group.save(answers, losses, stopwatch)

@@ -283,7 +283,7 @@ def answers(network):
 generator = torch.Generator().manual_seed(train_seed)
 begin = Network()
 begin.grow(fresh(1))
-for epochs, part in (8, 1.0), (4, 0.2):
+for epochs, part in (8, 1.0), (4, 0.2):  # of the learning rate
     train(begin, some_positions(1, 96), epochs, part * rate, generator)
 begin.grow(fresh(2))
 
@@ -409,9 +409,9 @@ cost_by_session(found)
 # ## Now change a line
 # In `MyFineTuning.training_positions`, write `range(1, self.session + 1)` in place of
 # `self.session`. That is joint training, with one difference: it goes on from the last session's
-# weights. Run that cell again, set `learns = MyFineTuning`, and run the cells from there on. (The
-# cell with the asserts would now stop you, as it should.) The library sees that the class was
-# changed, and learns all sessions anew. Does it matter where joint training starts from?
+# weights. Run that cell again, set `learns = MyFineTuning`, and run the cells from there on, but
+# for the asserts. The library sees that the class was changed, and learns all sessions anew. Does
+# it matter where joint training starts from?
 
 # %% [markdown]
 # ## Code it: leave old logits alone
@@ -448,8 +448,8 @@ print("Old logits are left alone. Is that enough? Use it in MyFineTuning.batch_l
 
 # %% [markdown]
 # ## Exercises
-# 1. Run both methods. The difference of their last rows is all that incremental learning can win.
-#    By how much do they differ after two sessions, by how much after four?
+# 1. Run both methods. The difference of their last rows is what incremental learning can usually
+#    win. By how much do they differ after two sessions, by how much after four?
 # 2. Run `fine_tuning` with `more = {"network_learning_rate": 0.01}`, then `0.001`. Look at the
 #    first column and at the diagonal: does less change mean less forgetting, and at what price?
 # 3. Run `joint` with `order_seed = 0` and `1`. Which entries of the accuracy column have to agree

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # 8 · Frozen features: no training at all
+# # 8 · A frozen network: no training at all
 #
 # **The idea.** If the features $f(x)$ never change, nothing that was learned about them goes out of
 # date. What is left to learn is a head, and some heads follow from **sums over images**. Sums can
@@ -223,7 +223,7 @@ def choose(gram, correlation, h, targets):
 
 
 # %%
-newest, wanted = h[-1], y[-1]
+newest, wanted = h[-1], y[-1]  # out of the sums; then those not held out back in
 held, kept = held_out(len(newest), setup, data.number_of_sessions)
 before = gram - newest.T @ newest, correlation - newest.T @ wanted
 given = [a + b for a, b in zip(before, sums(newest[kept], wanted[kept]), strict=True)]
@@ -528,7 +528,7 @@ print(f"Linear discriminant analysis: {right:.0%} right; the nearest mean alone:
 #    features in use, and to the numbers stored?
 # 3. Set `more = {"weights": "random"}`, a network that never saw an image, for
 #    `nearest_class_mean`. How much is left, and what does that say about the images? Then for
-#    `ranpac`: look at the penalty, and explain why only one of the two minds that features are very
+#    `ranpac`: look at the penalty, and explain why only RanPAC suffers from features that are very
 #    short.
 # 4. Make a method of `discriminant`: a class like `MyRanPAC`, from `RanPACNoProjection`
 #    (`dynammo.baselines.ranpac`), with a `head` of its own that returns a `torch.nn.Linear`. The

@@ -19,7 +19,7 @@
 # **The idea.** Every session leaves a *set* of tuned adapters, small branches in front of the
 # stages of a frozen network ([notebook 2](02_incremental_session.ipynb)). DynaMMo keeps the
 # **mean** of all sets. There are other ways to make one set of many, and they are easy to write
-# down: each is a rule for single numbers.
+# down: each is a rule for the same number in all sets.
 #
 # **What you will see.** Three of these rules in cells, and what each makes of the same numbers;
 # eight of them and one of your own over the same tuned sets. Nothing but heads is trained here, so
@@ -378,18 +378,19 @@ print("That is a majority vote. To see what it is worth, see below.")
 
 # %% [markdown]
 # ## Exercises
-# 1. Show that task arithmetic with scale $1/t$ is the uniform mean, and that the moving average
-#    with decay 0 is the last set alone.
+# 1. Task arithmetic is $\theta_0 + s\sum_i(\theta_i - \theta_0)$, and the moving average $E_t = d
+#    E_{t-1} + (1 - d)\theta_t$. Show that the first with $s = 1/t$ is the uniform mean, and that
+#    the second with $d = 0$ is the last set alone.
 # 2. In the picture of made-up numbers the third case has the changes 4, −3 and 1. What do mean,
 #    MagMax, TIES and `majority` make of it, and why do the last two differ from the first?
 # 3. Which of the strategies would change if all sets had started from fresh, different random
-#    weights instead of from each other? Which would fail altogether?
+#    weights instead of from each other, with one of these as $\theta_0$? Which would fail?
 # 4. The mixture's variance is never smaller than the averaged one. Why? When are they equal?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. $\theta_0 + \frac1t\sum_i(\theta_i - \theta_0) = \theta_0 + \frac1t\sum_i\theta_i - \theta_0$,
-#    and the $\theta_0$ cancel. With decay 0, $E_t = 0 \cdot E_{t-1} + 1 \cdot \theta_t$.
+#    and the $\theta_0$ cancel. With $d = 0$, $E_t = 0 \cdot E_{t-1} + 1 \cdot \theta_t$.
 # 2. The mean is $\frac23$. MagMax takes the greatest magnitude, 4. TIES elects plus, since
 #    $4 - 3 + 1 > 0$, and averages the values of that sign, 4 and 1: 2.5. The majority is plus as
 #    well, so it gives 2.5 too. Both leave out the −3, which in the mean cancels most of the 4.

@@ -80,6 +80,7 @@ def folder_of(name):
     return unpacked
 
 
+# %%
 planned = load_runs(profile)
 folders = {name: folder for name in planned if has_answers(folder := folder_of(name))}
 if not folders:

@@ -250,6 +250,28 @@ pd.DataFrame(
 # * Nothing is chosen on test images, and reading them every epoch takes time.
 
 # %% [markdown]
+# ## The other methods
+# All whole networks here start from the same ImageNet weights and are trained by one recipe: SGD
+# with momentum, a rate divided by ten three times, mirrored images and no other augmentation, and a
+# herded memory. Epochs and rates were [tried alike](STUDY.md#how-values-were-chosen). What else
+# differs from a paper or its code:
+#
+# * **Replay.** Chaudhry et al. add a batch of exemplars to each batch of new images. Here, as in
+#   PyCIL, exemplars are drawn like any other image; `der_plus_plus` has batches of them.
+# * **iCaRL.** Its code takes class means over exemplars and their mirror images, of features before
+#   the last ReLU; here they are over exemplars, after it.
+# * **UCIR, PODNet.** Their images are also cropped, and PODNet's jittered in colour.
+# * **PODNet.** Its code learns the scale, and its margin cancels; here equation 9 is followed, with
+#   a margin for the right class and a fixed scale.
+# * **DER.** Its code tunes a fresh head by SGD, and the paper prunes; here the head that is there is
+#   tuned as DynaMMo's is, and nothing is pruned.
+# * **RanPAC.** The paper adapts the network in the first session; here it is left as it is.
+# * **LwF, EWC.** A session of a single class gives their cross-entropy nothing to learn (as in
+#   PyCIL): with one new logit every answer is right.
+# * **Images that tune a head.** DynaMMo's release and DER's take them before the memory is cut to
+#   its budget, PODNet's after. So it is here.
+
+# %% [markdown]
 # ## Code it: the missing function
 # The release calls `average_dicts` with a list of state dicts, one for each session's adapter, and
 # loads what it returns into an adapter. No file defines it. Write it. Batch norm counts its batches

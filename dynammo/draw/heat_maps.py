@@ -42,9 +42,17 @@ def heat_map(ax: Axes, table: pd.DataFrame, letters: float, fmt: str, **options)
 
 @styled
 def accuracy_matrices(accuracy: pd.DataFrame, note: str) -> Figure:
-    """A heat map per method: accuracy on each session's classes after each session, seeds' mean."""
+    """A heat map per method: accuracy on each session's classes after each session, runs' mean.
+
+    A star marks methods with fewer runs than others, where the table says which (its seeds).
+    """
     columns = ["method", "session", "evaluated_session", "accuracy"]
     methods = methods_in(table := checked(accuracy, columns, "accuracy"))
+    run = [name for name in ("method", "order_seed", "train_seed") if name in table]
+    runs = table.drop_duplicates(run)["method"].value_counts()
+    stars = {method: "*" if runs[method] < runs.max() else "" for method in methods}
+    if any(stars.values()):
+        note = f"* {runs.min()} of {runs.max()} runs · {note}"
     sessions = range(1, int(table["session"].max()) + 1)
     count = len(methods)
     side = 1.45 if count > 8 else 2.3 * max(1, len(sessions) / 8)
@@ -57,7 +65,8 @@ def accuracy_matrices(accuracy: pd.DataFrame, note: str) -> Figure:
         matrix = own.pivot_table("accuracy", "session", "evaluated_session")
         matrix = 100 * matrix.reindex(index=sessions, columns=sessions)
         mesh = heat_map(ax, matrix, letters, ".0f", **SHARES)
-        ax.set_title(short_name(look(method).title, 13 if count > 8 else 22), fontsize=9.5)
+        heading = short_name(look(method).title, 13 if count > 8 else 22) + stars[method]
+        ax.set_title(heading, fontsize=9.5)
         ticks = np.arange(len(sessions))[:: -(-len(sessions) // (7 if count > 8 else 10))]
         ax.set_xticks(ticks + 0.5, ticks + 1)
         ax.set_yticks(ticks + 0.5, ticks + 1)

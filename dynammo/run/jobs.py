@@ -43,10 +43,11 @@ def jobs(settings: RunSettings, methods: Sequence[str]) -> list[tuple[int, int, 
         for turn in range(len(seeds))
         for first, order in enumerate(orders)
     ][: settings.baseline_runs or None]
+    quick = [name for name in own if kind_of(name).trains.startswith("nothing")]
     found = []
     for pair in pairs(settings):
         found += [(*pair, "")] if fed else []
-        found += [(*pair, name) for name in own if pair in chosen]
+        found += [(*pair, name) for name in own if pair in chosen or name in quick]
     return found
 
 

@@ -47,6 +47,15 @@ def test_every_method_has_its_matrix():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_matrices_of_fewer_runs_than_others_have_a_star():
+    table = accuracy_table()
+    runs = [table.assign(order_seed=order, train_seed=1) for order in range(3)]
+    runs[1:] = [run[run.method == "acl"] for run in runs[1:]]
+    figure = accuracy_matrices(pd.concat(runs), NOTE)
+    assert panel(figure, "DynaMMo*") and panel(figure, "ACL")
+    assert any("* 1 of 3 runs" in text.get_text() for text in figure.texts)
+
+
 def test_letters_too_small_to_read_are_left_out():
     figure = accuracy_matrices(accuracy_table(METHODS, 10), NOTE)
     assert len(panel(figure, "ACL").texts) == 0
