@@ -263,8 +263,8 @@ pd.DataFrame(
 # * **UCIR, PODNet.** Their images are also cropped, and PODNet's jittered in colour.
 # * **PODNet.** Its code learns the scale, and its margin cancels; here equation 9 is followed, with
 #   a margin for the right class and a fixed scale.
-# * **DER.** Its code tunes a fresh head by SGD, and the paper prunes; here the head that is there is
-#   tuned as DynaMMo's is, and nothing is pruned.
+# * **DER.** Its code tunes a fresh head by SGD, and the paper prunes; here the head that is there
+#   is tuned as DynaMMo's is, and nothing is pruned.
 # * **RanPAC.** The paper adapts the network in the first session; here it is left as it is.
 # * **LwF, EWC.** A session of a single class gives their cross-entropy nothing to learn (as in
 #   PyCIL): with one new logit every answer is right.

@@ -15,6 +15,7 @@ import pandas as pd
 
 from dynammo.catalogue import METHODS
 from dynammo.data.files import exit_status, write_csv
+from dynammo.errors import InputError
 from dynammo.run.jobs import settings_behind
 from dynammo.run.options import ROOT
 from dynammo.run.profiles import load_profile
@@ -151,7 +152,9 @@ def publish(figures: Path, variants: dict[str, Path], path: Path) -> pd.DataFram
 
 def main(arguments: Sequence[str]) -> int:
     """``python -m dynammo.run.expected FIGURES LABEL=FIGURES ...``, the published run first."""
-    first, *others = arguments
+    first, *others = arguments or [""]
+    if not first or not all("=" in each for each in others):
+        raise InputError(main.__doc__)
     variants = dict(each.split("=", 1) for each in others)
     folders = {label: Path(folder) for label, folder in variants.items()}
     rows = publish(Path(first), folders, EXPECTED)
