@@ -61,8 +61,3 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "last set alone": Strategy("the control without merging", lambda sets: dict(sets[-1])),
 }
-
-
-def short_name(title: str) -> str:
-    """What a strategy is called on a command line: ``uniform_mean``."""
-    return title.lower().replace(" ", "_")

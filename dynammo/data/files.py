@@ -7,8 +7,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,19 @@ def unwritable(error: OSError) -> str:
     )
 
 
-def exit_status(run: Callable[[], int]) -> int:
-    """Run a command; bad input and what the system refuses are one line without a traceback."""
-    try:
-        return run()
-    except (InputError, OSError) as error:
-        said = unwritable(error) if isinstance(error, OSError) else error
-        print(f"error: {said}", file=sys.stderr)
-    return 2
+def entry_point(main: Callable[[Sequence[str]], int]) -> Callable[[Sequence[str]], int]:
+    """A command whose bad input, and what the system refuses, are one line and no traceback."""
+
+    @wraps(main)
+    def run(arguments: Sequence[str]) -> int:
+        try:
+            return main(arguments)
+        except (InputError, OSError) as error:
+            said = unwritable(error) if isinstance(error, OSError) else error
+            print(f"error: {said}", file=sys.stderr)
+        return 2
+
+    return run
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dynammo.data.files import exit_status, whole_folder
+from dynammo.data.files import entry_point, whole_folder
 from dynammo.data.image_folder import is_image
 from dynammo.data.sources import PATH16_CLASSES, SKIN8_LISTS, data_folder
 from dynammo.errors import InputError
@@ -110,8 +110,9 @@ def _arrange(sorted_images: Sorted, folder: Path) -> dict[str, int]:
     return {split: targets.count(split) for split in SPLITS}
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
-    """Entry point."""
+    """The command."""
     parser = argparse.ArgumentParser(
         prog=".venv/bin/python -m dynammo.data.paper_sets",
         description=__doc__,
@@ -133,4 +134,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(lambda: main(sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))

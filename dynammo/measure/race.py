@@ -67,12 +67,6 @@ def with_verdict(row: dict) -> dict:
     return row | {"met": met}
 
 
-COLUMNS = (
-    *("part", "what", "backbone", "sessions", "batch", "slow_seconds", "fast_seconds"),
-    *("ratio", "lowest", "highest", "rounds", "at_least", "at_most", "met", "note"),
-)
-
-
 def readable_races(table: pd.DataFrame) -> pd.DataFrame:
     """The table to print: what was compared, the ratio with its spread, the target."""
     rows = []

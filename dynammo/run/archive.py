@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dynammo.data.files import exit_status, write_whole
+from dynammo.data.files import entry_point, write_whole
 from dynammo.errors import InputError
 
 OF_A_SESSION = ("session.json", "predictions.npz", "measured.json")
@@ -97,23 +97,20 @@ def _move(source: Path, place: Path) -> bool:
     return True
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; bad input is one line without a traceback."""
+    """The command."""
     parser = argparse.ArgumentParser(prog="python -m dynammo.run.archive", description=__doc__)
     parser.add_argument("run", type=Path, help="a run's folder, such as runs/demo")
     parser.add_argument("file", type=Path, help="the archive, such as demo.tar.xz")
     parser.add_argument("--unpack", action="store_true", help="from the file into the folder")
     options = parser.parse_args(arguments)
-
-    def run() -> int:
-        if options.unpack:
-            print(f"{len(unpack(options.file, options.run))} sessions are new in {options.run}.")
-        else:
-            path = pack(options.run, options.file)
-            print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-        return 0
-
-    return exit_status(run)
+    if options.unpack:
+        print(f"{len(unpack(options.file, options.run))} sessions are new in {options.run}.")
+    else:
+        path = pack(options.run, options.file)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0
 
 
 if __name__ == "__main__":

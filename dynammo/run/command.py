@@ -17,7 +17,7 @@ import pandas as pd
 
 from dynammo.catalogue import METHODS
 from dynammo.chain import Chain
-from dynammo.data.files import exit_status, remove_left_overs, write_json
+from dynammo.data.files import entry_point, remove_left_overs, write_json
 from dynammo.data.make_stream import repeated_images
 from dynammo.errors import InputError
 from dynammo.run.ablations import ablations
@@ -229,13 +229,14 @@ def _say_the_result(summary: pd.DataFrame) -> None:
     )
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; bad input is one line without a traceback."""
+    """The command."""
     for folder in ("DYNAMMO_DATA", "DYNAMMO_WEIGHTS"):
         if os.environ.get(folder):  # notebooks run in a folder of their own
             os.environ[folder] = str(Path(os.environ[folder]).expanduser().resolve())
     try:
-        return exit_status(lambda: start(parse(arguments)))
+        return start(parse(arguments))
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on where this one was.", file=sys.stderr)
         return 130

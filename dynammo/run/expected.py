@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dynammo.catalogue import METHODS
-from dynammo.data.files import exit_status, write_csv
+from dynammo.data.files import entry_point, write_csv
 from dynammo.errors import InputError
 from dynammo.run.jobs import settings_behind
 from dynammo.run.options import ROOT
@@ -150,6 +150,7 @@ def publish(figures: Path, variants: dict[str, Path], path: Path) -> pd.DataFram
     return pd.DataFrame(rows).rename_axis("variant").reset_index()
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
     """``python -m dynammo.run.expected FIGURES LABEL=FIGURES ...``, the published run first."""
     first, *others = arguments or [""]
@@ -164,4 +165,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(lambda: main(sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))

@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dynammo.beyond.batch_norm import mixture_variance
-from dynammo.beyond.strategies import NEEDS, STRATEGIES, short_name
-from dynammo.data.files import exit_status, write_whole
+from dynammo.beyond.strategies import NEEDS, STRATEGIES
+from dynammo.data.files import entry_point, write_whole
 from dynammo.errors import InputError
 from dynammo.merging import check_same_layout
 
-WAYS = {short_name(title): way for title, way in STRATEGIES.items()}
+WAYS = {title.lower().replace(" ", "_"): way for title, way in STRATEGIES.items()}
 WAYS = {"mean": WAYS.pop("uniform_mean"), **WAYS}
 
 
@@ -117,10 +117,10 @@ def _numbers(assignments: Sequence[str]) -> dict[str, float]:
     return found
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; bad input is one line without a traceback."""
-    options = parse(arguments)
-    return exit_status(lambda: merge_files(options))
+    """The command."""
+    return merge_files(parse(arguments))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dynammo.data.files import exit_status, write_whole
+from dynammo.data.files import entry_point, write_whole
 from dynammo.errors import InputError
 from dynammo.run.export import read_card
 
@@ -65,17 +65,14 @@ def to_onnx(folder: Path) -> tuple[Path, float]:
     return write_whole(folder / "network.onnx", lambda part: part.write_bytes(model)), furthest
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; bad input is one line without a traceback."""
-
-    def run() -> int:
-        if len(arguments) != 1:
-            raise InputError("Give one folder, such as runs/demo/export/dynammo.")
-        path, furthest = to_onnx(Path(arguments[0]))
-        print(f"{path}: probabilities within {furthest:.0e} of the program's in onnxruntime.")
-        return 0
-
-    return exit_status(run)
+    """The command."""
+    if len(arguments) != 1:
+        raise InputError("Give one folder, such as runs/demo/export/dynammo.")
+    path, furthest = to_onnx(Path(arguments[0]))
+    print(f"{path}: probabilities within {furthest:.0e} of the program's in onnxruntime.")
+    return 0
 
 
 if __name__ == "__main__":

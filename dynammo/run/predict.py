@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from dynammo.data.dataset import UNKNOWN
-from dynammo.data.files import exit_status, write_csv
+from dynammo.data.files import entry_point, write_csv
 from dynammo.data.image_folder import IMAGE_SUFFIXES, SQUARE, is_image, read_image
 from dynammo.draw.images import doubtful_sheet
 from dynammo.draw.style import save_figure
@@ -61,34 +61,31 @@ def predict_folder(export: Path, folder: Path) -> tuple[pd.DataFrame, np.ndarray
     return found, images
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; bad input is one line without a traceback."""
+    """The command."""
     parser = argparse.ArgumentParser(prog="python -m dynammo.run.predict", description=__doc__)
     add = parser.add_argument
     add("export", type=Path, help="a learner's folder, such as runs/demo/export/dynammo")
     add("images", type=Path, help="a folder of images")
     add("--out", type=Path, default=Path("predictions"), help="csv and sheet are called so")
     options = parser.parse_args(arguments)
-
-    def run() -> int:
-        found, images = predict_folder(options.export, options.images)
-        table = write_csv(options.out.with_name(f"{options.out.name}.csv"), found)
-        order = np.argsort(found["probability"].to_numpy(), kind="stable")[:SHOWN]
-        note = f"{options.export.name}: {len(found)} images; not for clinical use"
-        sheet = doubtful_sheet(images[order], found.iloc[order], note)
-        picture, _ = save_figure(sheet, None, options.out, {})
-        print(found["class"].value_counts().to_string(header=False))
-        told, about = "", read_card(options.export)
-        if (framing := about.get("framing", UNKNOWN)) != SQUARE:
-            told = f"This took {SQUARE}. The learner saw: {framing}. Cut yours alike.\n"
-        told += f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these."
-        if (passed := about["unseen_that_pass"]) is not None:
-            told += f" As measured, {passed:.0%} of images of unknown classes do not."
-        print(told)
-        print(f"{table}; least certain: {picture}")
-        return 0
-
-    return exit_status(run)
+    found, images = predict_folder(options.export, options.images)
+    table = write_csv(options.out.with_name(f"{options.out.name}.csv"), found)
+    order = np.argsort(found["probability"].to_numpy(), kind="stable")[:SHOWN]
+    note = f"{options.export.name}: {len(found)} images; not for clinical use"
+    sheet = doubtful_sheet(images[order], found.iloc[order], note)
+    picture, _ = save_figure(sheet, None, options.out, {})
+    print(found["class"].value_counts().to_string(header=False))
+    told, about = "", read_card(options.export)
+    if (framing := about.get("framing", UNKNOWN)) != SQUARE:
+        told = f"This took {SQUARE}. The learner saw: {framing}. Cut yours alike.\n"
+    told += f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these."
+    if (passed := about["unseen_that_pass"]) is not None:
+        told += f" As measured, {passed:.0%} of images of unknown classes do not."
+    print(told)
+    print(f"{table}; least certain: {picture}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
 
-from dynammo.data.files import exit_status, write_json, write_text
+from dynammo.data.files import entry_point, write_json, write_text
 from dynammo.errors import InputError
 from dynammo.run.options import ROOT
 
@@ -101,8 +101,9 @@ def _read_record(folder: Path) -> dict[str, str]:
     return record if isinstance(record, dict) else {}
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
-    """Entry point."""
+    """The command."""
     parser = argparse.ArgumentParser(
         prog="./run_all.sh --student", description="Copy the notebooks without their solutions."
     )
@@ -119,4 +120,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(lambda: main(sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dynammo.data.files import exit_status
+from dynammo.data.files import entry_point
 from dynammo.errors import InputError
 from dynammo.run.collect import collect
 from dynammo.run.run_folder import settings_of
@@ -65,16 +65,13 @@ def write_log(run: Path) -> Path:
     return folder
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; bad input is one line without a traceback."""
-
-    def run() -> int:
-        if len(arguments) != 1:
-            raise InputError("Give one run's folder, such as runs/demo.")
-        print(f"tensorboard --logdir {write_log(Path(arguments[0]))}")
-        return 0
-
-    return exit_status(run)
+    """The command."""
+    if len(arguments) != 1:
+        raise InputError("Give one run's folder, such as runs/demo.")
+    print(f"tensorboard --logdir {write_log(Path(arguments[0]))}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from dynammo.data.files import exit_status, write_csv
+from dynammo.data.files import entry_point, write_csv
 from dynammo.errors import InputError
 from dynammo.run.ablations import try_out
 from dynammo.run.options import ROOT
@@ -121,6 +121,7 @@ def _tried(key: dict[str, str], settings: RunSettings, folder: Path) -> pd.DataF
     return rows.assign(**told)[[*KEY, *rows.columns, "seconds", "date"]]
 
 
+@entry_point
 def main(arguments: Sequence[str]) -> int:
     """Try what is left, and print what is chosen."""
     path, names = Path(arguments[0]) if arguments else TABLE, arguments[1:]
@@ -134,4 +135,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(lambda: main(sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))
