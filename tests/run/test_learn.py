@@ -135,11 +135,27 @@ def tuned(group):
     return [(group.folder(t) / "adapters.safetensors").read_bytes() for t in (1, 2)]
 
 
+def times_of_adapters(folder):
+    rows = json.loads((folder / "measured.json").read_text())
+    return [row for row in rows if row["method"] == "adapters"]
+
+
+def test_answers_without_weights_are_neither_removed_nor_learned_again(tmp_path, short):
+    """As an archive brings them: all records, and no weights."""
+    group = learn_stream(tmp_path, short, "replay", 0, 1, progress=False)
+    (group.folder(2) / "state.safetensors").unlink()
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match="answers and no weights"):
+        learn_stream(tmp_path, short, "replay", 0, 1, progress=False)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
 def test_tuned_adapters_are_recalled_where_only_a_method_is_new(tmp_path, settings, monkeypatch):
     one = settings.with_changes({"methods": ("dynammo",)})
     group = learn_stream(tmp_path, one, "", 0, 1, progress=False)
     folder, adapters = group.folder(2), tuned(group)
     losses, merged = read_record(folder)["losses"], predictions(folder, "dynammo")
+    (took,) = times_of_adapters(folder)
 
     monkeypatch.setattr("dynammo.chain.tune_adapters", None)  # tuning again would fail
     group = learn_stream(tmp_path, settings, "", 0, 1, progress=False)
@@ -147,6 +163,7 @@ def test_tuned_adapters_are_recalled_where_only_a_method_is_new(tmp_path, settin
     assert tuned(group) == adapters
     assert (folder / "head_acl.safetensors").exists()
     assert read_record(folder)["losses"] == losses != []
+    assert times_of_adapters(folder) == [took]  # and not how long it took to read them
     assert np.array_equal(predictions(folder, "dynammo"), merged)
 
     other = settings.with_changes({"adapter_alpha": 0.5})

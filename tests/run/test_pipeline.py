@@ -225,6 +225,14 @@ def test_a_change_runs_again_what_depends_on_it_and_nothing_else(smoke, change, 
         assert counts["ablation"] == 2  # one notebook for all settings, one of its own
 
 
+def test_notebooks_that_measure_the_machine_have_it_alone(tmp_path):
+    asked = ("--profile", "checks", "--cores", "2", "--dry-run", "--", "--printshellcmds")
+    text = finish(start(tmp_path, *asked))
+    for name in ("21_how_fast", "22_what_survives"):
+        job = text.partition(f"wildcards: executed={name}\n")[2].partition("Shell command:")
+        assert "threads: 2" in job[0] and "run_folder" not in job[2].partition("\n")[0]
+
+
 @pytest.mark.slow
 def test_own_npz_runs_from_file_to_figures(tmp_path):
     generator = np.random.default_rng(0)
