@@ -10,6 +10,8 @@ freedom):
 
 s² is the variance of the difference over R class orders, and holds what orders, seeds and a run's
 own luck with images do; c is what any two orders share, because all are tested on the same images.
+Few orders may lie close by luck, closer than seeds within an order let their means be: s² is no
+less than that.
 Drawing runs and images again by chance (a bootstrap) is not taken: simulated with 3 to 10 orders,
 its 95 % bounds were right in 85 to 99.8 % of cases and these in 93 to 96. It knows nothing of how
 little three orders tell, and counts the images' chance up to three times.
@@ -89,13 +91,16 @@ def over_runs(sessions: pd.DataFrame) -> pd.DataFrame:
     return _table(found, {run: run[0] for runs in found.values() for run in runs})
 
 
-def bounds(differences: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]:
+def bounds(
+    differences: np.ndarray, noise: np.ndarray, least: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, ...]:
     """Mean difference over class orders with its lower and its upper bound.
 
     Args:
         differences: [R, ...], one for each order.
         noise: [R, ..., N], of each image, about 0 within its class, so that the product of two
             rows is the covariance of two orders' differences over other images. N may be 0.
+        least: [...], what the variance over orders cannot be less than.
 
     Returns:
         Mean, lower and upper bound, each [...]; the bounds are NaN for one order without images.
@@ -103,7 +108,7 @@ def bounds(differences: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, ...]
     count = len(differences)
     total, own = (noise.sum(axis=0) ** 2).sum(axis=-1), (noise**2).sum(axis=(0, -1))
     if count > 1:
-        among = differences.var(axis=0, ddof=1) / count
+        among = np.maximum(differences.var(axis=0, ddof=1), least) / count
         shared = np.maximum((total - own) / (count * (count - 1)), 0)
     else:
         among, shared = np.zeros_like(own), own if noise.shape[-1] else np.full_like(own, np.nan)
@@ -145,6 +150,9 @@ def _table(found: Mapping[str, Runs], orders: Mapping[tuple, Hashable]) -> pd.Da
         names = [name for name, is_drawn in drawn.items() if is_drawn]
         covers = " and ".join(names or ["nothing"]) + (" only" if len(names) == 1 else "")
         counts = (len(runs), len(units) if several else 1, covers)
-        told = 100 * np.stack(bounds(gaps[..., 0], gaps[..., 1:]), axis=-1)
+        # An order's mean has its seeds' variance, divided by how many they are.
+        seeds = [[gap[:, 0] for gap in unit] for unit in units.values() if len(unit) > 1]
+        least = np.mean([np.var(own, axis=0, ddof=1) / len(own) for own in seeds or [[0, 0]]], 0)
+        told = 100 * np.stack(bounds(gaps[..., 0], gaps[..., 1:], least), axis=-1)
         rows += [(method, other, name, *counts, *told[i]) for i, name in enumerate(MEASURES)]
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -34,17 +34,20 @@ def row(table: pd.DataFrame, measure: str = "average") -> pd.Series:
 def test_an_interval_is_what_plain_loops_make_it():
     right = runs("a", "bb")
     for measure in ("average", "last"):
-        shares = []  # by order: what each image brings to the difference
+        shares, by_seeds = [], []  # by order: what each image brings to the difference
         for order in ORDERS:
-            brings = np.zeros(len(CLASSES))
+            brings, of_seeds = np.zeros(len(CLASSES)), []
             for seed in (1, 2):
+                before = brings.sum()
                 one, two = right["a", order, seed], right["bb", order, seed]
                 for session in (0, 1) if measure == "average" else (1,):
                     seen = [i for i in range(len(CLASSES)) if not np.isnan(one[session][i])]
                     for i in seen:
                         gap = (one[session][i] - two[session][i]) / len(seen)
                         brings[i] += gap / 2 / (2 if measure == "average" else 1)
+                of_seeds.append(2 * (brings.sum() - before))
             shares.append(brings)
+            by_seeds.append(np.var(of_seeds, ddof=1) / 2)
         covariance = np.zeros((3, 3))
         for a in range(3):
             for b in range(3):
@@ -53,7 +56,7 @@ def test_an_interval_is_what_plain_loops_make_it():
                     covariance[a, b] += len(x) * np.cov(x, y)[0, 1]
         common = max(0, np.mean([covariance[0, 1], covariance[0, 2], covariance[1, 2]]))
         gaps = [brings.sum() for brings in shares]
-        among = np.var(gaps, ddof=1) / 3
+        among = max(np.var(gaps, ddof=1), np.mean(by_seeds)) / 3
         variance = among + common
         half = student.ppf(0.95, 2 * variance**2 / among**2) * variance**0.5
         found = row(intervals(right, CLASSES), measure)
@@ -97,6 +100,20 @@ def test_only_runs_that_both_have_count_and_seeds_of_an_order_are_one_draw():
     assert twice[["mean", "low", "high"]].tolist() == once[["mean", "low", "high"]].tolist()
     more = right | runs("a", seeds=(2, 3))
     assert row(intervals(more, CLASSES)).tolist() == once.tolist()
+
+
+def test_orders_that_agree_by_luck_are_no_surer_than_their_seeds():
+    seeds = {1: 0.50, 2: 0.60}
+    rows = [
+        (method, order, seed, 1, seeds[seed] if method == "a" else 0.5)
+        for method in ("a", "b")
+        for order in range(3)
+        for seed in seeds
+    ]
+    names = ["method", "order_seed", "train_seed", "session", "accuracy"]
+    found = row(over_runs(pd.DataFrame(rows, columns=names)))
+    half = student.ppf(0.95, 2) * (np.var([0, 10], ddof=1) / 2 / 3) ** 0.5
+    assert [found["mean"], found.low, found.high] == pytest.approx([5, 5 - half, 5 + half])
 
 
 def test_orders_that_bring_the_same_images_together_are_one():
