@@ -347,7 +347,7 @@ parts = {
         RidgeFrozenLast.title,
     ),
     "following the drift": (whole, controls.RidgeDriftIgnored.title),
-    "the mean, not the last set": (whole, controls.RidgeLast.title),
+    "the mean, not the last set": (whole, controls.LastAdapterRidge.title),
     "old images, seen again (cheats)": (controls.RidgeOracle.title, whole),
 }
 

@@ -224,7 +224,8 @@ kept("last", all_methods("last_accuracy"))
 
 # %%
 pairs = [("dynammo", other) for other in ordered if other != "dynammo"]
-pairs += [("acl", "ridge_frozen"), ("dynammo_ridge", "ridge_frozen")]
+pairs += [("acl", "ridge_frozen")]
+pairs += [("dynammo_ridge", other) for other in ("ridge_frozen", "last_adapter_ridge")]
 
 
 def all_differences(measure):

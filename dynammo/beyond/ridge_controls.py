@@ -1,6 +1,7 @@
 """Controls for the ridge head on merged adapters: what is each part of it worth?
 
-They are replayed over a tuned chain (notebook 15), beside those that need none.
+They are replayed over a tuned chain (notebook 15), beside those that need none. That on the newest
+set is a method of the catalogue too.
 """
 
 import torch
@@ -25,11 +26,13 @@ class RidgeDriftIgnored(DynaMMoRidge):
     follows_drift = False
 
 
-class RidgeLast(DynaMMoRidge):
+class LastAdapterRidge(DynaMMoRidge):
     """The same head on the newest set alone, whose features move further each session."""
 
+    name = "last_adapter_ridge"
     title = "ridge on the last set"
     adapter_sets = LastAdapter.adapter_sets
+    stored_adapter_sets = LastAdapter.stored_adapter_sets
 
     def set_before(self) -> StateDict:
         """The set of the session before."""
@@ -61,6 +64,6 @@ CONTROLS = (
     RidgeFrozenLast,
     RidgeFeaturesAlone,
     RidgeDriftIgnored,
-    RidgeLast,
+    LastAdapterRidge,
     RidgeOracle,
 )

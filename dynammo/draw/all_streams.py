@@ -167,8 +167,8 @@ def with_checks(claims: pd.DataFrame) -> pd.DataFrame:
     In brackets are the bounds of the interval, and the last row says what they cover.
     """
     keys = ["claim", "source", "holds_if"]
-    runs = claims["runs"].map(lambda count: f", {count} run{'s' if count > 1 else ''}")
-    told = claims["verdict"] + " " + interval_text(claims) + runs
+    orders = claims["orders"].map(lambda count: f", {count} order{'s' if count > 1 else ''}")
+    told = claims["verdict"] + " " + interval_text(claims) + orders
     different = claims.drop_duplicates(["stream", "covers"]).groupby("stream", sort=False)
     over = different["covers"].agg("; ".join).rename("cell").reset_index()
     over = over.assign(claim="the interval is over", source="", holds_if="")

@@ -68,6 +68,7 @@ LOOKS = {
     "dynammo_unified_head": (9, "D", 2),
     "dynammo_ridge": (2, "p", 4),
     "last_adapter": (1, "^", 3),
+    "last_adapter_ridge": (15, "v", 5),
     "acl": (3, "s", 1),
     "frozen_features": (7, "v", 0),
     "fine_tuning": (13, "<", 1),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dynammo.beyond.dynammo_ridge import DynaMMoRidge
-from dynammo.beyond.ridge_controls import CONTROLS, RidgeDriftIgnored, RidgeLast, RidgeOracle
+from dynammo.beyond.ridge_controls import CONTROLS, LastAdapterRidge, RidgeDriftIgnored, RidgeOracle
 from dynammo.beyond.ridge_frozen import RidgeFrozen, RidgeFrozenLast
 from dynammo.beyond.solved_head import ClassStatistics
 from dynammo.chain import Chain
@@ -79,7 +79,7 @@ def test_statistics_of_ones_own_take_the_place_of_the_library_s(moving):
 
 def test_the_last_set_is_followed_from_the_one_before(moving):
     chain, learners = moving
-    learner = learners[RidgeLast]
+    learner = learners[LastAdapterRidge]
     assert learner.adapter_sets()[0] is chain.adapter_states[-1]
     assert learner.set_before() is chain.adapter_states[-2]
 

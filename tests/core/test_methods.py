@@ -98,7 +98,7 @@ def test_only_acl_stores_more_with_every_session(two_sessions, new_chain):
             learner.session = sessions
             stored[name].append(learner.stored_adapter_sets())
     for name, counts in stored.items():
-        if issubclass(load(name), DynaMMo):
+        if issubclass(load(name), DynaMMo) and "last" not in name:
             assert counts == [1, 2, 2, 2, 2]
     assert stored["acl"] == [1, 2, 3, 4, 5]
     assert stored["last_adapter"] == [1] * 5

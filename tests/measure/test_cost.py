@@ -237,6 +237,7 @@ def test_parameters_stored_and_used_by_formula(kind, sessions):
         "ridge_frozen": (0, 0),
         "ridge_frozen_last": (0, 0),
         "last_adapter": (1, 1),
+        "last_adapter_ridge": (1, 1),
         "acl": (sessions, sessions),
     }.get(kind.name, (min(sessions, 2), 1))
     head = head_parameters(kind, 512, sessions, 2)
