@@ -294,7 +294,7 @@ def learn_session(session, sets, heads, kept):
     shown = torch.cat([new, *kept.values()])
     x, y = both_sides(images[shown]), targets(labels[shown], classes)
     adapters = begin.adapters(sets[-1] if sets else None).requires_grad_(True).train()
-    head = begin.fresh_auxiliary_head(session)
+    head = begin.fresh_auxiliary_head(session)  # random weights
     weights = [*adapters.parameters(), *head.parameters()]
     optimizer = torch.optim.SGD(weights, small.adapter_learning_rate, 0.9, weight_decay=5e-4)
     for batch, side in batches(len(shown), small.adapter_epochs, "tuning", session):

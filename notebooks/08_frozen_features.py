@@ -20,10 +20,11 @@
 # date. What is left to learn is a head, and some heads follow from **sums over images**. Sums can
 # be added up session by session: the result is the same as if all images had been there at once.
 #
-# **What you will see.** Two such heads, class means and a ridge regression, written out in cells
-# and shown to be the library's. Then which classes lie close to each other, how a penalty is chosen
-# on images held out, what earlier layers know, and an accuracy that methods with training have to
-# beat first.
+# **What you will see.** Two such heads, written out in cells and shown to be the library's: class
+# means, and a *ridge regression*, which is least squares with a penalty on large weights. A method
+# called RanPAC solves one on random features. Then which classes lie close to each other, how the
+# penalty is chosen on images held out, what earlier layers know, and an accuracy that methods with
+# training have to beat first.
 #
 # **Expected.** RanPAC is far above class means on the same features, in seconds and with no image
 # kept. A head that reads several layers is above RanPAC. The section "As on our machine?" has

@@ -168,9 +168,11 @@ def test_the_page_tells_what_was_asked_and_what_there_is(archives):
     (table,) = tables("Do merged adapters earn their keep?")
     found = []
     for run in ("study-blood", "study-mixed", "study-skin", "study-histology"):
-        plain = held_by(archives / run, ["acl", "dynammo_ridge", "ridge_frozen"])["intervals"]
+        methods = ["acl", "ridge_frozen", "dynammo_ridge", "last_adapter_ridge"]
+        plain = held_by(archives / run, methods)["intervals"]
         known = interval_text(plain.set_index(["method", "other", "measure"]))
-        over = ("dynammo_ridge", "ridge_frozen"), ("ridge_frozen", "acl")
+        over = [("dynammo_ridge", other) for other in ("ridge_frozen", "last_adapter_ridge")]
+        over.append(("ridge_frozen", "acl"))
         gain = gains_by_colours(archives, run, ["ridge_frozen"])["ridge_frozen", "average"]
         found.append((*(known[*pair, "average"] for pair in over), gain))
     assert [tuple(cells) for cells in table.values()] == list(zip(*found, strict=True))
