@@ -6,6 +6,7 @@ import torch
 from helpers import INITIAL, STATES
 from safetensors.torch import load_file, save_file
 
+from dynammo.beyond.ways_of_merging import is_learned
 from dynammo.run.merge import WAYS, main
 
 FILES = ["a.safetensors", "b.safetensors", "c.safetensors"]
@@ -58,6 +59,16 @@ def test_every_way_has_a_result_of_the_same_layout(how):
     assert {k: (v.shape, v.dtype) for k, v in found.items()} == {
         k: (v.shape, v.dtype) for k, v in STATES[0].items()
     }
+
+
+def test_by_fisher_each_number_is_that_of_the_set_which_it_matters_to():
+    learned = {k: v for k, v in STATES[0].items() if is_learned(k, v)}
+    files = [f"fisher{i}.safetensors" for i in range(3)]
+    for i, file in enumerate(files):  # all that matters does so to the second set
+        save_file({k: torch.full(v.shape, float(i == 1)) for k, v in learned.items()}, file)
+    found = merged("--how", "fisher", "--importances", *files, "--option", "floor=1e-9")
+    for name in learned:
+        torch.testing.assert_close(found[name], STATES[1][name], rtol=1e-5, atol=1e-6)
 
 
 def spoiled(change):
