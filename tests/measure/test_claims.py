@@ -92,7 +92,7 @@ def test_the_table_has_a_row_a_claim_a_column_a_stream_and_says_what_intervals_c
         "blood": found(-4, -1),
         "skin": pd.concat(
             [
-                found(np.nan, np.nan, mean=-40, runs=1, covers="nothing"),
+                found(np.nan, np.nan, mean=-40, runs=1, orders=1, covers="nothing"),
                 found(1, 2, measure="last", covers="runs only"),
             ]
         ),
@@ -104,10 +104,10 @@ def test_the_table_has_a_row_a_claim_a_column_a_stream_and_says_what_intervals_c
     ]
     assert table.columns.tolist() == ["blood", "skin"]
     assert table["blood"].fillna("").tolist() == [
-        *("open -2.5 [-4.0, -1.0], 3 runs", "–", "runs and images")
+        *("open -2.5 [-4.0, -1.0], 3 orders", "–", "runs and images")
     ]
     assert table["skin"].tolist() == [
-        *("open -40.0, 1 run", "✓ +1.5 [+1.0, +2.0], 3 runs", "nothing; runs only")
+        *("open -40.0, 1 order", "✓ +1.5 [+1.0, +2.0], 3 orders", "nothing; runs only")
     ]
     assert interval_text(found(0, 1)[:0]).empty
 
