@@ -94,6 +94,7 @@ class Settings(Knobs):
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """A copy with some knobs changed; InputError for one that there is not, or wrong values."""
         values = dict(self) | changes
+        type(self)(of_methods=values["of_methods"])  # refuses what is no table of tables
         of_methods = {method: dict(own) for method, own in values["of_methods"].items()}
         for name in values.keys() - type(self).model_fields.keys():
             method, own = catalogue.split_setting(name)

@@ -376,9 +376,9 @@ assert (predict(library, "test", unseen=False).predicted == found).mean() > 0.99
 # ## 3. Keep every set, or average them
 # Now the whole stream, with the library. **ACL** keeps every session's set, and runs an image
 # through the network once for **each** of them. **DynaMMo** averages the sets,
-# $W_T = \frac1T\sum_i \theta_i$, tunes the heads once more on the memory, and runs **one** pass.
-# The last adapter is the newest set alone. All are fed by the same tuned sets. (The unified head,
-# one head over all kinds instead of one for each session, is for the slider below.)
+# $W_T = \frac1T\sum_i \theta_i$, tunes the heads once more on a few images of each kind, and runs
+# **one** pass. The last adapter is the newest set alone. All are fed by the same tuned sets. (The
+# unified head, one head over all kinds instead of one for each session, is for the slider below.)
 #
 # You can replace a part by your own: first define `def keep_newest(merged, newest, count): return
 # dict(newest)`, where `merged` is the running mean; then write `steps = Steps(mean=keep_newest)`.
@@ -401,7 +401,7 @@ accuracy_matrices(table("acl", "dynammo", "last_adapter"), note=under)
 # ## 4. Move the weight yourself
 # Below, $W(w) = (1-w) \cdot$ mean of all sets but the last $+ \; w \cdot$ the last set. At $w = 0$
 # the last session's adapters are ignored, at $w = 1$ they are all there is, and $w = \frac1T$ is
-# DynaMMo's mean of $T$ sets. At each weight a head over all kinds is tuned on the memory.
+# DynaMMo's mean of $T$ sets. At each weight a head over all kinds is tuned on a few images of each.
 # **Move the slider** and watch which session's kinds gain and which lose. These are test images:
 # the picture is for understanding, not for choosing a weight by.
 

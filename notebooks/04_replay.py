@@ -255,9 +255,9 @@ old_logits(pd.DataFrame(rows), note=tried)
 # class, and the memory has 6 of each old one.
 #
 # ## `replay_balanced_head`: the same, then balance
-# After each session the head alone is tuned once more on the memory, in which all classes have as
-# many images: step 4 of notebook 2. It is a control: where a method with such a step beats replay,
-# the step alone may be the reason.
+# After each session the head alone is tuned once more, on as many images of each class: step 4 of
+# notebook 2. It is a control: where a method with such a step beats replay, the step alone may be
+# the reason.
 
 # %% [markdown]
 # ## `der_plus_plus`: labels and old answers

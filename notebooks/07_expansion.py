@@ -42,7 +42,7 @@ order_seed: int = 0  # draws the order in which classes arrive
 train_seed: int = 1  # draws everything random in training
 
 der_auxiliary: float = 1.0  # weight of the auxiliary loss
-der_temperature: float = 5.0  # of the head's tuning on the balanced memory
+der_temperature: float = 5.0  # of the head's tuning, on equally many images of each class
 more: dict = {}  # any other setting by name: {"memory_budget": 16, "classes_per_session": 4}
 
 # %%
@@ -209,7 +209,7 @@ assert torch.equal(after[0], features[0]) and not torch.allclose(after[1], featu
 # %% [markdown]
 # ## Then the balance
 # New classes had more images than old ones, and the head leans towards them. So with all extractors
-# fixed, the head is tuned on the balanced memory, by the cross-entropy of softened logits
+# fixed, the head is tuned on equally many images of each, by the cross-entropy of softened logits
 # $\mathrm{CE}(z(x) / \delta, y)$ with $\delta$ = `der_temperature`. As in notebook 2, features are
 # computed once, of each image and of its mirror image.
 

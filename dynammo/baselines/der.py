@@ -49,9 +49,9 @@ class DER(WholeNetworkLearner):
     """Freeze what was learned, add a whole extractor, classify on all features together.
 
     Source: Yan et al. 2021 (arXiv 2103.16788): equation 5 (auxiliary loss: new classes, and one
-    output for all old ones), then the head tuned on the balanced memory (from the weights it has;
-    the paper draws them anew). Channel pruning is left out, as in most comparisons. A new extractor
-    starts from the one before.
+    output for all old ones), then the head tuned on equally many images of each class (from the
+    weights it has; the paper draws them anew). Channel pruning is left out, as in most comparisons.
+    A new extractor starts from the one before.
     """
 
     name = "der"

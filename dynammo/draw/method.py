@@ -108,7 +108,7 @@ def _merging(ax: Axes, classes: Sequence[int], budget: int, colours: Sequence) -
     memory = (
         f"equally many of each class ({share} in the end), near the class\u2019s mean (herding)"
     )
-    head = "one per session, on the memory alone: every class counts the same"
+    head = "one per session, on as many images of each class; then cut to the memory"
     _box(ax, LEFT, 39, RIGHT - LEFT, 6.6)
     _box(ax, LEFT, 25.3, RIGHT - LEFT, 11.4)
     rows = ((42.3, "Merge the sets", merged), (34, "Fill the memory", memory))
