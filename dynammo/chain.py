@@ -116,7 +116,7 @@ class Chain(Setup):
             self.merged_state = self.steps.mean(self.merged_state, newest, self.session)
 
     def choose_exemplars(self) -> None:
-        """Step 3: herd the session's exemplars on the theta_t's features, then cut old ones."""
+        """Step 3: herd the session's exemplars on the features of theta_t, then cut all."""
         positions = self.stream.indices("train", self.session)
         features = self.features(self.adapter_states[-1], "train", positions)
         memory = self.memory or ExemplarMemory(self.settings.memory_budget)

@@ -51,6 +51,7 @@ class Learner(Setup):
     memory: ExemplarMemory | None = None  # the exemplars, where there are any
     remembers = True  # keeps exemplars, where there is a memory
     needs_exemplars = True  # and cannot do without
+    trains_nothing = False  # and takes seconds: its head is computed from features that stay
     tunes_adapters = False  # so that their settings concern it, and those of whole networks do not
     knows_others = False  # tells, session by session, images that are none of its classes
 

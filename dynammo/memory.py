@@ -55,8 +55,7 @@ class ExemplarMemory:
     ) -> ExemplarMemory:
         """Memory after a session: new classes herded, then all classes cut to the new share.
 
-        ``features`` [N, D] are of the session's training images. InputError where the budget leaves
-        a class without a single image.
+        ``features`` [N, D]: of the session's images. InputError where a class is left without any.
         """
         positions, new = stream.indices("train", session), stream.classes(session)
         labels, features = stream.train.labels[positions], features.cpu().numpy()
@@ -82,5 +81,4 @@ class ExemplarMemory:
 
 
 def _class_by_class(positions: Mapping[int, np.ndarray]) -> np.ndarray:
-    found = [positions[label] for label in sorted(positions)]
-    return np.concatenate([np.zeros(0, dtype=np.int64), *found])
+    return np.concatenate([np.zeros(0, np.int64), *(positions[k] for k in sorted(positions))])

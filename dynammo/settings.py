@@ -72,9 +72,9 @@ class Settings(Knobs):
     # Step 3, exemplars in total (released: 80 on PATH16, 40 on SKIN8, 2000 on CIFAR-100), or none.
     memory_budget: CountOrNone = 40
 
-    # Step 4, head fine-tuning on the balanced memory (released: Adam, 100 epochs, x 0.1 after 55
-    # and 80), or longer, until it was so many steps: 100 epochs of a small memory are 100 steps,
-    # which train no head. As released: 0.
+    # Step 4, head fine-tuning on equally many images of each class (released: Adam, 100 epochs,
+    # x 0.1 after 55 and 80), or longer, until it was so many steps: 100 epochs of few images are
+    # 100 steps, which train no head. As released: 0.
     head_epochs: Count = 100
     head_steps: CountOrNone = 1500
     # What a later session's task head starts from: its auxiliary head, or fresh weights (released).

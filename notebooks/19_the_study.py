@@ -70,10 +70,12 @@ def has_answers(folder):
 
 
 def folder_of(name):
-    """Where a run's answers are."""
+    """Where a run's answers are, or None if there are none."""
     own, archive = Path(runs_folder, name), place / f"{name}.tar.xz"
-    if has_answers(own) or not archive.exists():
+    if has_answers(own):
         return own
+    if not archive.exists():
+        return None
     unpacked = Path(runs_folder, "published", name)
     files.remove_folder(unpacked)  # of an older archive
     unpack(archive, unpacked)
@@ -82,7 +84,7 @@ def folder_of(name):
 
 # %%
 planned = load_runs(profile)
-folders = {name: folder for name in planned if has_answers(folder := folder_of(name))}
+folders = {name: folder for name in planned if (folder := folder_of(name))}
 if not folders:
     raise InputError(f"No run of '{profile}' is there yet: ./run_all.sh --profile {profile}")
 print("Runs:", ", ".join(folders))

@@ -57,6 +57,7 @@ class NearestClassMean(FrozenFeatureLearner):
 
     name = "nearest_class_mean"
     trains = "nothing: one mean for each class"
+    trains_nothing = True
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

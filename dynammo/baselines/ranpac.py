@@ -40,6 +40,7 @@ class RanPAC(FrozenFeatureLearner):
 
     name = "ranpac"
     trains = "nothing: a ridge regression, solved"
+    trains_nothing = True
 
     class Knobs(Knobs):
         """M, the random features (the paper: 10,000 from 768; solving takes M cubed)."""

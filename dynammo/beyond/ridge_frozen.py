@@ -14,6 +14,7 @@ class RidgeFrozen(SolvesItsHead):
     name = "ridge_frozen"
     title = "ridge on the frozen network"
     trains = "nothing: the head is solved"
+    trains_nothing = True
     remembers = False
 
     def learn_session(self, *, progress: bool = True) -> list[float]:

@@ -43,7 +43,7 @@ def jobs(settings: RunSettings, methods: Sequence[str]) -> list[tuple[int, int, 
         for turn in range(len(seeds))
         for first, order in enumerate(orders)
     ][: settings.baseline_runs or None]
-    quick = [name for name in own if kind_of(name).trains.startswith("nothing")]
+    quick = [name for name in own if kind_of(name).trains_nothing]
     found = []
     for pair in pairs(settings):
         found += [(*pair, "")] if fed else []

@@ -116,7 +116,7 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
 
 def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
-    if not equals or name.strip() == "of_methods":
+    if not equals:
         raise InputError(f"--set takes NAME=VALUE, not '{text}'.")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]

@@ -101,7 +101,7 @@ def test_only_acl_stores_more_with_every_session(two_sessions, new_chain):
         if issubclass(load(name), DynaMMo) and "last" not in name:
             assert counts == [1, 2, 2, 2, 2]
     assert stored["acl"] == [1, 2, 3, 4, 5]
-    assert stored["last_adapter"] == [1] * 5
+    assert stored["last_adapter"] == stored["last_adapter_ridge"] == [1] * 5
     assert stored["frozen_features"] == [0] * 5
 
 

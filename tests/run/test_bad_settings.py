@@ -123,6 +123,11 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
         run("--set", "batch_size=1"),
         "batch_size is 1: it must be greater than or equal to 2",
     ),
+    "knobs of methods that are no table": (
+        run("--set", "of_methods=1"),
+        "of_methods is 1: it must be a valid dictionary",
+    ),
+    "plugins that are no list": (run("--set", "plugins=5"), "plugins is 5: it must be a list"),
     "setting of one method out of range": (
         run("--set", "lwf_temperature=0.0"),
         "lwf_temperature is 0.0: it must be greater than 0",
