@@ -34,7 +34,6 @@ class Backbone(nn.Module):
         name: str,
         network: nn.Module,
         recipe: Recipe,
-        pretrained: bool,
         folded: nn.Module | None = None,
         enlarge_to: int = 0,
     ) -> None:
@@ -48,7 +47,6 @@ class Backbone(nn.Module):
         self.adapter_stages = recipe.adapter_stages
         self.feature_size = recipe.feature_size
         self.feature_scale = recipe.feature_scale
-        self.pretrained = pretrained
         self.register_buffer("mean", torch.tensor(recipe.mean).view(3, 1, 1), persistent=False)
         deviation = torch.tensor(recipe.standard_deviation).view(3, 1, 1)
         self.register_buffer("standard_deviation", deviation, persistent=False)
@@ -96,7 +94,7 @@ def make_backbone(
         torch.manual_seed(seed)
         network, recipe = built(recipe, name, pretrained=weights == "imagenet")
     folded = fold_batch_norm(network)
-    return Backbone(name, network, recipe, weights == "imagenet", folded, enlarge_to)
+    return Backbone(name, network, recipe, folded, enlarge_to)
 
 
 StageFunction = Callable[[Tensor], Tensor | None]

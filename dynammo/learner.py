@@ -44,7 +44,6 @@ class Learner(Setup):
     """One way to learn classes session by session, and to predict after each."""
 
     name: str  # in files and settings
-    trains: str  # what changes when a session is learned, in words
     Knobs = Knobs  # the settings that are this method's alone
 
     session = 0  # how many sessions were learned
@@ -72,7 +71,7 @@ class Learner(Setup):
         raise NotImplementedError
 
     def stored_numbers(self) -> int:
-        """How many parameters and statistics are kept, to predict and to go on; images apart."""
+        """How many parameters are kept, and statistics that a head is solved from; images apart."""
         raise NotImplementedError
 
     def stored_images(self) -> int:
@@ -91,7 +90,6 @@ class Learner(Setup):
         """Take up what :meth:`state` gave, in a learner with the :meth:`outline` of that time."""
         raise NotImplementedError
 
-    @torch.no_grad()
     def judge(self, images: Images) -> tuple[Tensor, Tensor | None]:
         """Scores [N, K] of uint8 images [N, H, W, 3], and "others" [N, t] of task heads or None."""
         return in_batches(self.network().eval(), self.backbone, images), None

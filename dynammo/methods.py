@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dynammo import catalogue
 from dynammo.chain import Chain, Reader
+from dynammo.errors import InputError
 from dynammo.heads import TaskHeads, UnifiedHead
 from dynammo.learner import Learner, Setup, count_parameters
 from dynammo.merging import StateDict
@@ -44,7 +45,6 @@ class AdapterLearner(Learner):
     """
 
     head_kind: type[TaskHeads] | type[UnifiedHead] = TaskHeads
-    trains = "one adapter set, then the heads"
     tunes_adapters = True
     reader: Reader | None = None  # what the head reads, where that is more than the features
 
@@ -72,8 +72,10 @@ class AdapterLearner(Learner):
         return InferenceNetwork(passes, self.head).eval()
 
     def learn_session(self, *, progress: bool = True) -> list[float]:
-        """Step 4 for the next session; steps 1 to 3 first, unless the chain has done them."""
-        ahead = self.chain.session > self.session
+        """Step 4, after steps 1 to 3 unless the chain did them; InputError if it is further on."""
+        ahead = self.chain.session - self.session
+        if ahead not in (0, 1):
+            raise InputError(f"The chain is {ahead} sessions ahead: let a learner follow each.")
         losses = [] if ahead else self.chain.learn_session(progress=progress)
         self.session += 1
         self.fit()
@@ -102,7 +104,6 @@ class AdapterLearner(Learner):
         """Head of the newest session's classes and "others", as step 1 trained it."""
         return self.chain.auxiliary
 
-    @torch.no_grad()
     def judge(self, images: Images) -> tuple[Tensor, Tensor | None]:
         """Scores [N, K], and the heads' "others" [N, t] where each session has a head."""
         return self.read(in_batches(self.network().features, self.backbone, images))
@@ -134,7 +135,7 @@ class AdapterLearner(Learner):
 
     def stored_images(self) -> int:
         """The chain's exemplars."""
-        return len(self.chain.memory.all_positions()) if self.remembers else 0
+        return len(self.chain.memory.all_positions())
 
     def outline(self, sessions: int) -> None:
         """Give the head the shape it has after some sessions, with any weights."""

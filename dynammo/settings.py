@@ -114,9 +114,10 @@ class Settings(Knobs):
         return type(self)(**values)
 
     def knobs(self, method: type) -> Any:
-        """A method's own knobs, as set here; a class of one's own has those of its base."""
+        """A method's own knobs, as set here; a class of one's own shares those of its base."""
         known = (k.name for k in method.__mro__ if getattr(k, "name", "") in catalogue.METHODS)
-        return method.Knobs(**self.of_methods.get(next(known, ""), {}))
+        set_here = self.of_methods.get(next(known, ""), {})
+        return method.Knobs(**{k: v for k, v in set_here.items() if k in method.Knobs.model_fields})
 
     def knobs_by_name(self, method: type) -> dict[str, Any]:
         """A method's own knobs under their full names, such as ``lwf_temperature``."""

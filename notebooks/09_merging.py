@@ -148,8 +148,8 @@ def flat(state):
 changes = torch.stack([flat(state) - flat(initial) for state in sets])
 for rule, library in (
     (mean, uniform_mean(sets)),
-    (magmax, ways_of_merging.magmax(sets, initial)),
-    (ties, ways_of_merging.ties(sets, initial)),
+    (magmax, ways_of_merging.magmax(sets, initial, scale=1.0)),
+    (ties, ways_of_merging.ties(sets, initial, density=0.2, scale=1.0)),
 ):
     by_hand = flat(initial) + rule(changes)
     assert torch.allclose(by_hand, flat(library), atol=1e-6), rule.__name__

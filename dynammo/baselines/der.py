@@ -55,7 +55,6 @@ class DER(WholeNetworkLearner):
     """
 
     name = "der"
-    trains = "a new network for each session, and the head"
 
     class Knobs(WholeNetworkKnobs):
         """Weight of the auxiliary loss, and temperature of the balanced head, as released."""

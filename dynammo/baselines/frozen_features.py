@@ -19,7 +19,6 @@ class FrozenFeatures(AdapterLearner):
     """DynaMMo's heads on the bare backbone."""
 
     name = "frozen_features"
-    trains = "the heads"
 
     class Knobs(Knobs):
         """The rates at which heads are trained, as adapters are in step 1, and in step 4."""

@@ -56,7 +56,6 @@ class NearestClassMean(FrozenFeatureLearner):
     """
 
     name = "nearest_class_mean"
-    trains = "nothing: one mean for each class"
     trains_nothing = True
 
     def __init__(self, setup: Setup) -> None:

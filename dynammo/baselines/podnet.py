@@ -86,8 +86,7 @@ class PODNet(UCIR):
     def finish_session(self) -> None:
         """Tune the head on the memory, already cut (as released), from session 2 on."""
         if self.session > 1:
-            if self.hold:
-                self.hold.remove()  # to balance classes, all proxies have to move
+            self.hold.remove()  # to balance classes, all proxies have to move
             head, margin = self.classifier.head, self.knobs.margin
             self.fit_balanced_head(
                 lambda x, y: nca_loss(head.similarities(x[:, 0]), y, head.scale, margin),

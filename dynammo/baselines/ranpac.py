@@ -39,7 +39,6 @@ class RanPAC(FrozenFeatureLearner):
     """
 
     name = "ranpac"
-    trains = "nothing: a ridge regression, solved"
     trains_nothing = True
 
     class Knobs(Knobs):

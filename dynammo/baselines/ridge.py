@@ -10,7 +10,7 @@ PENALTIES = tuple(10.0**power for power in range(-8, 9))
 
 
 def ridge_weights(gram: Tensor, correlation: Tensor, penalty: float | Tensor) -> Tensor:
-    """W = (G + penalty I)^-1 C, [M, K], in double precision."""
+    """W = (G + penalty I)^-1 C, [M, K], in double, from G [M, M] and C [M, K]."""
     matrix = gram.double() + penalty * torch.eye(len(gram), dtype=torch.double, device=gram.device)
     return torch.linalg.solve(matrix, correlation.double())
 
@@ -23,7 +23,9 @@ def held_out(count: int, setup: Setup, session: int) -> tuple[Tensor, Tensor]:
 
 
 def best_penalty(gram: Tensor, correlation: Tensor, hidden: Tensor, targets: Tensor) -> float:
-    """The penalty of PENALTIES with the least squared error on [N, M] and targets [N, K].
+    """The penalty of PENALTIES with the least squared error on held-out images.
+
+    From G [M, M] and C [M, K] of the other images, and features [N, M] and targets [N, K] of these.
 
     Each is solved for anew by Cholesky's decomposition. One eigendecomposition would serve all of
     them, but does not always converge with fewer images than features: most eigenvalues are 0.

@@ -72,7 +72,7 @@ class UCIR(WholeNetworkLearner):
 
     name = "ucir"
     has_teacher = True
-    hold: RemovableHandle | None = None  # keeps old classes' weights in the head as they are
+    hold: RemovableHandle  # keeps old classes' weights in the head as they are
 
     class Knobs(WholeNetworkKnobs):
         """lambda_base, margin and K, the nearest new classes, as in the paper for CIFAR-100."""

@@ -6,19 +6,13 @@ from torch import Tensor
 
 from dynammo.baselines.distillation import distillation_loss
 from dynammo.baselines.whole_network import WholeNetworkKnobs, WholeNetworkLearner
-from dynammo.learner import Setup
 from dynammo.settings import Positive
 
 
-def new_to_old(weight: Tensor, old_classes: int) -> Tensor:
-    """gamma: the mean length of the old classes' rows of [K, D] over the new ones' (equation 7)."""
-    lengths = weight.norm(dim=1)
-    return lengths[:old_classes].mean() / lengths[old_classes:].mean()
-
-
 def align(weight: Tensor, old_classes: int) -> Tensor:
-    """Scale the new classes' rows of [K, D] to the old ones' mean length (equation 6)."""
-    gamma = new_to_old(weight, old_classes)
+    """Scale the new classes' rows of [K, D] by gamma, to the old ones' mean length (equation 6)."""
+    lengths = weight.norm(dim=1)
+    gamma = lengths[:old_classes].mean() / lengths[old_classes:].mean()  # equation 7
     return torch.cat([weight[:old_classes], gamma * weight[old_classes:]])
 
 
@@ -28,7 +22,7 @@ class WA(WholeNetworkLearner):
     Source: Zhao et al. 2020 (arXiv 1911.07053): equation 3 with lambda the share of old classes,
     then :func:`align`; the head's weights are clipped at 0 after each step, so that rows of equal
     length give logits of equal size (section 4.3). After sessions of few steps the new rows may be
-    the shorter ones: gamma, which is kept in ``gammas``, is then above 1 and favours new classes.
+    the shorter ones: gamma is then above 1 and favours new classes.
     """
 
     name = "wa"
@@ -39,10 +33,6 @@ class WA(WholeNetworkLearner):
 
         temperature: Positive = 2.0
         clip: bool = True  # negative weights of the head become 0
-
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self.gammas: list[float] = []  # of the sessions it learned, from the second on
 
     def clip(self) -> None:
         """Leave no negative weight in the head."""
@@ -65,5 +55,4 @@ class WA(WholeNetworkLearner):
         self.clip()
         if self.old_classes:
             weight = self.classifier.head.weight
-            self.gammas.append(new_to_old(weight.data, self.old_classes).item())
             weight.data = align(weight.data, self.old_classes)

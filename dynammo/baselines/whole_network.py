@@ -67,7 +67,6 @@ class WholeNetworkLearner(Learner):
     """Trains everything by cross-entropy over all classes seen; subclasses change the loss."""
 
     Knobs = WholeNetworkKnobs
-    trains = "the whole network and the head"
     has_teacher = False  # its loss asks the network as it was before the session
 
     def __init__(self, setup: Setup) -> None:

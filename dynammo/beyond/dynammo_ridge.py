@@ -27,7 +27,6 @@ class DynaMMoRidge(SolvesItsHead, DynaMMo):
     """
 
     name = "dynammo_ridge"
-    trains = "one adapter set; the head is solved"
     head_kind = SolvedHead
     follows_drift = True
     needs_exemplars = False  # they help the map, but the session's own images give one

@@ -21,7 +21,6 @@ class FromFreshSets(Learner):
     """A learner on adapters with a chain of its own, each of whose sets starts fresh."""
 
     kind: type[AdapterLearner]
-    trains = AdapterLearner.trains
     tunes_adapters = True
 
     class Knobs(Knobs):
@@ -74,16 +73,15 @@ class FromFreshSets(Learner):
         return self.inner.trained_numbers()
 
     def stored_numbers(self) -> int:
-        """As under a chain, whose newest set is not needed to go on; so this is an upper bound."""
+        """As under a chain, but for the newest set: the next session starts from a fresh one."""
         return self.inner.stored_numbers()
 
     def outline(self, sessions: int) -> None:
         """Fresh sets for all sessions, and a head of their shape."""
         self.session, chain = sessions, self.inner.chain
         states = tuple(chain.adapters(None).state_dict() for _ in range(sessions))
-        auxiliary = chain.fresh_auxiliary_head(sessions) if sessions else nn.Linear(1, 1)
-        chain.go_to(sessions, states, auxiliary)
-        chain.merged_state = states[-1] if states else None
+        chain.go_to(sessions, states, chain.fresh_auxiliary_head(sessions))
+        chain.merged_state = states[-1]
         self.inner.outline(sessions)
 
     def state(self) -> dict[str, Tensor]:

@@ -30,7 +30,6 @@ class LastAdapterRidge(DynaMMoRidge):
     """The same head on the newest set alone, whose features move further each session."""
 
     name = "last_adapter_ridge"
-    title = "ridge on the last set"
     adapter_sets = LastAdapter.adapter_sets
     stored_adapter_sets = LastAdapter.stored_adapter_sets
 

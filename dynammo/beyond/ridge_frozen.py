@@ -12,8 +12,6 @@ class RidgeFrozen(SolvesItsHead):
     """The head of :class:`DynaMMoRidge` on the bare backbone, whose features never move."""
 
     name = "ridge_frozen"
-    title = "ridge on the frozen network"
-    trains = "nothing: the head is solved"
     trains_nothing = True
     remembers = False
 
@@ -44,5 +42,4 @@ class RidgeFrozenLast(RidgeFrozen):
     """The head on the last features alone, not those of the stages before."""
 
     name = "ridge_frozen_last"
-    title = "ridge on frozen, last features alone"
     reader = None

@@ -128,7 +128,7 @@ class SolvesItsHead(Learner):
     def outline(self, sessions: int) -> None:
         """Give the head the shape it has after some sessions, with any weights."""
         self.session, side = sessions, self.input_size
-        classes = self.stream.classes_seen(sessions) if sessions else 0
+        classes = self.stream.classes_seen(sessions)
         wide = self.reading()(torch.zeros(1, 3, side, side, device=self.device)).shape[1]
         self.head = SolvedHead(wide, classes).to(self.device)
         self.statistics = self.statistics_kind(wide, classes).to(self.device)

@@ -26,7 +26,7 @@ def merge_changes(states: Sets, initial: StateDict, rule: Rule) -> StateDict:
     if it returns another shape, or numbers that are not finite.
     """
     check_same_layout([*states, initial])
-    start = flat(initial)
+    merged, start = uniform_mean(states), flat(initial)
     change = rule(torch.stack([flat(state) - start for state in states]))
     if change.shape != start.shape or not change.isfinite().all():
         raise InputError(
@@ -34,7 +34,6 @@ def merge_changes(states: Sets, initial: StateDict, rule: Rule) -> StateDict:
             f"change for each number, [{len(start)}]; this one returned {list(change.shape)}"
             f"{', not all finite' if change.shape == start.shape else ''}."
         )
-    merged = uniform_mean(states)
     names = learned_names(initial)
     parts = (start + change).split([initial[name].numel() for name in names])
     for name, part in zip(names, parts, strict=True):
@@ -74,24 +73,23 @@ def task_arithmetic(states: Sets, initial: StateDict, scale: float) -> StateDict
 
     scale 1/t is the uniform mean, scale 0 the initial set. A running sum is enough to store.
     """
-    return _merge(states, initial, lambda start, sets: start + scale * (sets - start).sum(0))
+    return merge_changes(states, initial, lambda changes: scale * changes.sum(0))
 
 
-def magmax(states: Sets, initial: StateDict, scale: float = 1.0) -> StateDict:
+def magmax(states: Sets, initial: StateDict, scale: float) -> StateDict:
     """theta_0 + scale * the change of greatest magnitude, number by number.
 
     Source: Marczak et al. 2024 (arXiv 2407.06322), for sets tuned one from the other, as here. The
     greatest so far is enough to store.
     """
 
-    def greatest(start: Tensor, sets: Tensor) -> Tensor:
-        changes = sets - start
-        return start + scale * changes.gather(0, changes.abs().argmax(0, keepdim=True))[0]
+    def greatest(changes: Tensor) -> Tensor:
+        return scale * changes.gather(0, changes.abs().argmax(0, keepdim=True))[0]
 
-    return _merge(states, initial, greatest)
+    return merge_changes(states, initial, greatest)
 
 
-def ties(states: Sets, initial: StateDict, density: float = 0.2, scale: float = 1.0) -> StateDict:
+def ties(states: Sets, initial: StateDict, density: float, scale: float) -> StateDict:
     """Trim the changes, elect a sign for each number, average the changes of that sign.
 
     Source: Yadav et al. 2023 (arXiv 2306.01708), algorithm 1: of each set's changes the share
@@ -100,22 +98,14 @@ def ties(states: Sets, initial: StateDict, density: float = 0.2, scale: float = 
     """
     if not 0 < density <= 1:
         raise InputError(f"TIES' density is {density}: it must be above 0, at most 1.")
-    check_same_layout([*states, initial])
-    learned = [name for name in initial if is_learned(name, initial[name])]
-    thresholds = []
-    for state in states:
-        changes = [(state[n].double() - initial[n].double()).ravel() for n in learned]
-        sizes = torch.cat(changes).abs()
-        thresholds.append(sizes.sort(descending=True).values[max(1, int(density * len(sizes))) - 1])
 
-    def elect(start: Tensor, sets: Tensor) -> Tensor:
-        changes = sets - start
-        floor = torch.stack(thresholds).reshape(-1, *[1] * start.ndim)
-        changes = torch.where(changes.abs() >= floor, changes, torch.zeros_like(changes))
+    def elect(changes: Tensor) -> Tensor:
+        sizes, kept = changes.abs(), max(1, int(density * changes.shape[1]))
+        changes = changes * (sizes >= sizes.topk(kept).values[:, -1:])
         agree = (changes != 0) & (changes.sign() == changes.sum(0).sign())
-        return start + scale * (changes * agree).sum(0) / agree.sum(0).clamp(min=1)
+        return scale * (changes * agree).sum(0) / agree.sum(0).clamp(min=1)
 
-    return _merge(states, initial, elect)
+    return merge_changes(states, initial, elect)
 
 
 def dare(states: Sets, initial: StateDict, drop_rate: float, seed: int) -> StateDict:
@@ -139,7 +129,7 @@ def dare(states: Sets, initial: StateDict, drop_rate: float, seed: int) -> State
     return _merge(states, initial, drop)
 
 
-def fisher_weighted(states: Sets, importances: Sets, floor: float = 1e-6) -> StateDict:
+def fisher_weighted(states: Sets, importances: Sets, floor: float) -> StateDict:
     """Weigh each number of each set by its Fisher information on that set's session.
 
     Source: Matena and Raffel 2022 (arXiv 2111.09832), equation 3. ``importances`` has for each set

@@ -91,7 +91,7 @@ def export_rows(
 def unfolded(backbone: Backbone) -> Backbone:
     """The backbone as it is published, with batch norm."""
     network, recipe = backbone.trainable_network(), recipe_of(backbone.name)
-    plain = Backbone(backbone.name, network, recipe, backbone.pretrained)
+    plain = Backbone(backbone.name, network, recipe)
     return plain.to(backbone.mean.device)
 
 

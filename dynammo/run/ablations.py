@@ -19,10 +19,10 @@ from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.measure.between_sets import relative_distance
 from dynammo.measure.predictions import accuracy_rows, predict, session_row
-from dynammo.methods import AdapterLearner, learners_on, make_learner
+from dynammo.methods import AdapterLearner, adapter_methods, learners_on, make_learner
 from dynammo.networks.own import recipe_of
 from dynammo.run.collect import collect
-from dynammo.run.jobs import jobs, pairs, parameters_of
+from dynammo.run.jobs import WHICH_JOBS, jobs, pairs
 from dynammo.run.learn import last_session, learn_stream
 from dynammo.run.run_folder import open_setup
 from dynammo.run.sessions import restore_chain_from
@@ -168,9 +168,9 @@ def try_out(
 
 def place_of(run: Path, changed: RunSettings, settings: RunSettings) -> Path:
     """The folder with a variant's chains: the run's own, if it has them."""
-    if parameters_of(changed) == parameters_of(settings) and _has_chains(run, changed):
+    if not (named := _identity(changed, settings)) and _has_chains(run, changed):
         return run
-    return run / "variants" / re.sub(r"[^\w.]+", "_", _identity(changed, settings))
+    return run / "variants" / re.sub(r"[^\w.]+", "_", named or "as_it_is")
 
 
 def steps_apart(run: Path, settings: RunSettings, variants: Mapping[str, Changes]) -> pd.DataFrame:
@@ -193,10 +193,12 @@ def steps_apart(run: Path, settings: RunSettings, variants: Mapping[str, Changes
 
 
 def _identity(changed: RunSettings, settings: RunSettings) -> str:
-    """A name for the variant's folder, from what it changes."""
-    here, there = parameters_of(changed), parameters_of(settings)
-    named = [f"{key}={value}" for key, value in here.items() if value != there[key]]
-    return "-".join(named) or "as_it_is"
+    """What results depend on and a variant changes, in words; nothing if there is none."""
+    here, there = (
+        one.as_dict() | {"methods": adapter_methods(one.methods)} for one in (changed, settings)
+    )
+    names = [name for name in here if name not in WHICH_JOBS or name == "methods"]
+    return "-".join(f"{name}={here[name]}" for name in names if here[name] != there.get(name))
 
 
 def _has_chains(run: Path, settings: RunSettings) -> bool:

@@ -71,7 +71,7 @@ def parameters_of(settings: RunSettings, method: str = "") -> dict[str, Any]:
     """What a job's notebook is given, seeds and folders apart."""
     fed = [] if method else adapter_methods(settings.methods)
     values = settings_behind(settings, method)
-    if any(METHODS[name].family == "plugin" for name in fed or [method]):
+    if any(METHODS[name].family == "plugin" for name in fed or filter(None, [method])):
         values["plugins"] = list(settings.plugins)  # the results of all others are without them
     for name in fed:
         values |= settings.knobs_by_name(kind_of(name))

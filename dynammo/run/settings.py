@@ -103,7 +103,8 @@ def settings_from(variables: Mapping[str, Any]) -> RunSettings:
     variable ``more`` may hold further settings by name.
     """
     more = variables.get("more", {})
-    load_plugins([*variables.get("plugins", ()), *more.get("plugins", ())])
+    for given in (variables, more):
+        load_plugins(given.get("plugins", ()))
     known = {name: value for name, value in variables.items() if is_setting(name)}
     return RunSettings().with_changes(known).with_changes(more)
 

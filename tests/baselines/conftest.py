@@ -81,7 +81,7 @@ def backbone():
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Backbone("small", SmallNetwork(), recipe, pretrained=False)
+        return Backbone("small", SmallNetwork(), recipe)
 
 
 @pytest.fixture(scope="session")

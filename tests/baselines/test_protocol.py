@@ -17,7 +17,6 @@ from helpers_for_baselines import (
 )
 
 from dynammo.baselines.whole_network import Extractor
-from dynammo.catalogue import FAMILIES, METHODS
 from dynammo.data.make_stream import make_stream
 from dynammo.learner import Setup
 from dynammo.methods import make_learner
@@ -70,15 +69,6 @@ def test_without_old_images_some_is_kept_though_not_in_every_run(runs, start, na
     old, both = np.mean(kept, axis=0)[0], np.mean(kept)
     assert old > runs.learned["fine_tuning"].accuracies[1][0] + 0.4
     assert both > np.mean(runs.learned["fine_tuning"].accuracies[1]) + 0.1
-
-
-def test_every_baseline_says_what_it_is(runs):
-    for name, run in runs.learned.items():
-        assert run.learner.name == name
-        assert METHODS[name].family in FAMILIES
-        assert METHODS[name].title and run.learner.trains
-    titles = [method.title for method in METHODS.values()]
-    assert len(set(titles)) == len(titles)
 
 
 def test_joint_training_begins_again_each_session(runs, start):

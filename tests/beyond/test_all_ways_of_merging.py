@@ -24,7 +24,7 @@ STRATEGIES = {
     "MagMax": lambda states, initial: magmax(states, initial, 0.9),
     "TIES": lambda states, initial: ties(states, initial, 0.4, 0.8),
     "DARE": lambda states, initial: dare(states, initial, 0.5, seed=0),
-    "Fisher": lambda states, _initial: fisher_weighted(states, IMPORTANCES[: len(states)]),
+    "Fisher": lambda states, _initial: fisher_weighted(states, IMPORTANCES[: len(states)], 1e-6),
 }
 every_strategy = pytest.mark.parametrize("merge", STRATEGIES.values(), ids=STRATEGIES)
 
@@ -71,7 +71,9 @@ def test_merged_sets_fit_real_adapters(merge, random_resnet):
 
     if merge is STRATEGIES["Fisher"]:
         importance = {name: p.detach() ** 2 for name, p in make(4).named_parameters()}
-        merged = fisher_weighted([make(1).state_dict(), make(2).state_dict()], [importance] * 2)
+        merged = fisher_weighted(
+            [make(1).state_dict(), make(2).state_dict()], [importance] * 2, 1e-6
+        )
     else:
         merged = merge([make(1).state_dict(), make(2).state_dict()], make(0).state_dict())
     adapters = make(3)
@@ -122,8 +124,8 @@ def test_an_initial_set_of_different_layout_is_refused(name, odd, words):
     [
         (lambda: exponential_moving_average(STATES, -0.1), "decay is -0.1: it must be 0 or more"),
         (lambda: exponential_moving_average(STATES, 1), "decay is 1: .* below 1"),
-        (lambda: ties(STATES, INITIAL, density=0), "density is 0: it must be above 0"),
-        (lambda: ties(STATES, INITIAL, density=1.1), "density is 1.1: .* at most 1"),
+        (lambda: ties(STATES, INITIAL, density=0, scale=1.0), "density is 0: it must be above 0"),
+        (lambda: ties(STATES, INITIAL, density=1.1, scale=1.0), "density is 1.1: .* at most 1"),
         (lambda: dare(STATES, INITIAL, -0.1, seed=0), "drop rate is -0.1: it must be 0 or more"),
         (lambda: dare(STATES, INITIAL, 1, seed=0), "drop rate is 1: .* below 1"),
         (lambda: fisher_weighted(STATES, IMPORTANCES, 0), "floor is 0: it must be above 0"),
@@ -134,9 +136,15 @@ def test_parameters_out_of_range_are_refused(merge, message):
         merge()
 
 
+@every_strategy
+def test_nothing_to_merge_is_refused(merge):
+    with pytest.raises(InputError, match="Nothing to merge"):
+        merge([], INITIAL)
+
+
 def test_importances_must_be_of_the_sets():
     with pytest.raises(InputError, match="3 sets need as many importances, not 2"):
-        fisher_weighted(STATES, IMPORTANCES[:2])
+        fisher_weighted(STATES, IMPORTANCES[:2], 1e-6)
     good = IMPORTANCES[0]
     for odd in (
         {name: good[name] for name in LEARNED if name != "alpha"},
@@ -146,4 +154,4 @@ def test_importances_must_be_of_the_sets():
     ):
         for importances in ([good, odd, good], [odd] * 3):
             with pytest.raises(InputError, match="names and shapes of the sets' learned entries"):
-                fisher_weighted(STATES, importances)
+                fisher_weighted(STATES, importances, 1e-6)

@@ -23,6 +23,8 @@ from dynammo.beyond.ways_of_merging import (
 from dynammo.errors import InputError
 from dynammo.merging import uniform_mean
 
+FLOOR = 1e-6
+
 
 def vector(state: dict) -> np.ndarray:
     """All learned numbers of a set, one after the other, in double."""
@@ -73,7 +75,7 @@ RULES = {
     "the last": (lambda changes: changes[-1], exponential_moving_average(STATES, 0)),
     "the largest": (
         lambda changes: changes.gather(0, changes.abs().argmax(0, keepdim=True))[0],
-        magmax(STATES, INITIAL),
+        magmax(STATES, INITIAL, 1.0),
     ),
 }
 
@@ -137,12 +139,14 @@ def test_magmax_takes_the_largest_change_of_each_number(scale):
 
 
 def test_magmax_by_hand():
-    merged = magmax(changes_of([3.0, -1.0, 0.1], [-1.0, -2.0, 4.0], [2.0, 1.5, -5.0]), noughts(3))
+    merged = magmax(
+        changes_of([3.0, -1.0, 0.1], [-1.0, -2.0, 4.0], [2.0, 1.5, -5.0]), noughts(3), 1.0
+    )
     assert merged["w"].tolist() == [3, -2, -5]
 
 
 def test_magmax_of_one_set_is_that_set():
-    assert_same_learned(magmax(STATES[:1], INITIAL), STATES[0])
+    assert_same_learned(magmax(STATES[:1], INITIAL, 1.0), STATES[0])
 
 
 @pytest.mark.parametrize(("density", "scale"), [(0.2, 1.0), (0.5, 0.7), (1.0, 1.0), (0.001, 1.0)])
@@ -168,7 +172,7 @@ def test_ties_trims_elects_and_averages(density, scale):
 def test_ties_by_hand(density, expected):
     # With everything kept, the last two changes cancel: neither sign is elected.
     sets = changes_of([3.0, -1.0, 0.5, 1.25], [-1.0, -2.0, 4.0, -1.25])
-    assert ties(sets, noughts(4), density)["w"].tolist() == expected
+    assert ties(sets, noughts(4), density, 1.0)["w"].tolist() == expected
 
 
 def test_ties_trims_over_the_whole_set_not_tensor_by_tensor():
@@ -176,7 +180,7 @@ def test_ties_trims_over_the_whole_set_not_tensor_by_tensor():
     initial = {"a": torch.ones(2), "b": torch.ones(2), "b.running_mean": torch.zeros(2)}
     # A measured entry far from the initial set's takes no share of what is kept.
     state = {"a": 1 + large, "b": 1 + small, "b.running_mean": torch.full((2,), 99.0)}
-    merged = ties([state, state], initial, density=0.5)
+    merged = ties([state, state], initial, density=0.5, scale=1.0)
     assert torch.equal(merged["a"], state["a"])
     assert torch.equal(merged["b"], initial["b"])
 
@@ -188,7 +192,7 @@ def test_ties_of_everything_with_agreeing_signs_is_the_mean():
         state | {name: INITIAL[name] + signs[name] * state[name].abs() for name in LEARNED}
         for state in STATES
     ]
-    assert_same_learned(ties(states, INITIAL, density=1), uniform_mean(states))
+    assert_same_learned(ties(states, INITIAL, density=1, scale=1.0), uniform_mean(states))
 
 
 def test_dare_drops_numbers_or_enlarges_them():
@@ -250,19 +254,19 @@ def test_dare_is_decided_by_its_seed_alone():
 
 
 def test_fisher_weighs_numbers_by_their_share_of_the_sessions_information():
-    weights = [vector(importance) / vector(importance).mean() + 1e-6 for importance in IMPORTANCES]
+    weights = [vector(importance) / vector(importance).mean() + FLOOR for importance in IMPORTANCES]
     expected = sum(w * vector(s) for w, s in zip(weights, STATES, strict=True)) / sum(weights)
-    merged = fisher_weighted(STATES, IMPORTANCES)
+    merged = fisher_weighted(STATES, IMPORTANCES, FLOOR)
     assert_learned(merged, expected)
     # A session whose loss is larger all over counts no more.
     louder = [IMPORTANCES[0], {n: 50 * v for n, v in IMPORTANCES[1].items()}, IMPORTANCES[2]]
-    assert_same_learned(fisher_weighted(STATES, louder), merged)
+    assert_same_learned(fisher_weighted(STATES, louder, FLOOR), merged)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 7.0])
 def test_fisher_with_equal_importances_is_the_mean(value):
     importances = [{n: torch.full(shape, value) for n, shape in LEARNED.items()}] * 3
-    assert_same_learned(fisher_weighted(STATES, importances), uniform_mean(STATES))
+    assert_same_learned(fisher_weighted(STATES, importances, FLOOR), uniform_mean(STATES))
 
 
 def test_fisher_takes_numbers_from_the_only_set_they_matter_to():
@@ -271,7 +275,7 @@ def test_fisher_takes_numbers_from_the_only_set_they_matter_to():
     other["conv.bias"] = torch.tensor([0.0, 1.0, 1.0, 0.0])
     a, b = (state["conv.bias"] for state in STATES[:2])
     expected = torch.stack([a[0], b[1], (a[2] + b[2]) / 2, (a[3] + b[3]) / 2])
-    merged = fisher_weighted(STATES[:2], [one, other])["conv.bias"]
+    merged = fisher_weighted(STATES[:2], [one, other], FLOOR)["conv.bias"]
     torch.testing.assert_close(merged, expected, rtol=0, atol=0.02)  # both means are not quite 1
     torch.testing.assert_close(merged[:2], expected[:2], rtol=0, atol=1e-5)
 

@@ -83,7 +83,7 @@ def test_any_cnn_can_be_wrapped():
     cnn = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     )
-    backbone = Backbone("mine", cnn, RECIPES["resnet18"], pretrained=False)
+    backbone = Backbone("mine", cnn, RECIPES["resnet18"])
     backbone.train()
     assert not cnn[1].training
     assert backbone(random_images(2, 8)).shape == (2, 4)

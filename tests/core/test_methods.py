@@ -54,6 +54,15 @@ def test_without_old_exemplars_the_first_session_is_forgotten(two_sessions, new_
     assert shares_right(lost)[1] > 0.8
 
 
+def test_a_learner_that_is_late_is_refused(two_sessions, new_chain):
+    chain, _ = new_chain()
+    restore_chain_from(chain, two_sessions.folders)
+    late = ACL(chain)
+    with pytest.raises(InputError, match="The chain is 2 sessions ahead: let a learner follow"):
+        late.learn_session()
+    assert late.session == 0
+
+
 def test_after_one_session_merging_changes_nothing(two_sessions, new_chain, blobs):
     chain, learners = new_chain()
     restore(chain, learners, two_sessions.folders[:1])

@@ -8,8 +8,10 @@ from pydantic import ValidationError
 
 from dynammo.backbones import make_backbone
 from dynammo.baselines.lwf import LwF
+from dynammo.baselines.replay import Replay
 from dynammo.errors import InputError
 from dynammo.run.settings import RunSettings
+from dynammo.settings import Knobs
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,17 @@ def test_knobs_of_a_method_are_settings_under_its_name():
     again = settings.with_changes({"lwf_weight": 7.0})
     assert again.knobs(LwF) == LwF.Knobs(temperature=4.0, weight=7.0)
     assert settings.knobs(LwF).weight == LwF.Knobs().weight  # as it was
+
+
+def test_a_class_of_ones_own_has_the_knobs_that_it_shares_with_its_base():
+    class Own(Replay):
+        class Knobs(Knobs):
+            twice: bool = True
+            learning_rate: float = 0.0
+
+    changes = {"replay_epochs": 3, "replay_learning_rate": 0.5}
+    knobs = RunSettings().with_changes(changes).knobs(Own)
+    assert knobs.model_dump() == {"twice": True, "learning_rate": 0.5}
 
 
 def test_a_knob_at_its_default_is_as_if_it_had_not_been_named():

@@ -82,6 +82,7 @@ def test_every_way_of_merging_makes_a_set_that_runs(run, settings):
                     for s in chain.adapter_states[:1]
                 ]
             learner.head.add_session(chain.auxiliary)  # in the place of session 1's
+            learner.session = 1
             learner.learn_session()
             assert learner.merged.keys() == layout.keys(), (strategy, choice)
             scores, _ = learner.judge(chain.stream.test.images[:3])
@@ -95,6 +96,7 @@ def test_statistics_change_statistics_alone(run, settings):
     for choice in STATISTICS:
         learner = MergedBy(chain, "uniform mean", choice)
         learner.head.add_session(chain.auxiliary)  # in the place of session 1's
+        learner.session = 1
         learner.learn_session()
         made[choice] = learner.merged
         for name, tensor in plain.items():
@@ -174,6 +176,31 @@ def test_methods_without_adapters_are_varied_beside_those_on_them(run, settings)
     solved = found[found.method == "ridge_frozen"].groupby("session").accuracy.agg(["min", "max"])
     assert (solved["min"] == solved["max"]).all()  # no adapter is in it
     assert solved["max"][2] > 0.8
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ranpac_features": 50},  # of one method
+        {"methods": ("acl", "ranpac", "dynammo_ridge")},  # one more, with knobs of its own
+        {"network_learning_rate": 0.01},  # of methods without adapters
+    ],
+)
+def test_what_varies_leaves_the_run_itself_alone(run, settings, changes):
+    both = settings.with_changes({"methods": (METHODS[0], "ranpac"), "ranpac_features": 20})
+    learn_stream(run, both, "ranpac", 0, 1, progress=False)
+    before = {path: path.read_bytes() for path in run.glob("order*/**/session.json")}
+    assert any("ranpac" in str(path) for path in before)
+    ablations.vary(run, both, {"as is": {}, "other": changes}, progress=False)
+    assert {path: path.read_bytes() for path in run.glob("order*/**/session.json")} == before
+
+
+def test_methods_without_adapters_are_varied_alone(run, settings):
+    alone = settings.with_changes({"methods": ["ranpac"], "ranpac_features": 20})
+    variants = {"few": {"ranpac_features": 2}, "many": {"ranpac_features": 200}}
+    found = ablations.vary(run, alone, variants, progress=False)
+    last = found[found.session == 2].set_index("variant").accuracy
+    assert last["few"] < last["many"]
 
 
 @pytest.mark.parametrize("start", ["previous", "merged", "fresh"])

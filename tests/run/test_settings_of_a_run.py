@@ -34,6 +34,9 @@ def test_settings_from_a_notebooks_variables_ignore_what_is_no_setting():
     assert settings_from(variables) == RunSettings(adapter_epochs=3, methods=("acl",))
     with pytest.raises(InputError, match="adapter_epochs is 'many': it must be a valid integer"):
         settings_from({"adapter_epochs": "many"})
+    for variables in ({"plugins": "my.py"}, {"more": {"plugins": "my.py"}}):
+        with pytest.raises(InputError, match="plugins is 'my.py': it must be a list of files"):
+            settings_from(variables)
 
 
 def test_the_settings_that_make_the_data_are_settings():
