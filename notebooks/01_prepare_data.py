@@ -52,6 +52,7 @@ import pandas as pd
 from dynammo.draw.images import class_balance, sample_sheet
 from dynammo.draw.style import save_figure
 from dynammo.measure.summary import class_counts
+from dynammo.run.expected import as_expected
 from dynammo.run.provenance import data_note, provenance
 from dynammo.run.run_folder import load_stream, record_stream
 from dynammo.run.settings import settings_from
@@ -103,6 +104,20 @@ figure
 # %%
 record_stream(run, settings, data)
 print(f"{data.name}: {data.number_of_classes} classes, {data.number_of_sessions} sessions")
+
+# %% [markdown]
+# ## As expected?
+# What stands at the top of this notebook, beside what came out here.
+
+# %%
+found = data.number_of_classes, data.number_of_sessions, len(data.classes(1))
+images = [sorted(set(counts[split])) for split in ("train", "val", "test")]
+as_expected(
+    {
+        "8 classes in 4 sessions of 2": ("{} in {} of {}".format(*found), found == (8, 4, 2)),
+        "100 / 50 / 100 images a class": (str(images), images == [[100], [50], [100]]),
+    }
+)
 
 # %% [markdown]
 # ## Exercises

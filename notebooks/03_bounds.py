@@ -64,7 +64,7 @@ from dynammo.draw.heat_maps import accuracy_matrices
 from dynammo.draw.logits import old_logits
 from dynammo.measure.summary import cost_by_session
 from dynammo.run.collect import collect
-from dynammo.run.expected import compare, told
+from dynammo.run.expected import as_expected, compare, told
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import data_note, note
 from dynammo.run.run_folder import open_setup
@@ -120,7 +120,7 @@ class Network(nn.Module):
 # $$L = -\frac{1}{|B|} \sum_{(x, y) \in B} \log p_y(x),$$
 #
 # where $B$ is a batch of images $x$ with labels $y$. Its gradient with respect to a logit $z_k$ of
-# one image is $1/|B|$ times $p_k$, and times $p_k - 1$ for the image's own class $y$. Training goes
+# one image is $p_k / |B|$, and $(p_k - 1) / |B|$ for the image's own class $y$. Training goes
 # against the gradient: up for the own class, and **down for every other class**.
 
 
@@ -210,7 +210,7 @@ def train(network, positions, epochs, rate, generator, watch=None):
 # | joint training | the ImageNet weights | every training image |
 #
 # To compare with the library, both learn two sessions by the loop above, on four images a session.
-# (The library's rate also drops on the way; here it does not.)
+# (By default the library lowers the learning rate on the way. For this comparison it stays.)
 
 
 # %%
@@ -385,6 +385,23 @@ accuracy_matrices(found["accuracy"], note=under)
 compared = compare(found["sessions"], settings)
 print(told(compared))
 compared.round(1)
+
+# %%
+after = 100 * found["sessions"].set_index("session").accuracy
+end = 100 * found["accuracy"].query("session == session.max()").accuracy.to_numpy()
+if method == "fine_tuning":
+    share, whole = 100 / data.number_of_sessions, after.iloc[-1]
+    expectations = {
+        "old classes end near 0 %": (f"at most {end[:-1].max():.0f} %", end[:-1].max() < 10),
+        f"right in the end: about {share:.0f} %": (f"{whole:.1f} %", abs(whole - share) < 5),
+    }
+else:
+    lost = after.iloc[0] - after.iloc[-1]
+    expectations = {
+        "near 100 % at first": (f"{after.iloc[0]:.1f} %", after.iloc[0] > 95),
+        "it falls a little": (f"by {lost:.1f} points", 0 <= lost < 15),
+    }
+as_expected(expectations)
 
 # %% [markdown]
 # ## Where it pays

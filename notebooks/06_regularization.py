@@ -25,8 +25,8 @@
 # and shown to be the library's. Then which weights the springs hold in a real network, how far EWC
 # gets when nobody says which session a test image is from, and how far when somebody does.
 #
-# **Expected.** The springs hold a small share of the weights, and those firmly. EWC is above
-# fine-tuning (notebook 3) and well below the methods that keep images. The section "As on our
+# **Expected.** The springs hold a small share of the weights, and those firmly. EWC ends above
+# fine-tuning (notebook 3), and below the methods that keep images. The section "As on our
 # machine?" has the numbers.
 #
 # **Takes** about three minutes on one core with the default parameters.
@@ -64,7 +64,7 @@ from dynammo.draw.heat_maps import accuracy_matrices
 from dynammo.draw.weights import information_by_stage, moved_by_information
 from dynammo.measure.summary import cost_by_session
 from dynammo.run.collect import collect
-from dynammo.run.expected import compare, told
+from dynammo.run.expected import EXPECTED, as_expected, compare, told
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import data_note, note
 from dynammo.run.run_folder import open_setup
@@ -365,10 +365,10 @@ training_losses(found["losses"], note=under)
 # Row $i$, column $j$: accuracy on the classes of session $j$ after session $i$. Read a column from
 # top to bottom to watch a session fade.
 #
-# Expect old sessions to fade less than in fine-tuning, and the newest to lead. Two reasons: old and
-# new logits are never compared in training, so nothing says which should be larger; and springs
-# know the old loss only near $\theta^*$, in the shape of a parabola, which holds less the further
-# the weights go.
+# Expect old sessions to fade less than in fine-tuning, and unevenly: the newest need not lead. Two
+# reasons why they fade at all: old and new logits are never compared in training, so nothing says
+# which should be larger; and springs know the old loss only near $\theta^*$, in the shape of a
+# parabola, which holds less the further the weights go.
 
 # %%
 accuracy_matrices(found["accuracy"], note=under)
@@ -415,6 +415,20 @@ pd.DataFrame(rows, index=sessions).T.round(3)
 compared = compare(found["sessions"], settings)
 print(told(compared))
 compared.round(1)
+
+# %%
+held = 100 * (stiffness >= limit / 100).double().mean().item()
+end = 100 * found["sessions"].set_index("session").accuracy.iloc[-1]
+newest_alone = 100 / data.number_of_sessions  # the most that fine-tuning can have
+demo = pd.read_csv(EXPECTED).query("method in ['replay', 'icarl'] and session == '4'")
+least = demo.published.min()
+as_expected(
+    {
+        "few weights held firmly, under 5 %": (f"{held:.2g} %", 0 < held < 5),
+        f"above fine-tuning's {newest_alone:.0f} %": (f"{end:.1f} %", end > newest_alone),
+        f"below those that keep images: {least:.0f} % in the demo": (f"{end:.1f} %", end < least),
+    }
+)
 
 # %% [markdown]
 # ## Where it pays

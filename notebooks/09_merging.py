@@ -59,7 +59,7 @@ from dynammo.draw.merging import numbers_figure, pooled_figure
 from dynammo.draw.style import save_figure
 from dynammo.merging import uniform_mean
 from dynammo.run import ablations, command
-from dynammo.run.expected import compare, told
+from dynammo.run.expected import as_expected, compare, told
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
 
@@ -304,7 +304,18 @@ compared[compared.index.get_level_values("session") == "average"].round(1)
 key = ["order_seed", "train_seed"]
 wide = 100 * found.pivot_table("average_accuracy", ["strategy", "statistics"], key)
 difference = wide - wide.loc[plain_mean(found)]
-pd.DataFrame({"points": difference.mean(axis=1), "sd": difference.std(axis=1)}).round(1)
+over_mean = pd.DataFrame({"points": difference.mean(axis=1), "sd": difference.std(axis=1)})
+over_mean.round(1)
+
+# %%
+by_rule = over_mean.points.groupby("strategy").max()
+near, newest = (by_rule.abs() < 2).mean(), by_rule["last set alone"]
+as_expected(
+    {
+        "most rules within two points of the mean": (f"{near:.0%} of them", near > 0.5),
+        "the last set alone: as good or better": (f"{newest:+.1f} points", newest > -0.5),
+    }
+)
 
 # %% [markdown]
 # ## When does merging win?

@@ -24,9 +24,9 @@
 # over the triangle between three; and whether sessions change the weights alike. Each tool is
 # written out in a cell first.
 #
-# **Expected.** Nothing falls between the first and the last set, so there is no barrier. In the
-# convolutions, which hold nearly all of the numbers, the changes of two sessions are nearly at
-# right angles, so they do not undo each other. The captions have the numbers of this run.
+# **Expected.** Between the first and the last set the loss nowhere rises above its ends, so there
+# is no barrier. In the convolutions, which hold nearly all of the numbers, the changes of two
+# sessions are nearly at right angles, so they do not undo each other.
 #
 # **Takes** one or two minutes on one core. It looks into what `./run_all.sh` left; if that is not
 # there yet, it is made first (8 to 40 minutes).
@@ -60,6 +60,7 @@ from dynammo.draw.merging import path_figure
 from dynammo.draw.style import save_figure
 from dynammo.measure import between_sets
 from dynammo.run import command
+from dynammo.run.expected import as_expected
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
 from dynammo.training import generator_for
@@ -232,6 +233,23 @@ save(pictures.cosine_figure(cosines, beginning.stage_names, under), cosines, "in
 # Each set contains the changes of all sessions before it, since it grew out of them. So the mean of
 # $t$ sets keeps all of the first session's change, $(t-1)/t$ of the second's, and $1/t$ of the
 # newest's: what is averaged away is new.
+
+# %% [markdown]
+# ## As expected?
+# What stands at the top of this notebook, beside what came out here.
+
+# %%
+top, ends_of_line = line.loss.max(), max(line.loss.iloc[0], line.loss.iloc[-1])
+convolutions = cosines[cosines.entry.str.contains("conv")].cosine.abs().mean()
+as_expected(
+    {
+        "the loss nowhere above the ends": (
+            f"{top:.3f}, ends at most {ends_of_line:.3f}",
+            top <= 1.05 * ends_of_line,
+        ),
+        "convolutions change at right angles": (f"cosine {convolutions:.2f}", convolutions < 0.3),
+    }
+)
 
 # %% [markdown]
 # ## Now change a line

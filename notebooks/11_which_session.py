@@ -61,6 +61,7 @@ from dynammo.measure.metrics import backward_transfer
 from dynammo.methods import DynaMMo
 from dynammo.run import ablations, command
 from dynammo.run.collect import collect
+from dynammo.run.expected import as_expected
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import settings_of
@@ -201,6 +202,18 @@ table = shares.set_index("method")
 found = table.right + table["wrong class"]
 parts = {"session found": found, "class, if found": table.right / found, "both": table.right}
 (100 * pd.DataFrame(parts | {"told the session": table.told})).rename(title).round(1)
+
+# %%
+wrong = (table["wrong session"] / (1 - table.right)).min()
+as_expected(
+    {
+        "most wrong answers: the session": (f"{wrong:.0%} of them or more", wrong > 0.5),
+        "told it, nearly all are right": (
+            f"{table.told.min():.0%} or more",
+            table.told.min() > 0.9,
+        ),
+    }
+)
 
 # %% [markdown]
 # How often is the right session found, session by session?

@@ -48,6 +48,7 @@ from pathlib import Path
 from dynammo.draw.style import save_figure
 from dynammo.draw.sweep import sweep_figure, to_dynammo
 from dynammo.run import ablations, command
+from dynammo.run.expected import as_expected
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import load_stream
 
@@ -99,7 +100,12 @@ to_dynammo(table).pivot_table(["mean", "std"], where, "method").round(1)
 # runs. Exemplars are "others" in step 1, so memory changes what is tuned, too.
 
 # %%
-apart.pivot_table("distance", ["sessions", "memory"], "epochs").round(3)
+moved = apart.pivot_table("distance", ["sessions", "memory"], "epochs")
+moved.round(3)
+
+# %%
+further = (moved.diff(axis=1).iloc[:, 1:] > 0).all(axis=1).mean()
+as_expected({"the longer, the further": (f"in {further:.0%} of the rows", further == 1)})
 
 # %% [markdown]
 # ## Exercises

@@ -59,6 +59,7 @@ from dynammo.draw.style import save_figure
 from dynammo.measure.between_sets import relative_distance
 from dynammo.methods import adapter_methods
 from dynammo.run import ablations, command
+from dynammo.run.expected import as_expected
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import load_stream
@@ -167,7 +168,17 @@ cost.rename(columns={"macs": "MMACs", "parameters_stored": "stored (M)"}).round(
 # %%
 averages = average_by_run(sessions)
 wide = 100 * averages.pivot_table("average_accuracy", ["variant", "train_seed"], "method")
-wide.sub(wide["acl"], axis=0).drop(columns="acl").groupby("variant", sort=False).mean().round(1)
+to_acl = wide.sub(wide["acl"], axis=0).drop(columns="acl")
+to_acl = to_acl.groupby("variant", sort=False).mean()
+to_acl.round(1)
+
+# %%
+if {"previous", "fresh"} <= set(to_acl.index) and "dynammo" in to_acl:
+    lost = (to_acl.loc["previous"] - to_acl.loc["fresh"]).dynammo
+    shown = as_expected({"merged, fresh sets are worse": (f"by {lost:.1f} points", lost > 0)})
+else:
+    shown = "nothing is expected of this one that could be checked here"
+shown
 
 # %% [markdown]
 # ## How settings are chosen

@@ -52,6 +52,7 @@ from dynammo.baselines.released_code import ReleasedMergedNetwork, release_facts
 from dynammo.draw.copies import copies_figure
 from dynammo.heads import TaskHeads
 from dynammo.measure import cost
+from dynammo.run.expected import as_expected
 from dynammo.run.profiles import load_profile
 from dynammo.run.settings import RunSettings, changes_of
 from dynammo.training import linear_head
@@ -161,6 +162,18 @@ for way, counted in macs.items():
 ratios = pd.DataFrame({"GMACs an image": pd.Series(macs) / 1e9})
 ratios["times one pass"] = ratios["GMACs an image"] / ratios["GMACs an image"].iloc[0]
 ratios.round(2)
+
+# %%
+times, apart = ratios["times one pass"], (blocks - blocks[:, :1]).abs().max().item()
+as_expected(
+    {
+        "the release's merged pass: nearly that of every set": (
+            f"{times.iloc[1]:.2f} to {times.iloc[2]:.2f}",
+            times.iloc[1] > 0.9 * times.iloc[2],
+        ),
+        "its blocks are equal": (f"up to {apart:.0e}", apart < 1e-3),
+    }
+)
 
 # %% [markdown]
 # **Now change a line** of `released_pass`: `[x]` in place of `[x] * sessions`, and `1` in place of

@@ -55,6 +55,7 @@ from dynammo.measure import speed, speed_of_learning
 from dynammo.measure.growth import growth_rows, many_classes, patterned_images, storage_row
 from dynammo.measure.predictions import session_row
 from dynammo.measure.race import machine, readable_races, with_verdict
+from dynammo.run.expected import as_expected
 from dynammo.run.export import DeployedNetwork, export_program
 from dynammo.run.learn import open_session
 from dynammo.run.run_folder import choose_device
@@ -169,6 +170,24 @@ if {"inference", "export"} <= set(parts):
 else:
     figure = "drawn where at least inference and export are measured"
 figure
+
+# %% [markdown]
+# ## As expected?
+# What stands at the top of this notebook, beside what came out here.
+
+# %%
+passes = table[table.part == "inference"]
+off = (passes.ratio / passes.sessions.astype(float) - 1).abs()
+late = table[table.part == "growth"].ratio
+as_expected(
+    {
+        "T times less, give or take a tenth": (f"off by up to {off.max():.0%}", (off < 0.1).all()),
+        "a late session takes what an early one does": (
+            ", ".join(f"{ratio:.2f}" for ratio in late),
+            (late < 1.2).all(),
+        ),
+    }
+)
 
 # %% [markdown]
 # ## What to take home

@@ -30,6 +30,8 @@ rule together:
                 "runs_folder": str(Path.cwd().parent),
             }
         ),
+    resources:
+        mem_mb=4000,
     shell:
         "{config[python]:q} -m dynammo.run.execute "
         "{input.notebook:q} {output.notebook:q} {params.parameters:q}"

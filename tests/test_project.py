@@ -4,18 +4,23 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from dynammo.run.command import LOOK_CLOSER
+from dynammo.run.options import parse, resolve
 
 ROOT = Path(__file__).parent.parent
 PINS = {
@@ -51,6 +56,12 @@ def test_what_other_machines_run_is_there():
             for line in "\n".join(step.get("run", "") for step in job["steps"]).splitlines():
                 if line.startswith((".", "/")):
                     assert os.access(ROOT / line.split()[0], os.X_OK), line
+                _, *words = shlex.split(line) if line.startswith("./run_all.sh") else [""]
+                if words and words != ["--test"]:
+                    (settings,) = resolve(parse(words)).values()  # refuses what there is not
+                    assert set(settings.ablations) <= set(LOOK_CLOSER)
+                for name in re.findall(r"python -m ([\w.]+)", line):
+                    assert find_spec(name), line
     book = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text())["jobs"]
     assert "runs/demo/report" in str(book["build"]) and book["publish"]["needs"] == "build"
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,24 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from dynammo.catalogue import METHODS
-from dynammo.draw.style import (
-    NOT_FROM_ZERO,
-    PALETTE,
-    checked,
-    draw_means,
-    finished,
-    look,
-    panels,
-    styled,
-)
+from dynammo.draw.style import PALETTE, Look, canvas, checked, finished, look, panels, styled
 
-# What trains the whole network and takes one pass: too many for colours of their own.
-DOTS = [
-    name
-    for name, kind in METHODS.items()
-    if name == "fine_tuning" or kind.family in ("replay", "distillation", "regularization")
-]
+FAR = 13  # points from DynaMMo at which a panel ends
 # How verdicts are told apart: colour, marker, face, and what they mean.
 VERDICTS = {
     "✓": (PALETTE[0], "o", PALETTE[0], "✓ holds: all of the interval is\nwithin the claim's bound"),
@@ -38,74 +22,97 @@ VERDICTS = {
 
 
 @styled
-def accuracy_against_macs_by_stream(summaries: Mapping[str, pd.DataFrame], note: str) -> Figure:
-    """Average accuracy against multiply-accumulates, a panel for each stream.
+def accuracy_and_cost_by_stream(
+    compared: Mapping[str, pd.DataFrame], summaries: Mapping[str, pd.DataFrame], note: str
+) -> Figure:
+    """Points over DynaMMo on the same runs, with intervals, a panel a stream; and what each costs.
 
-    An arrow goes from ACL to DynaMMo and tells both differences. Methods that train the whole
-    network cost the same single pass, but for DER, and are so many that they are grey dots.
+    Methods are in the order of their accuracy on the first stream, the best at the top.
 
-    The tables are by the stream's title, of :func:`dynammo.measure.summary.summarise`.
+    Args:
+        compared: by a stream's title, of :func:`dynammo.measure.intervals.over_runs` or its like.
+        summaries: by the same titles, of :func:`dynammo.measure.summary.summarise`.
     """
-    told = f"{NOT_FROM_ZERO}, and differs from panel to panel; bar: ± 1 standard deviation over "
-    told += "runs (each run has a class order and a training seed); arrow: from ACL to DynaMMo"
-    x, y = "million multiply-accumulates an image\n(logarithmic)", "average accuracy (%)"
-    figure, axes = panels(f"{told} · {note}", len(summaries), 3, (3.4, 3.4), x, y, key=True)
-    shown = {}
-    for ax, (title, summary) in zip(axes[:-1], summaries.items(), strict=True):
-        table = against_cost(summary, 1e6)
-        for method, row in table.iterrows():
-            kind, at = look(method), ([row["macs"]], [row["accuracy"]])
-            if method in DOTS:
-                ax.plot(*at, "o", color="0.65", mec="white", ms=5, zorder=1.5)
-            else:
-                size = 9 if method in ("acl", "dynammo") else 6
-                draw_means(ax, *at, [row["sd"]], kind, ls="", ms=size)
-            shown[method] = ax.get_lines()[-1]
-        ax.set_title(title)
-        ax.margins(0.12, 0.1)
-        finish_cost_axes(ax, table)
-    dots = [name for name in DOTS if name in shown]
-    apart = sorted(shown.keys() - set(dots), key=lambda name: look(name).place)
-    names = [look(name).title for name in apart]
-    if dots:
-        names.append(textwrap.fill(", ".join(look(name).title for name in dots), 40))
-    handles = [shown[name] for name in [*apart, *dots[:1]]]
-    axes[-1].legend(handles, names, loc="center left", fontsize=9, borderaxespad=0)
+    by_stream = [table.set_index("method") for table in summaries.values()]
+    accuracy = pd.concat([table.average_accuracy for table in by_stream], axis=1, ignore_index=True)
+    methods = list(accuracy.sort_values(list(accuracy), ascending=False).index)
+    told = (
+        "Points of average accuracy over DynaMMo's in the same runs; line: 5 % to 95 % bound over "
+    )
+    told += (
+        "runs and test images; ◂ ▸: further than the panel goes; right: one mark for each stream"
+    )
+    height, widths = 1.7 + 0.25 * len(methods), (*[2] * len(compared), 2.4)
+    figure, axes = canvas(
+        f"{told} · {note}",
+        2.6 + 1.75 * (len(compared) + 1),
+        height,
+        1,
+        len(compared) + 1,
+        sharey=True,
+        width_ratios=widths,
+    )
+    for ax, (title, table) in zip(axes[:-1], compared.items(), strict=True):
+        table = checked(table, ["method", "other", "mean", "low", "high"], "intervals")
+        own = table[(table.method == "dynammo") & (table.measure == "average")].set_index("other")
+        ax.axvline(0, color="0.5", lw=1, zorder=0)
+        for row, method in enumerate(methods):
+            if method == "dynammo":
+                ax.plot([0], [row], **look(method).line)
+            elif method in own.index:
+                low, mean, high = -own.loc[method, ["high", "mean", "low"]].astype(float)
+                _draw_interval(ax, low, mean, high, row, look(method))
+        ax.set(xlim=(-FAR - 1, FAR - 2), xlabel="points")
+        ax.set_title(title.replace(" (", "\n("), fontsize=9)
+        ax.grid(axis="x")
+    costs = axes[-1]
+    for row, method in enumerate(methods):
+        macs = [table.macs[method] for table in by_stream if method in table.index]
+        costs.plot([min(macs) / 1e6, max(macs) / 1e6], [row] * 2, color="0.8", lw=1, zorder=0)
+        costs.plot([x / 1e6 for x in macs], [row] * len(macs), ls="", **_mark(look(method)))
+    costs.set(xscale="log", xlabel="million multiply-accumulates\nan image (logarithmic)")
+    costs.set_title("cost", fontsize=9)
+    costs.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    costs.xaxis.set_major_formatter("{x:g}")
+    costs.xaxis.set_minor_locator(NullLocator())
+    costs.grid(axis="x")
+    axes[0].set_yticks(range(len(methods)), [look(method).title for method in methods])
+    axes[0].set(ylim=(len(methods) - 0.4, -0.6))
+    for ax in axes:
+        ax.tick_params(axis="y", length=0)
+    figure.suptitle(_finding(compared, summaries), x=0.01, ha="left")
     return finished(figure)
 
 
-def against_cost(summary: pd.DataFrame, scale: float) -> pd.DataFrame:
-    """Accuracy and its sd in %, and MACs in units of a scale, by method from cheap to costly."""
-    columns = ["method", "average_accuracy", "average_accuracy_sd", "macs"]
-    table = checked(summary, columns, "summary").set_index("method")[columns[1:]]
-    table = table.set_axis(["accuracy", "sd", "macs"], axis=1).mul([100, 100, 1 / scale])
-    return table.sort_values("macs", kind="stable")
+def _mark(kind: Look) -> dict:
+    """How a method's mark is drawn without a line."""
+    return {"marker": kind.marker, "color": kind.colour, "ms": 5}
 
 
-def finish_cost_axes(ax: Axes, table: pd.DataFrame) -> None:
-    """Make costs logarithmic, and draw an arrow from ACL to DynaMMo with both differences."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.grid()
-    low, high = ax.get_ylim()
-    spare = max(0, 20 - (high - low)) / 2  # never less than 20 points in sight
-    low, high = max(0, low - spare), high + spare
-    ax.set_ylim(low, high + 0.16 * (high - low))
-    ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= min(100, high)])
-    if not {"acl", "dynammo"} <= set(table.index):
+def _draw_interval(ax: Axes, low: float, mean: float, high: float, row: int, kind: Look) -> None:
+    """Draw a mean with its interval, or the number at the edge if it is further away."""
+    if abs(mean) > FAR:
+        place, text = (0.02, f"◂ \u2212{-mean:.0f}") if mean < 0 else (0.98, f"{mean:.0f} ▸")
+        at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
+        ax.annotate(text, (place, row), ha="left" if mean < 0 else "right", color=kind.ink, **at)
         return
-    ends, top = table.loc[["acl", "dynammo"]], high + 0.05 * (high - low)
-    (acl, merged), (before, after) = ends["macs"], ends["accuracy"]
-    ratio, points = acl / merged, after - before
-    fewer = f"{ratio:.1f}× fewer" if ratio >= 1 else f"{1 / ratio:.1f}× more"
-    text = f"{fewer} MACs, {points:+.1f} points".replace("-", "\u2212")
-    ax.vlines(ends["macs"], ends["accuracy"], top, "0.6", ":", lw=1, zorder=0)
-    arrow = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", (merged, top), (acl, top), arrowprops=arrow)
-    over = {"textcoords": "offset points", "ha": "right", "fontsize": 9}
-    ax.annotate(text, (max(acl, merged), top), (0, 4), **over)
+    if np.isfinite(low):
+        ax.plot([low, high], [row, row], color=kind.colour, lw=1.5)
+    ax.plot([mean], [row], **_mark(kind))
+
+
+def _finding(compared: Mapping[str, pd.DataFrame], summaries: Mapping[str, pd.DataFrame]) -> str:
+    """What keeping every set brings and costs, as a title."""
+    gaps, times = [], []
+    for title, table in compared.items():
+        own = table[(table.method == "dynammo") & (table.other == "acl")]
+        gaps += (-own[own.measure == "average"]["mean"]).tolist()
+        macs = summaries[title].set_index("method").macs
+        times += [macs["acl"] / macs["dynammo"]] if {"acl", "dynammo"} <= set(macs.index) else []
+    if not gaps:
+        return "Accuracy and what it costs, stream by stream"
+    points, cost = (f"{min(x):.1f} to {max(x):.1f}" for x in (gaps, times))
+    return f"ACL, which keeps every set, is {points} points over DynaMMo, at {cost} times its cost"
 
 
 @styled

@@ -22,7 +22,7 @@ from dynammo.errors import InputError
 from dynammo.networks.recipes import RECIPES, Recipe
 from dynammo.networks.timm_models import PREFIX, timm_recipe
 
-LOADED = ("plugin_", "backbone_")  # what modules from files of one's own are called first
+LOADED = ("plugin_", "backbone_", "rule_")  # what modules from files of one's own are called first
 FEATURE_LENGTH = 10.0  # about that of the named backbones' features, once scaled
 
 

@@ -24,7 +24,7 @@ from dynammo.run.ablations import ablations
 from dynammo.run.compare import compare_runs
 from dynammo.run.expected import compare, told
 from dynammo.run.graph import NOTEBOOKS, only_one, run_graph
-from dynammo.run.jobs import jobs, parameters_of
+from dynammo.run.jobs import file_of_backbone, jobs, parameters_of
 from dynammo.run.needs import needs
 from dynammo.run.options import ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
@@ -128,8 +128,8 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
             return run_graph(run, configuration, options, lock)
         write_json(run / "settings.json", settings.as_dict())
         origin = provenance(stream) | {"code_checksum": code_checksum()}
-        plugins = [Path(path) for path in settings.plugins]
-        origin |= {path.name: sha256(path.read_bytes()).hexdigest() for path in plugins}
+        own = [*settings.plugins, *file_of_backbone(settings.backbone)]
+        origin |= {path: sha256(Path(path).read_bytes()).hexdigest() for path in own}
         write_json(run / "provenance.json", origin | {"git_revision": git_revision(ROOT)})
         begun = time.time()
         if status := run_graph(run, configuration, options, lock):

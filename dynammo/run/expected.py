@@ -7,7 +7,7 @@ otherwise, and a trained network carries that further. ``figures/expected.csv`` 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,16 @@ def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     both = pd.concat([found, published], axis=1, join="inner")
     within = (both.found - both.published).abs() <= both.tolerance + 1e-9
     return both.assign(within=within)
+
+
+def as_expected(found: Mapping[str, tuple[str, bool]]) -> pd.DataFrame:
+    """A notebook's expectations as a table: each in words, with what came out and whether it is so.
+
+    Args:
+        found: for each expectation what came out, in words, and whether that agrees.
+    """
+    rows = [(words, got, "✓" if so else "✗") for words, (got, so) in found.items()]
+    return pd.DataFrame(rows, columns=["expected", "here", "so?"]).set_index("expected")
 
 
 def told(compared: pd.DataFrame) -> str:

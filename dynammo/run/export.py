@@ -80,10 +80,19 @@ def export(learner: AdapterLearner, folder: Path, false_positives: float = float
 
 
 def read_card(folder: Path) -> dict:
-    """The card of an exported learner; InputError where there is none."""
+    """The card of an exported learner; InputError where it or its program is missing or broken."""
     if not (folder / CARD).is_file():
         raise InputError(f"There is no {CARD} in {folder}: name a folder that a run exported.")
-    return json.loads((folder / CARD).read_text())
+    try:
+        card = json.loads((folder / CARD).read_text())
+        program, *_ = (card[k] for k in ("program", "classes", "image_size", "none_of_these_above"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / CARD} is not whole: export again, with notebook 18."
+        ) from error
+    if not (folder / program).is_file():
+        raise InputError(f"There is no {program} in {folder}: copy the whole folder.")
+    return card
 
 
 def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:

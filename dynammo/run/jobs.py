@@ -78,6 +78,12 @@ def parameters_of(settings: RunSettings, method: str = "") -> dict[str, Any]:
     return values if method else values | {"methods": fed}
 
 
+def file_of_backbone(name: str) -> list[str]:
+    """The file that a backbone of one's own is in, where it is in one and not in a module."""
+    file, colon, _ = name.rpartition(":")
+    return [file] if colon and file.endswith(".py") else []
+
+
 def pairs(settings: RunSettings) -> Iterable[tuple[int, int]]:
     """Order and training seed of every tuned chain of some settings."""
     return [(order, seed) for order in settings.order_seeds for seed in settings.train_seeds]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -17,10 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dynammo.beyond.batch_norm import mixture_variance
-from dynammo.beyond.strategies import NEEDS, STRATEGIES
+from dynammo.beyond.strategies import NEEDS, STRATEGIES, Strategy
+from dynammo.beyond.ways_of_merging import merge_changes
 from dynammo.data.files import entry_point, write_whole
 from dynammo.errors import InputError
 from dynammo.merging import check_same_layout
+from dynammo.networks.own import module_from_file
 
 WAYS = {title.lower().replace(" ", "_"): way for title, way in STRATEGIES.items()}
 WAYS = {"mean": WAYS.pop("uniform_mean"), **WAYS}
@@ -49,7 +52,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("sets", nargs="+", type=Path, metavar="SET", help="safetensors, in the order of tuning")
-    add("--how", default="mean", choices=WAYS, metavar="WAY", help="see below (default: mean)")
+    told_of = "see below (default: mean), or FILE.py:FUNCTION, of changes [t, N] from --base to [N]"
+    add("--how", default="mean", metavar="WAY", help=told_of)
     add("--out", type=Path, required=True, help="where the merged set goes")
     add("--base", type=Path, help="the set that the others were tuned from")
     add("--importances", nargs="+", type=Path, default=[], help="Fisher information of each set")
@@ -68,7 +72,8 @@ def merge_files(options: argparse.Namespace) -> int:
     importances = [read(path) for path in options.importances]
     given = dict(zip(options.sets, sets, strict=True))
     check_alike(given | ({options.base: base} if base else {}))
-    merged = WAYS[options.how].merge(sets, base, importances, **_numbers(options.option))
+    way = WAYS.get(options.how) or own_way(options.how)
+    merged = way.merge(sets, base, importances, **_numbers(options.option))
     if options.statistics == "mixture":
         merged = mixture_variance(sets, merged)
     whole = {name: tensor.contiguous() for name, tensor in merged.items()}
@@ -76,6 +81,19 @@ def merge_files(options: argparse.Namespace) -> int:
     numbers = sum(tensor.numel() for tensor in whole.values())
     print(f"{options.out}: {len(sets)} sets of {numbers:,} numbers merged by {options.how}.")
     return 0
+
+
+def own_way(name: str) -> Strategy:
+    """A rule of one's own, by file and function; InputError where there is none."""
+    place, _, function = name.rpartition(":")
+    if not place.endswith(".py"):
+        known = ", ".join(WAYS)
+        raise InputError(f"There is no way '{name}': choose of {known}, or give FILE.py:FUNCTION.")
+    try:
+        rule = getattr(module_from_file(Path(place), "rule"), function)
+    except Exception as error:  # whatever the file's own code does
+        raise InputError(f"The rule {name} fails: {type(error).__name__}: {error}") from error
+    return Strategy(name, partial(merge_changes, rule=rule), needs="initial")
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -189,3 +189,18 @@ def test_a_network_of_timm_by_its_name(monkeypatch, blobs, tiny_settings):
     timm_recipe.cache_clear()
     with pytest.raises(InputError, match="timm does not import .*pip install timm"):
         make_backbone("timm:small")
+
+
+@pytest.mark.parametrize(("name", "size"), [("mobilenet_v2", 1280), ("resnet18_rebuilt", 512)])
+def test_the_examples_that_come_with_the_project_take_adapters(name, size, tiny_settings, blobs):
+    place = f"{Path(__file__).parents[1] / 'example_backbone.py'}:{name}"
+    backbone = make_backbone(place, "random")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.network.modules())
+    changes = {"backbone": place, "weights": "random", "adapter_stages": ()}
+    settings = tiny_settings.with_changes(changes)
+    chain = Chain(settings, blobs, backbone, 1)
+    x = backbone.normalise(blobs.test.images[:2])
+    loud = {n: 0.1 + v for n, v in chain.adapters(None).state_dict().items()}
+    with torch.no_grad():
+        plain, adapted = backbone(x), chain.network(loud)(x)
+    assert plain.shape == (2, size) and not torch.allclose(plain, adapted)

@@ -4,7 +4,7 @@ import numpy as np
 from helpers_for_draw import sessions_table, summary_table, words
 from matplotlib.colors import to_hex
 
-from dynammo.draw.all_streams import accuracy_against_macs_by_stream, claims_figure
+from dynammo.draw.all_streams import accuracy_and_cost_by_stream, claims_figure
 from dynammo.draw.style import look
 from dynammo.measure import claims
 from dynammo.measure.intervals import over_runs
@@ -12,10 +12,19 @@ from dynammo.measure.intervals import over_runs
 
 def test_the_figures_show_every_stream_and_claim():
     summary = summary_table()
-    figure = accuracy_against_macs_by_stream({"a": summary, "b": summary}, "note")
-    assert "4.0× fewer MACs, \u22123.3 points" in words(figure)
-    assert [ax.get_title(loc="left") for ax in figure.axes[:2]] == ["a", "b"]
-    assert all(look(method).title in words(figure) for method in summary.method)
+    table = over_runs(sessions_table())
+    figure = accuracy_and_cost_by_stream({"a": table, "b": table}, {"a": summary, "b": summary}, "")
+    gap = -table.query("method == 'dynammo' and other == 'acl' and measure == 'average'")["mean"]
+    assert f"{gap.item():.1f} to {gap.item():.1f} points over DynaMMo" in words(figure)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["a", "b", "cost"]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    best = summary.sort_values("average_accuracy", ascending=False).method
+    assert names == [look(method).title for method in best]
+    row = names.index(look("acl").title)
+    drawn = [x for line in figure.axes[0].get_lines() for x, y in line.get_xydata() if y == row]
+    assert any(np.isclose(drawn, gap.item()))
+    costs = [x for line in figure.axes[2].get_lines() for x, y in line.get_xydata() if y == row]
+    assert set(costs) == {summary.set_index("method").macs["acl"] / 1e6}
 
 
 def test_a_claim_is_drawn_with_its_interval_its_bound_and_its_verdict():

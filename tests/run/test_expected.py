@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dynammo.run import expected
-from dynammo.run.expected import EXPECTED, KEY, compare, main, numbers, told
+from dynammo.run.expected import EXPECTED, KEY, as_expected, compare, main, numbers, told
 from dynammo.run.profiles import load_profile
 
 DEMO = load_profile("demo")
@@ -122,3 +122,9 @@ def test_the_committed_numbers_are_the_committed_figures():
     assert set(found.index) <= set(table.index)
     assert table.published[found.index].to_numpy() == pytest.approx(found.to_numpy(), abs=1e-3)
     assert (table.tolerance > 0).all()
+
+
+def test_expectations_stand_beside_what_came_out():
+    table = as_expected({"near 0 %": ("3 %", True), "above 90 %": ("70 %", np.bool_(False))})
+    assert table.loc["near 0 %"].tolist() == ["3 %", "✓"]
+    assert table.loc["above 90 %"].tolist() == ["70 %", "✗"]

@@ -102,6 +102,19 @@ def test_folders_that_cannot_be_named_are_refused(learners, tmp_path, capsys):
     export(learners["dynammo"], tmp_path / "dynammo")
     assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
     assert "no images in" in capsys.readouterr().err
+    Image.new("RGB", (8, 8)).save(empty / "whole.png")
+    (empty / "broken.png").write_bytes((empty / "whole.png").read_bytes()[:40])
+    assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
+    assert "broken.png" in capsys.readouterr().err
+    program, card = (tmp_path / "dynammo" / name for name in ("network.pt2", "card.json"))
+    program.unlink()
+    assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
+    assert "no network.pt2 in" in capsys.readouterr().err
+    whole = card.read_text()
+    for text in (whole[:20], "[]", whole.replace('"classes"', '"kinds"')):
+        card.write_text(text)
+        assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
+        assert "card.json is not whole: export again" in capsys.readouterr().err
 
 
 def test_an_export_is_written_as_onnx_if_it_answers_alike(learners, tmp_path, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 """Files of weights merged on the command line: the numbers, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,23 @@ def test_magmax_takes_the_largest_change_and_its_option():
         found = merged("--how", "magmax", "--base", "base.safetensors", *options)
         wanted = INITIAL[name].double().numpy() + scale * largest
         np.testing.assert_allclose(found[name].numpy(), wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_a_rule_of_ones_own_merges_files(folder, capsys):
+    (folder / "rules.py").write_text("def last(changes):\n    return changes[-1]\n")
+    found = merged("--how", "rules.py:last", "--base", "base.safetensors")
+    wanted = merged("--how", "magmax", "--base", "base.safetensors")
+    learned = [name for name, value in STATES[-1].items() if is_learned(name, value)]
+    assert all(torch.allclose(found[name], STATES[-1][name], atol=1e-6) for name in learned)
+    assert any(not torch.equal(found[name], wanted[name]) for name in learned)
+    for how, words in (
+        ("rules.py:first", "The rule rules.py:first fails: AttributeError"),
+        ("none.py:last", "The rule none.py:last fails: FileNotFoundError"),
+        ("median", "There is no way 'median': choose of mean, .*FILE.py:FUNCTION"),
+        ("rules.py:last", "needs the initial set"),
+    ):
+        assert main([*FILES, "--out", "out/other.safetensors", "--how", how]) == 2
+        assert re.search(words, capsys.readouterr().err)
 
 
 def test_pooled_statistics_are_wider_than_averaged_ones():
