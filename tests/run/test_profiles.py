@@ -89,7 +89,8 @@ def test_the_profiles_are_the_toml_files_and_include_demo_and_smoke():
 
 
 def test_the_demo_profile_is_the_defaults_with_a_choice_of_methods():
-    assert changes_of(load_profile("demo")).keys() == {"methods", "baseline_runs"}
+    choice = {"methods", "baseline_runs", "ablations"}  # which learn nothing otherwise
+    assert changes_of(load_profile("demo")).keys() == choice
 
 
 def test_a_profile_changes_what_it_says(monkeypatch, tmp_path):
