@@ -32,11 +32,11 @@ def definitions(source: str) -> str:
     return ast.unparse(ast.Module(kept, []))
 
 
-def run(path: Path, *, solved: bool) -> list[Exception]:
+def run(path: Path, *, solved: bool, cells: list | None = None) -> list[Exception]:
     """Run a notebook's definitions, exercises and checks in order; return what checks raised."""
     names: dict = {"__name__": "__main__"}
     raised = []
-    for cell in cells_of(path):
+    for cell in cells or cells_of(path):
         if "check" in tags(cell):
             try:
                 exec(cell.source, names)
@@ -61,3 +61,46 @@ def test_a_coding_exercise_fails_before_its_solution_and_passes_after(path, caps
     for check in checks:  # each assert tells what is wrong
         asserts = [n for n in ast.walk(ast.parse(check.source)) if isinstance(n, ast.Assert)]
         assert asserts and all(n.msg is not None for n in asserts)
+
+
+class OneSlip(ast.NodeTransformer):
+    """The n-th sum becomes a difference, or the n-th product a quotient, or the reverse."""
+
+    OTHER = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
+
+    def __init__(self, which: int):
+        self.left = which
+
+    def visit_BinOp(self, node):
+        self.generic_visit(node)
+        if type(node.op) in self.OTHER:
+            if self.left == 0:
+                node.op = self.OTHER[type(node.op)]()
+            self.left -= 1
+        return node
+
+
+def with_slips(source: str) -> list[str]:
+    """A solution with one slip in it, for each place where there can be one."""
+    found = []
+    while True:
+        slip = OneSlip(len(found))
+        tree = slip.visit(ast.parse(source))
+        if slip.left >= 0:
+            return found
+        found.append(ast.unparse(tree))
+
+
+@pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: path.stem)
+def test_a_check_says_what_is_wrong_with_a_slip(path, capsys):
+    """One wrong sign or factor in a solution, and its own check tells in words."""
+    told = 0
+    for i, cell in enumerate(cells_of(path)):
+        for wrong in with_slips(cell.source) if "solution" in tags(cell) else ():
+            cells = cells_of(path)
+            cells[i].source = wrong
+            raised = run(path, solved=True, cells=cells)
+            told += any(isinstance(error, AssertionError) and error.args for error in raised)
+            assert raised, f"This passes:\n{wrong}"
+    slips = sum(len(with_slips(c.source)) for c in cells_of(path) if "solution" in tags(c))
+    assert slips < 3 or told >= slips / 2  # the others raise an error of Python's or torch's own
