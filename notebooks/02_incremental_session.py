@@ -86,6 +86,9 @@ print(f"session {session} of {data.number_of_sessions} brings: {', '.join(names)
 #
 # $$x + \alpha \, r(b_2(\mathrm{conv}^{\top}(r(b_1(\mathrm{conv}(x)))))), \quad
 # r = \mathrm{relu}, \; b_1, b_2 = \text{batch norm}.$$
+#
+# Here conv is a filter of 3 × 3 places that slides over the map, and its transpose slides one over
+# the result. Batch norm rescales each channel, and relu turns negative numbers into 0.
 
 
 # %%

@@ -326,8 +326,8 @@ old_logits(pd.DataFrame(rows), note=tried)
 # %% [markdown]
 # ## All sessions
 # Fine-tuning in the form that the library runs; joint training draws other positions, and starts
-# anew each session. What a class does not define, it has from `WholeNetworkLearner`: the network,
-# the head that grows, the loop over epochs and sessions.
+# anew each session. Everything else is inherited from `WholeNetworkLearner`: the network, the head
+# that grows, the loop over epochs and sessions.
 
 
 # %%

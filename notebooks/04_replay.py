@@ -83,8 +83,8 @@ rate = settings.network_learning_rate
 # %% [markdown]
 # ## The memory
 # A kept image is called an *exemplar*. The budget is for all classes, so with every session each
-# old class gives up some exemplars to make room. Which ones? Herding chose them in an order of
-# which each beginning is itself a good choice, so the last ones go.
+# old class gives up some exemplars to make room. Which ones? Herding lists them so that the first
+# $k$ are a good choice for every $k$, so the last ones go.
 
 
 # %%
@@ -116,8 +116,8 @@ for session in range(1, data.number_of_sessions + 1):
 
 # %% [markdown]
 # Each row shows all exemplars that a class ever had, in order of choice. The pale ones were given
-# up. To see who had how many at some time, find the number of the session above: what is left of
-# its line is what each class had by then.
+# up. Under the number of a session is a line: to the left of it stand the images that each class
+# then had.
 
 # %%
 memory_sheet(data, after_each, note=data_note(data))
@@ -151,8 +151,8 @@ def train(network, new, exemplars, epochs, rate, generator, watch=lambda network
 
 # %% [markdown]
 # One epoch of session 2 on four new images and four exemplars, by the loop above and by the
-# library. (`flip_half` mirrors half of the images. The library's rate also drops on the way; here
-# it does not.)
+# library. (`flip_half` mirrors half of the images. By default the library lowers the learning rate
+# on the way. For this comparison it stays.)
 
 
 # %%
@@ -256,8 +256,8 @@ old_logits(pd.DataFrame(rows), note=tried)
 #
 # ## `replay_balanced_head`: the same, then balance
 # After each session the head alone is tuned once more, on as many images of each class: step 4 of
-# notebook 2. It is a control: where a method with such a step beats replay, the step alone may be
-# the reason.
+# notebook 2. It is a control: if a method that balances its head beats replay, the balancing alone
+# may explain it.
 
 # %% [markdown]
 # ## `der_plus_plus`: labels and old answers

@@ -155,8 +155,8 @@ sureness(largest, answers.shape[1], note=tried)
 # logits never stand in one softmax, so nothing says which of them should be larger. LwF was made
 # for the *task-incremental* scenario, in which the test says which session an image is from, and
 # only its classes compete. Here all classes compete, which is the *class-incremental* scenario, and
-# much harder. What the class below does not define, it has from `WholeNetworkLearner`: the network,
-# its frozen copy, the head that grows, the loop over epochs and sessions.
+# much harder. Everything else is inherited from `WholeNetworkLearner`: the network, its frozen
+# copy, the head that grows, the loop over epochs and sessions.
 
 
 # %%
@@ -215,7 +215,8 @@ assert torch.allclose(*losses_of(MyLwF, LwF))
 # rows $w_k$ of the new classes are multiplied by
 # $\gamma = \mathrm{mean}_{old} \lVert w_k \rVert \,/\, \mathrm{mean}_{new} \lVert w_k \rVert$
 # (equations 6 to 8), so that no class wins by the length of its row. Weights are clipped at 0 after
-# each step, so that longer rows do give larger logits. (After a step is before the next one.)
+# each step, so that longer rows do give larger logits. (The
+# code clips at the start of the next step, which is the same.)
 
 
 # %%

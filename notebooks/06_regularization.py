@@ -209,8 +209,8 @@ def train(network, images, labels, first, springs, epochs, generator):
 
 
 # %% [markdown]
-# One epoch on four images, by the loop above and by the library. (The library's rate also drops on
-# the way; here it does not.)
+# One epoch on four images, by the loop above and by the library. (By default the library lowers the
+# learning rate on the way. For this comparison it stays.)
 
 # %%
 short = {"adapter_epochs": 1, "adapter_milestones": [1.0], "batch_size": 32, "ewc_epochs": 0}
@@ -306,8 +306,8 @@ for part, name in (1, "the greatest stiffness"), (10, "a tenth of it"), (100, "a
 # ## All sessions
 # The paper keeps an $F$ and a $\theta^*$ for every session. Here the $F$ of all sessions are added
 # up around the newest $\theta^*$ (Huszár 2017), so that storage does not grow. This is EWC made of
-# the functions above. What the class does not define, it has from the library: the network, a head
-# that grows, the loop over epochs and sessions.
+# the functions above. Everything else is inherited from the library: the network, a head that
+# grows, the loop over epochs and sessions.
 
 
 # %%

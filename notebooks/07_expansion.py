@@ -251,8 +251,8 @@ assert torch.allclose(mine.weight, theirs.weight, atol=1e-5)
 
 # %% [markdown]
 # ## All sessions
-# This is DER made of the functions above. What the class does not define, it has from the library:
-# the loop over epochs and sessions, the exemplars, the loop that balances.
+# This is DER made of the functions above. Everything else is inherited from the library: the loop
+# over epochs and sessions, the exemplars, the loop that balances.
 
 
 # %%

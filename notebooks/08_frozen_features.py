@@ -313,8 +313,8 @@ pd.DataFrame(depths, index=sessions)
 
 # %% [markdown]
 # ## All sessions
-# These are both methods made of the functions above. What the classes do not define, they have from
-# the library: the pass over each session's images, the random matrix, what is saved.
+# These are both methods made of the functions above. Everything else is inherited from the library:
+# the pass over each session's images, the random matrix, what is saved.
 
 
 # %%

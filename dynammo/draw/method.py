@@ -121,7 +121,7 @@ def _merging(ax: Axes, classes: Sequence[int], budget: int, colours: Sequence) -
     _text(ax, 90, 42.3, formula if n > 1 else r"$W_1\;=\;\theta_1$", 13)
     _text(ax, 85, 35.2, f"memory: at most {budget} images")
     _stripes(ax, 85, 30.6, 32, 3, np.repeat(colours, classes, axis=0))
-    _arrow(ax, (84.2, 31.5), (75, 28), connectionstyle="arc3,rad=-0.2")
+    _arrow(ax, (84.2, 31.5), (76.5, 28), connectionstyle="arc3,rad=-0.2")
 
 
 def _predicting(ax: Axes, network: Callable, colours: Sequence) -> None:
