@@ -160,6 +160,8 @@ images, labels = data.train.select(few), torch.as_tensor(data.train.labels[few])
 classes = data.classes(session)
 targets = targets_of(labels, classes)
 assert torch.equal(targets, heads.session_targets(labels, classes[0], len(classes)))
+
+# %%
 plain = {"adapter_learning_rate": 0.1, "adapter_momentum": 0.9, "adapter_weight_decay": 5e-4}
 plain |= {"head_learning_rate": 1e-3, "batch_size": 32, "precision": "float32"}
 small = settings.with_changes(plain | {"adapter_epochs": 2, "adapter_milestones": [1.0]})

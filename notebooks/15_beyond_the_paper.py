@@ -24,8 +24,8 @@
 #
 # **Expected.** The variant is ahead of DynaMMo and of ACL, on average and at the end. So is the
 # same head on the **frozen** network, without any adapters; what these add to it is small, but on
-# skin ([the study](STUDY.md)). Followed statistics stay closer to where old classes are than
-# ignored ones.
+# skin and CIFAR ([the study](STUDY.md)). Followed statistics stay closer to where old classes are
+# than ignored ones.
 #
 # **Takes** about ten minutes on one core, a third of that with `runs = 1`. It uses what
 # `./run_all.sh` left; if that is not there yet, it is made first (8 to 40 minutes).

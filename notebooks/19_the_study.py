@@ -95,11 +95,21 @@ print("Runs:", ", ".join(folders))
 # From answers to tables. What older code of this project learned is read as it is: its revision is
 # below.
 
+
+# %%
+def asked_of(name, folder):
+    """A run's settings; of a published one those that are planned, with the seeds that it has."""
+    own = settings_of(folder)
+    if folder == Path(runs_folder, name):
+        return own
+    return planned[name].with_changes({k: getattr(own, k) for k in ("order_seeds", "train_seeds")})
+
+
 # %%
 warnings.filterwarnings("ignore", "Learned by other code")
 settings, tables = {}, {}
 for name, folder in folders.items():
-    asked = settings_of(folder) if folder == Path(runs_folder, name) else planned[name]
+    asked = asked_of(name, folder)
     settings[name] = asked.with_changes({"methods": learned_methods(folder, asked)})
     tables[name] = collect(folder, settings[name])
 titles = {

@@ -36,12 +36,9 @@ def accuracy_and_cost_by_stream(
     by_stream = [table.set_index("method") for table in summaries.values()]
     accuracy = pd.concat([table.average_accuracy for table in by_stream], axis=1, ignore_index=True)
     methods = list(accuracy.sort_values(list(accuracy), ascending=False).index)
-    told = (
-        "Points of average accuracy over DynaMMo's in the same runs; line: 5 % to 95 % bound over "
-    )
-    told += (
-        "runs and test images; ◂ ▸: further than the panel goes; right: one mark for each stream"
-    )
+    over = dict.fromkeys(name for table in compared.values() for name in table["covers"])
+    told = "Points of average accuracy over DynaMMo's in the same runs; line: 5 % to 95 % bound "
+    told += f"over {' or '.join(over)}; ◂ ▸: further than the panel goes; right: a mark a stream"
     height, widths = 1.7 + 0.25 * len(methods), (*[2] * len(compared), 2.4)
     figure, axes = canvas(
         f"{told} · {note}",
