@@ -417,7 +417,7 @@ print(told(compared))
 compared.round(1)
 
 # %%
-held = 100 * (stiffness >= limit / 100).double().mean().item()
+held = 100 * (stiffness >= limit / 10).double().mean().item()
 end = 100 * found["sessions"].set_index("session").accuracy.iloc[-1]
 newest_alone = 100 / data.number_of_sessions  # the most that fine-tuning can have
 demo = pd.read_csv(EXPECTED).query("method in ['replay', 'icarl'] and session == '4'")

@@ -240,7 +240,7 @@ save(pictures.cosine_figure(cosines, beginning.stage_names, under), cosines, "in
 
 # %%
 top, ends_of_line = line.loss.max(), max(line.loss.iloc[0], line.loss.iloc[-1])
-convolutions = cosines[cosines.entry.str.contains("conv")].cosine.abs().mean()
+convolutions = cosines[cosines.entry.str.contains(r"conv\w*\.weight")].cosine.abs().mean()
 as_expected(
     {
         "the loss nowhere above the ends": (
@@ -328,7 +328,9 @@ print(f"The mean of five sets keeps {', '.join(f'{share:.0%}' for share in kept)
 # 3. Why is a head tuned at every point before it is judged? What would the line look like with the
 #    head of the last session left as it is?
 # 4. In the picture of cosines the rows of `bn1` stand out, batch norm's weights: sessions do pull
-#    those alike. What part of the training is the same in every session, whatever its images?
+#    those alike. What part of the training is the same in every session, whatever its images? (The
+#    biases of the convolutions, which are not drawn, have a cosine of 1: batch norm takes away
+#    whatever they add, so nothing else moves them.)
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
