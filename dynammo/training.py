@@ -182,7 +182,7 @@ def descend(
 
 
 def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Positions 0..count-1 in random order, in batches of two or more, which batch norm needs."""
+    """Positions 0..count-1 in random order; no batch of one, which batch norm cannot take."""
     batches = list(torch.randperm(count, generator=generator).split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]

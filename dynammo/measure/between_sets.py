@@ -151,16 +151,15 @@ def change_cosines(states: Sequence[StateDict], initial: StateDict) -> pd.DataFr
 
 
 @torch.no_grad()
-def others_scores(learner: AdapterLearner, split: str = "test") -> pd.DataFrame:
-    """Each head's "others" probability of each image of the classes seen.
+def others_scores(learner: AdapterLearner) -> pd.DataFrame:
+    """Each head's "others" probability of each test image of the classes seen.
 
     Returns:
         A row per image and head: ``true_session`` of the image, ``head`` (its session), ``others``,
         and whether the head is the one that says "others" least (``chosen``).
     """
-    stream = learner.stream
-    seen = stream.indices(split, range(1, learner.session + 1))
-    data = getattr(stream, split)
+    stream, data = learner.stream, learner.stream.test
+    seen = stream.indices("test", range(1, learner.session + 1))
     _, others = learner.judge(data.select(seen))
     if others is None:
         raise InputError(f"{title(learner.name)} has a single head, which has no output 'others'.")

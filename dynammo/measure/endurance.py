@@ -49,9 +49,9 @@ class Command:
             raise RuntimeError(f"A run failed:\n{said(output).read_text()}")
         return contents(output)
 
-    def start_again(self, output: Path, patience: float = 60) -> subprocess.Popen:
+    def start_again(self, output: Path) -> subprocess.Popen:
         """Start as a user would: at once, and again while what was killed is still ending."""
-        end = time.monotonic() + patience
+        end = time.monotonic() + 60
         while True:
             process = self.start(output)
             while process.poll() is None and "checking the data" not in said(output).read_text():

@@ -26,24 +26,21 @@ def seconds_of(function: Callable[[], object], repeats: int = 1) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def race(
-    slow: Callable[[], object], fast: Callable[[], object], budget: float, least: int = 3
-) -> dict[str, float]:
+def race(slow: Callable[[], object], fast: Callable[[], object], budget: float) -> dict[str, float]:
     """Seconds of two functions and their ratio: the median over rounds, its lowest and highest.
 
     They take turns, so a machine that slows down moves both alike. A call that is too short to be
     timed alone is repeated, for about half a second a round.
 
     Args:
-        budget: seconds to go on for, up to 31 rounds.
-        least: rounds to take in any case.
+        budget: seconds to go on for, from 3 rounds up to 31.
     """
     fast()  # warms up what both share
     once = seconds_of(slow), seconds_of(fast)
     repeats = [min(20, max(1, round(0.5 / one))) for one in once]
     pairs = [once] if once[0] > 0.5 else []
     start = time.perf_counter()
-    while len(pairs) < least or (time.perf_counter() - start < budget and len(pairs) < 31):
+    while len(pairs) < 3 or (time.perf_counter() - start < budget and len(pairs) < 31):
         pairs.append((seconds_of(slow, repeats[0]), seconds_of(fast, repeats[1])))
     slow_times, fast_times = np.array(pairs).T
     ratios = slow_times / fast_times

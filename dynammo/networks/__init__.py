@@ -1,1 +1,1 @@
-"""Networks written out, their weights, and batch norm folded away: they know torch alone."""
+"""Networks written out, their weights, and batch norm folded away."""

@@ -137,9 +137,7 @@ def vary(
     return pd.concat(found, ignore_index=True)
 
 
-def try_out(
-    run: Path, settings: RunSettings, variants: Mapping[str, Changes], split: str = "val"
-) -> pd.DataFrame:
+def try_out(run: Path, settings: RunSettings, variants: Mapping[str, Changes]) -> pd.DataFrame:
     """Learn each variant of some settings and judge it on validation images; nothing is saved.
 
     This is what settings are chosen by. Methods of all kinds may be tried.
@@ -160,7 +158,7 @@ def try_out(
             for session in range(1, setup.stream.number_of_sessions + 1):
                 for learner in progress_bar(learners, f"{label}, session {session}"):
                     learner.learn_session(progress=False)
-                    row = session_row(predict(learner, split, unseen=False))
+                    row = session_row(predict(learner, "val", unseen=False))
                     tag = key | {"method": learner.name, "session": session}
                     rows.append(tag | {"accuracy": row["accuracy"]})
     return pd.DataFrame(rows)

@@ -23,10 +23,10 @@ from dynammo.errors import InputError
 from dynammo.run.ablations import ablations
 from dynammo.run.compare import compare_runs
 from dynammo.run.expected import compare, told
-from dynammo.run.graph import NOTEBOOKS, only_one, run_graph
+from dynammo.run.graph import only_one, run_graph
 from dynammo.run.jobs import file_of_backbone, jobs, parameters_of
 from dynammo.run.needs import needs
-from dynammo.run.options import ROOT, parse, resolve
+from dynammo.run.options import NOTEBOOKS, ROOT, parse, resolve
 from dynammo.run.provenance import code_checksum, git_revision, provenance
 from dynammo.run.run_folder import open_setup, settings_of
 from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, settings_from

@@ -97,12 +97,12 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     part.replace(output)
 
 
-def _with_a_kernel(run: Callable[[], object], tries: int = 3) -> None:
-    """Execute a notebook, and again if its kernel did not come up.
+def _with_a_kernel(run: Callable[[], object]) -> None:
+    """Execute a notebook, and again, up to three times, if its kernel did not come up.
 
     Two kernels that start in the same moment can choose the same port; one of them then dies.
     """
-    for left in range(tries - 1, -1, -1):
+    for left in (2, 1, 0):
         try:
             run()
             return

@@ -19,7 +19,6 @@ from dynammo.beyond.several_depths import SeveralDepths
 from dynammo.catalogue import title
 from dynammo.data.files import write_json, write_whole
 from dynammo.errors import InputError
-from dynammo.heads import TaskHeads
 from dynammo.methods import AdapterLearner
 from dynammo.networks.folding import fold_batch_norm
 from dynammo.run.provenance import data_note
@@ -45,7 +44,7 @@ class DeployedNetwork(nn.Module):
                 folded = (fold_batch_norm(one) or one for one in network.adapters.adapters)
                 network.adapters.adapters = nn.ModuleList(folded)
         self.backbone = networks[0].backbone
-        self.knows_others = isinstance(learner.head, TaskHeads)
+        self.knows_others = learner.knows_others
         self.requires_grad_(False)
         self.eval()
 

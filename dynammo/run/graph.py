@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dynammo.errors import InputError
-from dynammo.run.options import ROOT
+from dynammo.run.options import NOTEBOOKS
 from dynammo.run.processes import COMMAND
-
-NOTEBOOKS = ROOT / "notebooks"
 
 
 @contextmanager

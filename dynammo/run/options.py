@@ -19,6 +19,7 @@ from dynammo.run.run_folder import IN_A_NAME, run_name
 from dynammo.run.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -19,9 +19,8 @@ from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocess
 
 from dynammo.data.files import entry_point, write_json, write_text
 from dynammo.errors import InputError
-from dynammo.run.options import ROOT
+from dynammo.run.options import NOTEBOOKS, ROOT
 
-NOTEBOOKS = ROOT / "notebooks"
 LECTURERS = ("LECTURER.md", "SLIDES.md")  # have answers: they stay behind, links become text
 RECORD = ".made.json"  # checksum of each file as it was made, so that a student's changes show
 
