@@ -120,7 +120,7 @@ def test_the_page_tells_todays_verdicts_beside_the_first(computed):
     known = judged.set_index(["other", "stream"]).verdict.to_dict()
     for row, (_, now) in table.items():
         other = NAMES[row.partition(",")[0]]
-        streams = "blood", "skin", "histology", "mixed"
+        streams = "blood", "skin", "histology", "mixed", "cifar"
         assert now.split() == [known.get((other, stream), "–") for stream in streams], row
 
 
