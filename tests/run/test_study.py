@@ -169,7 +169,7 @@ def test_the_page_tells_what_weights_of_classes_change(archives):
 
 
 def test_the_page_tells_what_was_asked_and_what_there_is(archives):
-    (table,) = tables("Do merged adapters earn their keep?")
+    table, _ = tables("Do merged adapters earn their keep?")
     found = []
     for run in ("study-blood", "study-mixed", "study-skin", "study-histology", "study-cifar"):
         methods = ["acl", "ridge_frozen", "dynammo_ridge", "last_adapter_ridge"]
@@ -181,3 +181,15 @@ def test_the_page_tells_what_was_asked_and_what_there_is(archives):
         gain = gains_by_colours(archives, run, [key[0]])[key] if balanced else "–"
         found.append((*(known[*pair, "average"] for pair in over), gain))
     assert [tuple(cells) for cells in table.values()] == list(zip(*found, strict=True))
+
+
+def test_the_page_tells_what_classes_a_session_change():
+    tried = pd.read_csv(STUDY / "classes_a_session.csv")
+    runs = tried.groupby(["variant", "method", "order_seed"]).accuracy.agg(["mean", "last"])
+    found = 100 * runs.groupby(["variant", "method"]).mean()
+    *_, table = tables("Do merged adapters earn their keep?")
+    assert set(table) == {"10, T = 2", "2, T = 10"}
+    for row, cells in table.items():
+        own = found.loc[int(row.split(",")[0])]
+        methods = "dynammo_ridge", "last_adapter_ridge", "ridge_frozen"
+        assert cells == ["{:.1f} / {:.1f}".format(*own.loc[name]) for name in methods]
