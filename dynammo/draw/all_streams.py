@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from dynammo.draw.style import PALETTE, Look, canvas, checked, finished, look, panels, styled
 
-FAR = 13  # points from DynaMMo at which a panel ends
+ENDS = -14, 11  # points over DynaMMo at which a panel ends
 # How verdicts are told apart: colour, marker, face, and what they mean.
 VERDICTS = {
     "✓": (PALETTE[0], "o", PALETTE[0], "✓ holds: all of the interval is\nwithin the claim's bound"),
@@ -59,7 +59,7 @@ def accuracy_and_cost_by_stream(
             elif method in own.index:
                 low, mean, high = -own.loc[method, ["high", "mean", "low"]].astype(float)
                 _draw_interval(ax, low, mean, high, row, look(method))
-        ax.set(xlim=(-FAR - 1, FAR - 2), xlabel="points")
+        ax.set(xlim=ENDS, xlabel="points")
         ax.set_title(title.replace(" (", "\n("), fontsize=9)
         ax.grid(axis="x")
     costs = axes[-1]
@@ -88,7 +88,7 @@ def _mark(kind: Look) -> dict:
 
 def _draw_interval(ax: Axes, low: float, mean: float, high: float, row: int, kind: Look) -> None:
     """Draw a mean with its interval, or the number at the edge if it is further away."""
-    if abs(mean) > FAR:
+    if not ENDS[0] < mean < ENDS[1]:
         place, text = (0.02, f"◂ \u2212{-mean:.0f}") if mean < 0 else (0.98, f"{mean:.0f} ▸")
         at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
         ax.annotate(text, (place, row), ha="left" if mean < 0 else "right", color=kind.ink, **at)
