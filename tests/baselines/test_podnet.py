@@ -139,6 +139,7 @@ def test_podnet_leaves_no_hooks_on_the_network(tiny_settings, uneven, random_res
 def test_the_loss_of_podnets_balanced_head_is_its_own(in_session_two):
     learner = in_session_two("podnet", podnet_margin=0.4)
     learner.classifier.head = cosine_head(4, 2, 8.0)
+    learner.hold = learner.classifier.head.weight.register_hook(lambda gradient: gradient)
     losses = []
     learner.fit_balanced_head = lambda loss, _positions: losses.append(loss)
     learner.finish_session()
