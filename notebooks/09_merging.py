@@ -31,8 +31,8 @@
 # section "As on our machine?" has the numbers.
 #
 # **Takes** ten minutes on one core, a third of that with `runs = 1`, but one run shows no spread.
-# It merges the sets that `./run_all.sh` left; if they are not there yet, they are made first (8 to
-# 40 minutes).
+# It merges the sets that `./run_all.sh` left; if they are not there yet, they are made first (9 to
+# 45 minutes).
 
 # %% [markdown]
 # ## Parameters

@@ -29,7 +29,7 @@
 # sessions are nearly at right angles, so they do not undo each other.
 #
 # **Takes** one or two minutes on one core. It looks into what `./run_all.sh` left; if that is not
-# there yet, it is made first (8 to 40 minutes).
+# there yet, it is made first (9 to 45 minutes).
 
 # %% [markdown]
 # ## Parameters

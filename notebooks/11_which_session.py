@@ -30,7 +30,7 @@
 # be right for nearly all images. The tables and captions below have the numbers of this run.
 #
 # **Takes** about two minutes on one core. It looks into what `./run_all.sh` left; if that is not
-# there yet, it is made first (8 to 40 minutes).
+# there yet, it is made first (9 to 45 minutes).
 
 # %% [markdown]
 # ## Parameters

@@ -25,7 +25,7 @@
 #
 # **Takes** an hour on one core with the default parameters: 18 combinations of three runs each; a
 # third of that with `runs = 1`. Each session is saved as it ends, so an interrupted notebook goes
-# on. It varies what `./run_all.sh` left; if that is not there yet, it is made first (8 to 40
+# on. It varies what `./run_all.sh` left; if that is not there yet, it is made first (9 to 45
 # minutes).
 
 # %% [markdown]

@@ -28,7 +28,7 @@
 # **Takes** four minutes on one core with the default parameters, up to ten for other ablations:
 # every variant but the run's own needs a chain of its own. They are saved one session at a time, so
 # an interrupted notebook goes on where it was. It varies what `./run_all.sh` left; if that is not
-# there yet, it is made first (8 to 40 minutes).
+# there yet, it is made first (9 to 45 minutes).
 
 # %% [markdown]
 # ## Parameters

@@ -28,7 +28,7 @@
 # than ignored ones.
 #
 # **Takes** about ten minutes on one core, a third of that with `runs = 1`. It uses what
-# `./run_all.sh` left; if that is not there yet, it is made first (8 to 40 minutes).
+# `./run_all.sh` left; if that is not there yet, it is made first (9 to 45 minutes).
 
 # %% [markdown]
 # ## Parameters

@@ -24,7 +24,7 @@
 # numbers.
 #
 # **Takes** about half a minute. It draws what `./run_all.sh` left; if that is not there yet, it is
-# made first (8 to 40 minutes).
+# made first (9 to 45 minutes).
 
 # %% tags=["parameters"]
 run_folder: str = "../runs/demo"  # the run to draw
