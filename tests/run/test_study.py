@@ -193,3 +193,16 @@ def test_the_page_tells_what_classes_a_session_change():
         own = found.loc[int(row.split(",")[0])]
         methods = "dynammo_ridge", "last_adapter_ridge", "ridge_frozen"
         assert cells == ["{:.1f} / {:.1f}".format(*own.loc[name]) for name in methods]
+
+
+def test_what_the_page_says_of_the_sweep_is_so():
+    table = pd.read_csv(STUDY / "when_merging_pays.csv")
+    key = ["sessions", "memory", "epochs"]
+    points = 100 * table.pivot_table("average_accuracy", key, "method")
+    points = points.sub(points.pop("dynammo"), axis=0)
+    short, long = (points.xs(epochs, level="epochs") for epochs in (3, 30))
+    assert len(long) == 6 and (long.acl > short.acl).all()
+    behind = points.last_adapter[points.last_adapter < -0.25]
+    assert set(behind.index) == {(2, 16, 3), (2, 160, 3), (4, 16, 10), (4, 16, 30)}
+    assert (short.ridge_frozen > 2).all()
+    assert long.ridge_frozen[2].max() < 1 < long.ridge_frozen[4].min()
