@@ -215,8 +215,8 @@ assert torch.allclose(*losses_of(MyLwF, LwF))
 # rows $w_k$ of the new classes are multiplied by
 # $\gamma = \mathrm{mean}_{old} \lVert w_k \rVert \,/\, \mathrm{mean}_{new} \lVert w_k \rVert$
 # (equations 6 to 8), so that no class wins by the length of its row. Weights are clipped at 0 after
-# each step, so that longer rows do give larger logits. (The
-# code clips at the start of the next step, which is the same.)
+# each step, so that longer rows do give larger logits. (The code clips at the start of the
+# next step, which is the same.)
 
 
 # %%
@@ -395,7 +395,7 @@ compared.round(1)
 
 # %%
 end = 100 * found["accuracy"].query("session == session.max()").accuracy.to_numpy()
-old, newest = end[:-1].mean(), end[-1]
+old = end[:-1].mean()
 if method == "lwf":
     ahead = end[-1] - end[:-1].max()
     expectations = {"the newest session is ahead": (f"by {ahead:.0f} points", ahead > 0)}

@@ -64,7 +64,7 @@ from dynammo.draw.heat_maps import accuracy_matrices
 from dynammo.draw.weights import information_by_stage, moved_by_information
 from dynammo.measure.summary import cost_by_session
 from dynammo.run.collect import collect
-from dynammo.run.expected import EXPECTED, as_expected, compare, told
+from dynammo.run.expected import as_expected, compare, published_numbers, told
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import data_note, note
 from dynammo.run.run_folder import open_setup
@@ -420,7 +420,7 @@ compared.round(1)
 held = 100 * (stiffness >= limit / 10).double().mean().item()
 end = 100 * found["sessions"].set_index("session").accuracy.iloc[-1]
 newest_alone = 100 / data.number_of_sessions  # the most that fine-tuning can have
-demo = pd.read_csv(EXPECTED).query("method in ['replay', 'icarl'] and session == '4'")
+demo = published_numbers().query("method in ['replay', 'icarl'] and session == '4'")
 least = demo.published.min()
 as_expected(
     {

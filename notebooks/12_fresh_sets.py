@@ -49,7 +49,7 @@ from dynammo.draw.heat_maps import accuracy_matrices
 from dynammo.measure.between_sets import relative_distance
 from dynammo.measure.summary import cost_by_session
 from dynammo.run.collect import collect
-from dynammo.run.expected import EXPECTED, as_expected
+from dynammo.run.expected import as_expected, published_numbers
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import note
 from dynammo.run.settings import settings_from
@@ -94,9 +94,8 @@ pd.Series(apart, name="distance to the mean").to_frame().round(3)
 # on sets that start from the one before, under the same seeds.
 
 # %%
-on_a_path, key = method.removesuffix("_fresh"), ["order_seed", "train_seed", "session"]
-demo = pd.read_csv(EXPECTED, dtype=dict.fromkeys(key, str)).set_index(["method", *key]).published
-demo = demo.get((on_a_path, str(order_seed), str(train_seed), "average"), float("nan"))
+key = method.removesuffix("_fresh"), str(order_seed), str(train_seed), "average"
+demo = published_numbers().published.get(key, float("nan"))
 lost = demo - 100 * found["sessions"].accuracy.mean()
 nearest = min(apart.values())
 expectations = {"far from their mean: over 0.2": (f"{nearest:.2f} or more", nearest > 0.2)}

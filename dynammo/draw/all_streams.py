@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from dynammo.draw.style import PALETTE, Look, canvas, checked, finished, look, panels, styled
+from dynammo.draw.costs import off_the_scale
+from dynammo.draw.style import (
+    PALETTE,
+    Look,
+    canvas,
+    checked,
+    finished,
+    look,
+    panels,
+    styled,
+)
 
 ENDS = -14, 11  # points over DynaMMo at which a panel ends
+MARK = {"ls": "", "ms": 6}  # a mark without a line
 # How verdicts are told apart: colour, marker, face, and what they mean.
 VERDICTS = {
     "✓": (PALETTE[0], "o", PALETTE[0], "✓ holds: all of the interval is\nwithin the claim's bound"),
@@ -23,19 +34,19 @@ VERDICTS = {
 
 @styled
 def accuracy_and_cost_by_stream(
-    compared: Mapping[str, pd.DataFrame], summaries: Mapping[str, pd.DataFrame], note: str
+    methods: Sequence[str],
+    compared: Mapping[str, pd.DataFrame],
+    summaries: Mapping[str, pd.DataFrame],
+    note: str,
 ) -> Figure:
     """Points over DynaMMo on the same runs, with intervals, a panel a stream; and what each costs.
 
-    Methods are in the order of their accuracy on the first stream, the best at the top.
-
     Args:
+        methods: a row each, from the top.
         compared: by a stream's title, of :func:`dynammo.measure.intervals.over_runs` or its like.
         summaries: by the same titles, of :func:`dynammo.measure.summary.summarise`.
     """
-    by_stream = [table.set_index("method") for table in summaries.values()]
-    accuracy = pd.concat([table.average_accuracy for table in by_stream], axis=1, ignore_index=True)
-    methods = list(accuracy.sort_values(list(accuracy), ascending=False).index)
+    costs_of = {title: table.set_index("method").macs for title, table in summaries.items()}
     over = dict.fromkeys(name for table in compared.values() for name in table["covers"])
     told = "Points of average accuracy over DynaMMo's in the same runs; line: 5 % to 95 % bound "
     told += f"over {' or '.join(over)}; ◂ ▸: further than the panel goes; right: a mark a stream"
@@ -64,9 +75,9 @@ def accuracy_and_cost_by_stream(
         ax.grid(axis="x")
     costs = axes[-1]
     for row, method in enumerate(methods):
-        macs = [table.macs[method] for table in by_stream if method in table.index]
-        costs.plot([min(macs) / 1e6, max(macs) / 1e6], [row] * 2, color="0.8", lw=1, zorder=0)
-        costs.plot([x / 1e6 for x in macs], [row] * len(macs), ls="", **_mark(look(method)))
+        macs = [macs[method] / 1e6 for macs in costs_of.values() if method in macs]
+        costs.plot([min(macs), max(macs)], [row] * 2, color="0.8", lw=1, zorder=0)
+        costs.plot(macs, [row] * len(macs), **look(method).line | MARK)
     costs.set(xscale="log", xlabel="million multiply-accumulates\nan image (logarithmic)")
     costs.set_title("cost", fontsize=9)
     costs.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -77,34 +88,27 @@ def accuracy_and_cost_by_stream(
     axes[0].set(ylim=(len(methods) - 0.4, -0.6))
     for ax in axes:
         ax.tick_params(axis="y", length=0)
-    figure.suptitle(_finding(compared, summaries), x=0.01, ha="left")
+    figure.suptitle(_finding(compared, costs_of), x=0.01, ha="left")
     return finished(figure)
-
-
-def _mark(kind: Look) -> dict:
-    """How a method's mark is drawn without a line."""
-    return {"marker": kind.marker, "color": kind.colour, "ms": 5}
 
 
 def _draw_interval(ax: Axes, low: float, mean: float, high: float, row: int, kind: Look) -> None:
     """Draw a mean with its interval, or the number at the edge if it is further away."""
     if not ENDS[0] < mean < ENDS[1]:
-        place, text = (0.02, f"◂ \u2212{-mean:.0f}") if mean < 0 else (0.98, f"{mean:.0f} ▸")
-        at = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8}
-        ax.annotate(text, (place, row), ha="left" if mean < 0 else "right", color=kind.ink, **at)
+        off_the_scale(ax, mean, row, kind)
         return
     if np.isfinite(low):
         ax.plot([low, high], [row, row], color=kind.colour, lw=1.5)
-    ax.plot([mean], [row], **_mark(kind))
+    ax.plot([mean], [row], **kind.line | MARK)
 
 
-def _finding(compared: Mapping[str, pd.DataFrame], summaries: Mapping[str, pd.DataFrame]) -> str:
+def _finding(compared: Mapping[str, pd.DataFrame], costs_of: Mapping[str, pd.Series]) -> str:
     """What keeping every set brings and costs, as a title."""
     gaps, times = [], []
     for title, table in compared.items():
         own = table[(table.method == "dynammo") & (table.other == "acl")]
         gaps += (-own[own.measure == "average"]["mean"]).tolist()
-        macs = summaries[title].set_index("method").macs
+        macs = costs_of[title]
         times += [macs["acl"] / macs["dynammo"]] if {"acl", "dynammo"} <= set(macs.index) else []
     if not gaps:
         return "Accuracy and what it costs, stream by stream"

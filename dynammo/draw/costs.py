@@ -79,11 +79,19 @@ def _draw_points(ax: Axes, points: pd.Series, row: int, kind: Look) -> None:
     """Draw a method's points of each run and their mean, or the number at the edge if far off."""
     mean = points.mean()
     if mean < -FAR_OFF:
-        edge = {"xycoords": ("axes fraction", "data"), "va": "center", "color": kind.ink}
-        ax.annotate(f"◂ \u2212{-mean:.0f}", (0.01, row), fontsize=8.5, **edge)
+        off_the_scale(ax, mean, row, kind)
     elif len(points):
         ax.scatter(points, [row] * len(points), 12, [kind.colour], alpha=0.5, lw=0)
         ax.plot([mean], [row], label=kind.title, **kind.line | {"ms": 7.5})
+
+
+def off_the_scale(ax: Axes, points: float, row: int, kind: Look) -> None:
+    """Say at a panel's edge what is too far away to be drawn in a row of it."""
+    place, side, text = 0.01, "left", f"◂ \u2212{-points:.0f}"
+    if points > 0:
+        place, side, text = 0.99, "right", f"{points:.0f} ▸"
+    edge = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": side, "color": kind.ink}
+    ax.annotate(text, (place, row), fontsize=8.5, **edge)
 
 
 def cost_finding(found: pd.DataFrame) -> str:

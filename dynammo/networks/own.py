@@ -51,14 +51,14 @@ def failures_told(name: str, when: str = "", given: str = "") -> Iterator[None]:
         raise InputError(f"The backbone {name} fails{when}: {type(e).__name__}{given}: {e}") from e
 
 
-def own_function(name: str) -> Callable[[], Recipe]:
+def own_function(name: str, kind: str = "backbone") -> Callable:
     """The function that such a name stands for."""
     if name.startswith(PREFIX):
         return lambda: timm_recipe(name.removeprefix(PREFIX))
     place, _, function = name.rpartition(":")
     if not place.endswith(".py"):
         return getattr(import_module(place), function)
-    return getattr(module_from_file(Path(place), "backbone"), function)
+    return getattr(module_from_file(Path(place), kind), function)
 
 
 def module_from_file(path: Path, kind: str) -> ModuleType:

@@ -24,9 +24,10 @@ from dynammo.run.ablations import ablations
 from dynammo.run.compare import compare_runs
 from dynammo.run.expected import compare, told
 from dynammo.run.graph import only_one, run_graph
-from dynammo.run.jobs import file_of_backbone, jobs, parameters_of
+from dynammo.run.jobs import jobs, parameters_of
 from dynammo.run.needs import needs
 from dynammo.run.options import NOTEBOOKS, ROOT, parse, resolve
+from dynammo.run.plugins import file_of
 from dynammo.run.provenance import code_checksum, git_revision, provenance
 from dynammo.run.run_folder import open_setup, settings_of
 from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, settings_from
@@ -128,7 +129,7 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
             return run_graph(run, configuration, options, lock)
         write_json(run / "settings.json", settings.as_dict())
         origin = provenance(stream) | {"code_checksum": code_checksum()}
-        own = [*settings.plugins, *file_of_backbone(settings.backbone)]
+        own = filter(None, [*settings.plugins, file_of(settings.backbone)])
         origin |= {path: sha256(Path(path).read_bytes()).hexdigest() for path in own}
         write_json(run / "provenance.json", origin | {"git_revision": git_revision(ROOT)})
         begun = time.time()

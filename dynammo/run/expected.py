@@ -55,6 +55,14 @@ def numbers(sessions: pd.DataFrame) -> pd.Series:
     return long.dropna().astype(dict.fromkeys(KEY, str)).set_index(KEY).value.rename("found")
 
 
+def published_numbers() -> pd.DataFrame:
+    """The demo's numbers by :data:`KEY`: ``published`` and ``tolerance``, in percent."""
+    if EXPECTED.exists():
+        return pd.read_csv(EXPECTED, dtype=dict.fromkeys(KEY, str)).set_index(KEY)
+    nothing = pd.MultiIndex.from_arrays([[]] * len(KEY), names=KEY)  # the library alone
+    return pd.DataFrame(columns=["published", "tolerance"], index=nothing, dtype=float)
+
+
 def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     """What was found beside what is published, wherever the same was learned.
 
@@ -64,12 +72,7 @@ def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     Returns:
         By :data:`KEY`: ``found``, ``published``, ``tolerance`` (all in percent) and ``within``.
     """
-    if EXPECTED.exists():
-        published = pd.read_csv(EXPECTED, dtype=dict.fromkeys(KEY, str)).set_index(KEY)
-    else:  # the library alone
-        nothing = pd.MultiIndex.from_arrays([[]] * len(KEY), names=KEY)
-        published = pd.DataFrame(columns=["published", "tolerance"], index=nothing, dtype=float)
-    demo = load_profile("demo")
+    published, demo = published_numbers(), load_profile("demo")
 
     def same(method: str) -> bool:
         now, then = (settings_behind(one, method) for one in (settings, demo))

@@ -71,17 +71,11 @@ def parameters_of(settings: RunSettings, method: str = "") -> dict[str, Any]:
     """What a job's notebook is given, seeds and folders apart."""
     fed = [] if method else adapter_methods(settings.methods)
     values = settings_behind(settings, method)
-    if any(METHODS[name].family == "plugin" for name in fed or filter(None, [method])):
+    if any(METHODS[name].family == "plugin" for name in fed or [method]):
         values["plugins"] = list(settings.plugins)  # the results of all others are without them
     for name in fed:
         values |= settings.knobs_by_name(kind_of(name))
     return values if method else values | {"methods": fed}
-
-
-def file_of_backbone(name: str) -> list[str]:
-    """The file that a backbone of one's own is in, where it is in one and not in a module."""
-    file, colon, _ = name.rpartition(":")
-    return [file] if colon and file.endswith(".py") else []
 
 
 def pairs(settings: RunSettings) -> Iterable[tuple[int, int]]:

@@ -23,7 +23,8 @@ from dynammo.beyond.ways_of_merging import merge_changes
 from dynammo.data.files import entry_point, write_whole
 from dynammo.errors import InputError
 from dynammo.merging import check_same_layout
-from dynammo.networks.own import module_from_file
+from dynammo.networks.own import own_function
+from dynammo.run.plugins import file_of
 
 WAYS = {title.lower().replace(" ", "_"): way for title, way in STRATEGIES.items()}
 WAYS = {"mean": WAYS.pop("uniform_mean"), **WAYS}
@@ -85,12 +86,11 @@ def merge_files(options: argparse.Namespace) -> int:
 
 def own_way(name: str) -> Strategy:
     """A rule of one's own, by file and function; InputError where there is none."""
-    place, _, function = name.rpartition(":")
-    if not place.endswith(".py"):
+    if not file_of(name):
         known = ", ".join(WAYS)
         raise InputError(f"There is no way '{name}': choose of {known}, or give FILE.py:FUNCTION.")
     try:
-        rule = getattr(module_from_file(Path(place), "rule"), function)
+        rule = own_function(name, "rule")
     except Exception as error:  # whatever the file's own code does
         raise InputError(f"The rule {name} fails: {type(error).__name__}: {error}") from error
     return Strategy(name, partial(merge_changes, rule=rule), needs="initial")

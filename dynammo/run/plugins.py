@@ -17,6 +17,12 @@ from dynammo.errors import InputError
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
+def file_of(name: str) -> str:
+    """The file of ``FILE.py:FUNCTION``, as a backbone or a rule may be named; else nothing."""
+    place = name.rpartition(":")[0]
+    return place if place.endswith(".py") else ""
+
+
 def load_plugins(paths: Sequence[str | Path]) -> list[str]:
     """Put the methods of some files into the catalogue, once in a process; return their names.
 

@@ -13,12 +13,13 @@ from dynammo.measure.intervals import over_runs
 def test_the_figures_show_every_stream_and_claim():
     summary = summary_table()
     table = over_runs(sessions_table())
-    figure = accuracy_and_cost_by_stream({"a": table, "b": table}, {"a": summary, "b": summary}, "")
+    best = summary.sort_values("average_accuracy", ascending=False).method
+    streams = {"a": table, "b": table}, {"a": summary, "b": summary}
+    figure = accuracy_and_cost_by_stream(best, *streams, "")
     gap = -table.query("method == 'dynammo' and other == 'acl' and measure == 'average'")["mean"]
     assert f"{gap.item():.1f} to {gap.item():.1f} points over DynaMMo" in words(figure)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["a", "b", "cost"]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    best = summary.sort_values("average_accuracy", ascending=False).method
     assert names == [look(method).title for method in best]
     row = names.index(look("acl").title)
     drawn = [x for line in figure.axes[0].get_lines() for x, y in line.get_xydata() if y == row]

@@ -32,11 +32,11 @@ def definitions(source: str) -> str:
     return ast.unparse(ast.Module(kept, []))
 
 
-def run(path: Path, *, solved: bool, cells: list | None = None) -> list[Exception]:
+def run(cells: list, *, solved: bool) -> list[Exception]:
     """Run a notebook's definitions, exercises and checks in order; return what checks raised."""
     names: dict = {"__name__": "__main__"}
     raised = []
-    for cell in cells or cells_of(path):
+    for cell in cells:
         if "check" in tags(cell):
             try:
                 exec(cell.source, names)
@@ -54,9 +54,9 @@ def test_a_coding_exercise_fails_before_its_solution_and_passes_after(path, caps
     for i, cell in enumerate(cells):
         if "exercise" in tags(cell):
             assert ["solution" in tags(cells[i + 1]), "check" in tags(cells[i + 2])] == [True] * 2
-    before = run(path, solved=False)
+    before = run(cells, solved=False)
     assert [type(error) for error in before] == [NotImplementedError] * len(checks)
-    assert run(path, solved=True) == []
+    assert run(cells, solved=True) == []
     assert len(capsys.readouterr().out.splitlines()) >= len(checks)  # what was reached is said
     for check in checks:  # each assert tells what is wrong
         asserts = [n for n in ast.walk(ast.parse(check.source)) if isinstance(n, ast.Assert)]
@@ -94,13 +94,14 @@ def with_slips(source: str) -> list[str]:
 @pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: path.stem)
 def test_a_check_says_what_is_wrong_with_a_slip(path, capsys):
     """One wrong sign or factor in a solution, and its own check tells in words."""
-    told = 0
-    for i, cell in enumerate(cells_of(path)):
-        for wrong in with_slips(cell.source) if "solution" in tags(cell) else ():
-            cells = cells_of(path)
-            cells[i].source = wrong
-            raised = run(path, solved=True, cells=cells)
-            told += any(isinstance(error, AssertionError) and error.args for error in raised)
+    cells, told = cells_of(path), []
+    for cell in [cell for cell in cells if "solution" in tags(cell)]:
+        right = cell.source
+        for wrong in with_slips(right):
+            cell.source = wrong
+            raised = run(cells, solved=True)
             assert raised, f"This passes:\n{wrong}"
-    slips = sum(len(with_slips(c.source)) for c in cells_of(path) if "solution" in tags(c))
-    assert slips < 3 or told >= slips / 2  # the others raise an error of Python's or torch's own
+            told.append(any(isinstance(error, AssertionError) and error.args for error in raised))
+        cell.source = right
+    # The others raise an error of Python's or torch's own.
+    assert len(told) < 3 or sum(told) >= len(told) / 2
