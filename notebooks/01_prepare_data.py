@@ -94,6 +94,8 @@ figure
 
 # %% [markdown]
 # ## How many images there are
+# Of each class and split; lines part the sessions. Equal bars mean that accuracy counts all classes
+# alike.
 
 # %%
 figure = class_balance(data, note=note)
@@ -116,7 +118,8 @@ as_expected(
     {
         "8 classes in 4 sessions of 2": ("{} in {} of {}".format(*found), found == (8, 4, 2)),
         "100 / 50 / 100 images a class": (str(images), images == [[100], [50], [100]]),
-    }
+    },
+    settings,
 )
 
 # %% [markdown]

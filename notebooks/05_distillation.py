@@ -53,6 +53,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from IPython.display import display
 
 from dynammo.baselines.distillation import distillation_loss
 from dynammo.baselines.icarl import ICaRL, NearestMean
@@ -363,11 +364,10 @@ with torch.no_grad():
 # With changed settings it starts over; to keep both results, give the second another `run_folder`.
 
 # %%
-learns = method  # or MyLwF, MyWA or MyICaRL, when you have changed a line of it
-learn_stream(run, settings, learns, order_seed, train_seed)
-found = collect(run, settings, [learns])
-
-# %%
+learns = [method]  # add MyLwF, MyWA or MyICaRL, changed by you: it is drawn beside it
+for each in learns:
+    learn_stream(run, settings, each, order_seed, train_seed)
+found = collect(run, settings, learns)
 under = note(settings, data)
 training_losses(found["losses"], note=under)
 
@@ -385,23 +385,26 @@ accuracy_matrices(found["accuracy"], note=under)
 
 # %% [markdown]
 # ## As on our machine?
-# What this notebook got, beside our numbers for the demo and how far another processor may
-# move them ([expected.csv](../figures/expected.csv)), in percent.
+# *Found* is what this notebook got. *Published* is what the demo got on our machine, and
+# *tolerance* is how far another processor may move that ([expected.csv](../figures/expected.csv)),
+# in percent.
 
 # %%
 compared = compare(found["sessions"], settings)
 print(told(compared))
-compared.round(1)
+display(compared.round(1))
 
 # %%
-end = 100 * found["accuracy"].query("session == session.max()").accuracy.to_numpy()
-old = end[:-1].mean()
+own = found["accuracy"].query("method == @method").set_index("session")
+end = own.loc[own.index.max()]
+first = own.query("session == evaluated_session").set_index("evaluated_session").accuracy
+kept = (100 * end.set_index("evaluated_session").accuracy / first)[:-1].mean()
+ahead = 100 * (end.accuracy.iloc[-1] - end.accuracy.iloc[:-1].max())
 if method == "lwf":
-    ahead = end[-1] - end[:-1].max()
-    expectations = {"the newest session is ahead": (f"by {ahead:.0f} points", ahead > 0)}
+    expectations = {"the newest session is far ahead": (f"by {ahead:.0f} points", ahead > 20)}
 else:
-    expectations = {"old sessions: over 50 % on average": (f"{old:.0f} %", old > 50)}
-as_expected(expectations)
+    expectations = {"half of what was known of old sessions": (f"{kept:.0f} %", kept > 50)}
+as_expected(expectations, settings)
 
 # %% [markdown]
 # ## Where it pays
@@ -419,15 +422,15 @@ as_expected(expectations)
 # Compare the seconds of session 1, which has no teacher, with those of the others.
 
 # %%
-cost_by_session(found)
+cost_by_session(found)[["training (s)", "numbers stored (M)", "peak memory (MB)"]]
 
 # %% [markdown]
 # ## Now change a line
 # In `MyLwF`, write `0.0` in place of `1.0`: the teacher is no longer heard. Or write `5.0`. Run
-# that cell again, set `learns = MyLwF`, and run the cells from there on. (The cell with the assert
-# would now stop you, as it should.) The library sees that the class was changed, and learns all
-# sessions anew. Or leave out the second line of `MyWA.finish_session`: how much of WA is the
-# aligning?
+# that cell again, set `learns = [method, MyLwF]`, and run the cells from there on. (The cell with
+# the assert would now stop you, as it should.) The library sees that the class was changed, and
+# learns all sessions anew. Or leave out the second line of `MyWA.finish_session`: how much of WA is
+# the aligning?
 
 # %% [markdown]
 # ## Code it: hold the features
@@ -464,7 +467,7 @@ print("Directions are held. Let HoldFeatures, below, learn the stream with it.")
 
 # %% [markdown]
 # And a method that uses it: replay, with features that are held. To try it, set
-# `learns = HoldFeatures`.
+# `learns = [method, HoldFeatures]`.
 
 
 # %%

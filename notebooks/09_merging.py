@@ -314,7 +314,8 @@ as_expected(
     {
         "most rules within two points of the mean": (f"{near:.0%} of them", near > 0.5),
         "the last set alone: as good or better": (f"{newest:+.1f} points", newest > -0.5),
-    }
+    },
+    settings,
 )
 
 # %% [markdown]

@@ -212,7 +212,8 @@ as_expected(
             f"{table.told.min():.0%} or more",
             table.told.min() > 0.9,
         ),
-    }
+    },
+    settings,
 )
 
 # %% [markdown]
@@ -311,9 +312,9 @@ assert abs(lost[:-1].mean() - backward_transfer(matrix)) < 1e-9
 (100 * table.rename(index=lambda i: f"session {i + 1}")).round(1)
 
 # %% [markdown]
-# The bar below is what a session's set knew when it had just been tuned, with fewer classes to take
-# its own for. What is left at the end by ACL, which keeps every set, tells what more classes cost.
-# What is below ACL's mark is the price of keeping one set only.
+# A bar shows the accuracy on a session's classes just after they were learned, when there were
+# fewer classes to confuse them with. ACL's mark shows what is left at the end if every set is kept:
+# the drop to it is due to more classes. Any further drop is the price of keeping one set.
 
 # %%
 if "acl" in set(accuracy.method):

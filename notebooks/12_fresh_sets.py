@@ -19,8 +19,8 @@
 # **What you will see.** DynaMMo and ACL with one thing changed: each session's adapters start from
 # the same random beginning, instead of from the set of the session before.
 #
-# **Expected.** Sets that never met lie far from their mean. ACL, which keeps its sets apart, loses
-# little by it. The mean loses more: compare with `./run_all.sh --methods
+# **Expected.** Sets that never met lie far from their mean. The mean loses by that. ACL, which
+# keeps its sets apart, loses little or nothing: compare with `./run_all.sh --methods
 # acl,dynammo,acl_fresh,dynammo_fresh --name fresh`, which learns all four.
 #
 # **Takes** about a minute and a half on one core with the default parameters.
@@ -63,8 +63,9 @@ run = Path(run_folder)
 # ## The question
 # As released, $\theta_t$ starts from $\theta_{t-1}$. So the last set has seen all sessions, and the
 # mean of all sets is a mean of points on one path. Why does the mean work: because averaging
-# collects what each set learned, or because all sets are nearly the same? Sets that share the
-# random beginning and the exemplars, and no training, tell the two apart.
+# collects what each set learned, or because all sets are nearly the same? To decide, we tune sets
+# that start from the same random weights and see the same exemplars, but never go on from each
+# other.
 
 # %% [markdown]
 # ## Learn the stream, session after session
@@ -77,16 +78,37 @@ accuracy_matrices(found["accuracy"], note=under)
 
 # %% [markdown]
 # ## How far apart are the sets?
-# The distance of each set from the mean, divided by the mean's length. Notebook 2, run for its four
-# sessions, has the same for sets that started from the one before.
+# The distance of each set from the mean, divided by the mean's length, over all learned numbers.
+# Notebook 2, run for its four sessions, has the same for sets that started from the one before.
+
+
+# %%
+def mean_of(sets):
+    """The mean of adapter sets, number by number."""
+    return {name: torch.stack([one[name].float() for one in sets]).mean(dim=0) for name in sets[0]}
+
+
+def distance(one, mean):
+    """Length of the difference between a set and the mean, divided by the mean's length."""
+    names = learned_names(mean)
+    between = sum((one[name] - mean[name]).square().sum() for name in names)
+    return (between / sum(mean[name].square().sum() for name in names)).sqrt().item()
+
 
 # %%
 chain = group.learners[0].inner.chain  # of this method's own adapter sets
-apart = {
-    f"session {i}": relative_distance(state, chain.merged_state)
-    for i, state in enumerate(chain.adapter_states, start=1)
-}
+mean = mean_of(chain.adapter_states)
+sets = enumerate(chain.adapter_states, start=1)
+apart = {f"session {session}": distance(one, mean) for session, one in sets}
+for session, one in enumerate(chain.adapter_states, start=1):  # as the library has both
+    theirs = relative_distance(one, chain.merged_state)
+    assert abs(theirs - apart[f"session {session}"]) < 1e-4
 pd.Series(apart, name="distance to the mean").to_frame().round(3)
+
+# %% [markdown]
+# ## Now change a line
+# Take the mean of the first two sets alone, `mean_of(chain.adapter_states[:2])`, and leave out the
+# loop with the `assert`. Which sets are near it, and which are far?
 
 # %% [markdown]
 # ## As expected?
@@ -99,18 +121,19 @@ demo = published_numbers().published.get(key, float("nan"))
 lost = demo - 100 * found["sessions"].accuracy.mean()
 nearest = min(apart.values())
 expectations = {"far from their mean: over 0.2": (f"{nearest:.2f} or more", nearest > 0.2)}
-if method == "dynammo_fresh":
-    expectations["the mean loses: over a point"] = f"{lost:.1f} points", lost > 1
-else:
-    expectations["ACL loses little: under three points"] = f"{lost:.1f} points", lost < 3
-as_expected(expectations)
+if lost == lost:  # where the demo has these seeds
+    words, so = "ACL loses little or nothing", lost < 3
+    if method == "dynammo_fresh":
+        words, so = "the mean loses: over a point", lost > 1
+    expectations[words] = f"{lost:+.1f} points", so
+as_expected(expectations, settings)
 
 # %% [markdown]
 # ## What it costs
 # As for ACL and DynaMMo: a pass for each set, or one pass.
 
 # %%
-cost_by_session(found)
+cost_by_session(found)[["MMACs an image", "numbers stored (M)", "training (s)"]]
 
 # %% [markdown]
 # ## Code it: how alike are two changes?

@@ -72,8 +72,9 @@ Code(inspect.getsource(load(method)), language="python")
 
 # %% [markdown]
 # ## All sessions
-# Each session is saved as it ends: run this cell again after an interruption and it goes on. A
-# change of the file is noticed, and learned anew; of what it imports, only dynammo's own is.
+# Each session is saved as it ends: run this cell again after an interruption and it goes on. If you
+# change the file, the method is learned again. Changes in other files that it imports are noticed
+# only if they belong to `dynammo`.
 
 # %%
 learn_stream(run, settings, method, order_seed, train_seed)

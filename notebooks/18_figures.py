@@ -45,6 +45,7 @@ from dynammo.draw.heat_maps import accuracy_matrices, confusion_and_difference
 from dynammo.draw.method import method_diagram
 from dynammo.draw.strip import forget_adapt_average
 from dynammo.draw.style import look, save_figure
+from dynammo.errors import InputError
 from dynammo.measure import cost
 from dynammo.measure.summary import readable, summarise, training_cost
 from dynammo.networks.own import recipe_of
@@ -52,7 +53,7 @@ from dynammo.run import command
 from dynammo.run.collect import collect, write_tables
 from dynammo.run.expected import as_expected, compare, told
 from dynammo.run.learn import last_session
-from dynammo.run.provenance import code_checksum, note, provenance
+from dynammo.run.provenance import code_checksum, note, own_files, provenance
 from dynammo.run.run_folder import load_stream
 
 # %%
@@ -75,6 +76,8 @@ def save(figure, table, name):
 
 # %% [markdown]
 # ## The method, with this run's own numbers
+# In each session a set of adapters is tuned in the frozen network, and joins the mean of all sets.
+# At test time an image takes one pass, through the mean.
 
 # %%
 recipe = recipe_of(settings.backbone)
@@ -84,7 +87,7 @@ save(
         classes_per_session=[len(labels) for labels in data.sessions],
         stage_names=list(recipe.stages),
         adapter_stages=list(settings.adapter_stages or recipe.adapter_stages),
-        backbone_title=settings.backbone,
+        backbone_title=recipe.title or settings.backbone,
         memory_budget=settings.memory_budget,
         note=under,
     ),
@@ -94,7 +97,9 @@ save(
 
 # %% [markdown]
 # ## The story in one picture
-# Where the run has fine-tuning, ACL and DynaMMo, under its first class order.
+# Fine-tuning forgets, ACL keeps every session's adapters, and DynaMMo averages them: accuracy on
+# each session's classes as sessions go by, and the work for one image at the end. (Where the run
+# has all three; under its first class order.)
 
 # %%
 told_by = ("fine_tuning", "acl", "dynammo")
@@ -172,8 +177,8 @@ pairs.pivot_table("points", keys, "measure", aggfunc="first", sort=False)
 
 # %% [markdown]
 # ## As on our machine?
-# Of all numbers, which are as published with this project, within what another processor may
-# change? Here are the means over class orders, in percent.
+# How many of this run's numbers are those published with this project, give or take what another
+# processor may change? The table shows the means over class orders, in percent.
 
 # %%
 compared = compare(collected["sessions"], settings)
@@ -249,6 +254,15 @@ save(
 )
 
 # %% [markdown]
+# ## The numbers behind it all
+
+# %%
+used = {"settings": {**settings.as_dict(), "stream": data.name}, "code_checksum": code_checksum()}
+files.write_json(figures / "provenance.json", origin | used | own_files(settings))
+write_tables(figures, collected, summary)
+sorted(path.name for path in figures.glob("*.csv"))
+
+# %% [markdown]
 # ## A folder to take away
 # What was needed for learning can go: the merged adapters' batch norm is folded into their
 # convolutions, as the backbone's was before, and network, head and the scaling of pixels are
@@ -264,8 +278,11 @@ from dynammo.run.sessions import session_folder
 
 seeds = settings.order_seeds[0], settings.train_seeds[0]
 weights = session_folder(run, *seeds, data.number_of_sessions) / "head_dynammo.safetensors"
-if "dynammo" in settings.methods and weights.exists():  # an archive has none
-    group = last_session(run, settings, *seeds)
+try:
+    group = weights.exists() and last_session(run, settings, *seeds)  # an archive has no weights
+except InputError as error:
+    group = print(f"Not exported: {error}")
+if group and "dynammo" in settings.methods:
     learner = next(one for one in group.learners if one.name == "dynammo")
     own = collected["sessions"].query("method == 'dynammo'")
     folder = export(learner, run / "export" / "dynammo", own["open_set_fpr95"].mean())
@@ -276,15 +293,6 @@ if "dynammo" in settings.methods and weights.exists():  # an archive has none
     same = probabilities.argmax(dim=1) == learner.judge(images)[0].cpu().argmax(dim=1)
     print(f"{int(same.sum())} of {len(images)} predictions as before")
     print((folder / "card.json").read_text())
-
-# %% [markdown]
-# ## The numbers behind it all
-
-# %%
-used = {"settings": {**settings.as_dict(), "stream": data.name}, "code_checksum": code_checksum()}
-files.write_json(figures / "provenance.json", origin | used)
-write_tables(figures, collected, summary)
-sorted(path.name for path in figures.glob("*.csv"))
 
 # %% [markdown]
 # ## Exercises

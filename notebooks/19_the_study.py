@@ -130,8 +130,8 @@ ordered = best.sort_values(list(best), ascending=False).index
 
 # %% [markdown]
 # ## What was run
-# On which data, how much of it, by which command and revision, and in how much time: sums over all
-# jobs, so half of it on two cores.
+# For each run the table says which data it used, how much of it, and which command and revision of
+# the code made it. The hours add up all jobs as if one core had done them; two cores need half.
 
 
 # %%

@@ -222,9 +222,10 @@ pd.DataFrame(rows).set_index("sessions").round(2)
 
 # %% [markdown]
 # ## Settings
-# What the paper or its release sets otherwise than the default settings here. `--profile paper`
-# sets all of it (and takes a GPU). 0 stands for no enlarging, no least number of steps and no limit
-# of images. [settings.py](../dynammo/settings.py) has each setting with its source.
+# The table lists where the paper or its release has other settings than the defaults here.
+# `--profile paper` sets all of it (and takes a GPU). 0 stands for no enlarging, no least number of
+# steps and no limit of images. [settings.py](../dynammo/settings.py) has each setting with its
+# source.
 
 # %%
 here, theirs = RunSettings().as_dict(), changes_of(load_profile("paper"))

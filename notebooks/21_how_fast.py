@@ -190,7 +190,8 @@ as_expected(expectations)
 # %% [markdown]
 # ## What to take home
 # 1. One pass in place of $T$ is a speed-up of nearly $T$: multiply-accumulates tell the time here.
-# 2. Nothing that is stored or waited for grows with the sessions, but the test over more classes.
+# 2. Storage and learning time stay the same however many sessions there were. Only testing takes
+#    longer, because there are more classes to test.
 #
 # **Before:** [deviations from the paper](20_deviations.ipynb) · **Next:**
 # [what a run survives](22_what_survives.ipynb)

@@ -47,6 +47,7 @@ import pandas as pd
 
 from dynammo.data.files import write_csv, write_text
 from dynammo.measure import endurance
+from dynammo.run.expected import as_expected
 
 # %%
 work, place = Path(tempfile.mkdtemp()), Path(figures_folder)
@@ -73,14 +74,16 @@ print(len(reference), "files: figures, tables, weights, predictions, records")
 # ## Again, with other numbers of cores
 
 # %%
-kept(endurance.identity_rows(command, work, reference, ways), "identity")
+again = kept(endurance.identity_rows(command, work, reference, ways), "identity")
+again
 
 # %% [markdown]
 # ## Killed at random moments
 # After each kill the same command is given again. What was finished before must be kept.
 
 # %%
-kept(endurance.kill_rows(command, work, reference, kills, seed), "kills")
+killed = kept(endurance.kill_rows(command, work, reference, kills, seed), "kills")
+killed
 
 # %% [markdown]
 # ## A disk that fills up
@@ -98,9 +101,9 @@ shown
 # %% [markdown]
 # ## Through a cluster's queue
 # Where Slurm is there (`.ci/slurm` sets up one of a single machine), the run goes through it, with
-# one job killed on the way. A Slurm that keeps no accounts is asked by `squeue` how jobs are doing.
-# First a job that takes more memory than it asked for: if that is killed, then every job of the run
-# asked for enough.
+# one job killed on the way. If Slurm keeps no accounts, the state of jobs is read with `squeue`. We
+# first submit a job that uses more memory than it asked for. If Slurm kills it, limits are
+# enforced, so a run that passes has asked for enough.
 
 # %%
 if shutil.which("sbatch"):
@@ -122,8 +125,20 @@ else:
     shown = "left out: no Slurm here"
 shown
 
+# %% [markdown]
+# ## As expected?
+# What stands at the top of this notebook, beside what came out here.
+
 # %%
 shutil.rmtree(work)
+same = (again.identical == again.files).all()
+redone = pd.to_numeric(killed.sessions_redone).sum()
+as_expected(
+    {
+        "all files identical": (f"{again.identical.min()} of {again.files.max()} or more", same),
+        "no finished session learned again": (f"{redone} after {len(killed)} kills", redone == 0),
+    }
+)
 
 # %% [markdown]
 # ## What to take home

@@ -32,6 +32,7 @@ rule together:
         ),
     resources:
         mem_mb=4000,
+        runtime=30,
     shell:
         "{config[python]:q} -m dynammo.run.execute "
         "{input.notebook:q} {output.notebook:q} {params.parameters:q}"
@@ -47,5 +48,8 @@ rule report:
         "report/index.html",
     params:
         figures=str(FIGURES / config["profile"]),
+    resources:
+        mem_mb=2000,
+        runtime=30,
     shell:
         "{config[python]:q} -m dynammo.run.book . {params.figures:q} {input.notebook:q}"

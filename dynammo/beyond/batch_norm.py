@@ -27,6 +27,8 @@ def mixture_variance(states: Sequence[StateDict], merged: StateDict) -> dict[str
     result = {name: tensor.clone() for name, tensor in merged.items()}
     for name in (name for name in merged if name.endswith("running_var")):
         mean_name = name.removesuffix("var") + "mean"
+        if mean_name not in merged:
+            raise InputError(f"There is '{name}' and no '{mean_name}': average the statistics.")
         means = torch.stack([state[mean_name].double() for state in states])
         variances = torch.stack([state[name].double() for state in states])
         spread = means.var(0, correction=0)  # never under 0, as a difference of squares can be

@@ -19,7 +19,7 @@ class Strategy:
     needs: str = ""  # "initial", the set that changes count from; or "importances", one for each
 
     def merge(
-        self, sets: Sets, initial: StateDict | None, importances: Sets, **options: float
+        self, sets: Sets, initial: StateDict | None, importances: Sets, /, **options: float
     ) -> StateDict:
         """The merged set; InputError for unknown options, or without what it needs."""
         if unknown := sorted(set(options) - set(self.defaults)):

@@ -28,11 +28,13 @@ def merge_changes(states: Sets, initial: StateDict, rule: Rule) -> StateDict:
     check_same_layout([*states, initial])
     merged, start = uniform_mean(states), flat(initial)
     change = rule(torch.stack([flat(state) - start for state in states]))
-    if change.shape != start.shape or not change.isfinite().all():
+    shape = getattr(change, "shape", None)
+    if shape != start.shape or not change.isfinite().all():
+        returned = f"a {type(change).__name__}" if shape is None else list(shape)
         raise InputError(
             f"A way of merging gets changes [{len(states)}, {len(start)}] and returns one finite "
-            f"change for each number, [{len(start)}]; this one returned {list(change.shape)}"
-            f"{', not all finite' if change.shape == start.shape else ''}."
+            f"change for each number, a tensor [{len(start)}]; this one returned {returned}"
+            f"{', not all finite' if shape == start.shape else ''}."
         )
     names = learned_names(initial)
     parts = (start + change).split([initial[name].numel() for name in names])
@@ -139,8 +141,10 @@ def fisher_weighted(states: Sets, importances: Sets, floor: float) -> StateDict:
     """
     if len(importances) != len(states):
         raise InputError(f"{len(states)} sets need as many importances, not {len(importances)}.")
-    if floor <= 0:
-        raise InputError(f"Fisher's floor is {floor}: it must be above 0.")
+    if not 0 < floor < torch.inf:
+        raise InputError(f"Fisher's floor is {floor}: it must be a number above 0.")
+    if any((value < 0).any() for importance in importances for value in importance.values()):
+        raise InputError("Importances are squares of gradients: none may be below 0.")
     merged = uniform_mean(states)
     shapes = {name: value.shape for name, value in merged.items() if is_learned(name, value)}
     if any({n: v.shape for n, v in importance.items()} != shapes for importance in importances):

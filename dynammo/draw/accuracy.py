@@ -1,12 +1,13 @@
 """Figures of results: every function takes a table and returns a Figure, with no files involved."""
 
+import math
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dynammo.catalogue import METHODS
 from dynammo.draw.style import (
     DASHES,
     SEED,
@@ -22,7 +23,6 @@ from dynammo.draw.style import (
     panels,
     styled,
 )
-from dynammo.errors import InputError
 
 # What each family is compared with, in grey.
 GREYS = {"dynammo": "-", "acl": "--", "joint": "-.", "fine_tuning": (0, (9, 1.5, 1, 1.5, 1, 1.5))}
@@ -42,7 +42,10 @@ def _marks_note(table: pd.DataFrame, note: str) -> str:
 def _session_panel(
     ax: Axes, table: pd.DataFrame, methods: list[str], size: float = 6.5
 ) -> list[tuple]:
-    """Draw methods' means, sd and seeds by session over chance; return where their lines end."""
+    """Draw methods' means, sd and seeds by session over chance; return where their lines end.
+
+    The axis begins at the ten below the lowest: lines of one panel lie close to each other.
+    """
     ends = []
     apart = min(0.013 * table["session"].max(), 0.4 / len(methods))  # so that bars stay in sight
     for i, method in enumerate(methods):
@@ -53,11 +56,14 @@ def _session_panel(
         mean = y.groupby(x).agg(["mean", "std"])
         ends.append(draw_means(ax, mean.index, mean["mean"], mean["std"], kind, ms=size))
     seen = table.groupby("session")["classes_seen"].max()
+    lowest = 100 * table[table["method"].isin(methods)]["accuracy"].min()
+    low = max(0, 10 * math.floor((lowest - 2) / 10))
     ax.plot(seen.index, 100 / seen, color="0.55", lw=1, ls=":", label="chance")
-    ends.append((seen.index[-1], 100 / seen.iloc[-1], CHANCE))
+    if 100 / seen.iloc[-1] > low:
+        ends.append((seen.index[-1], 100 / seen.iloc[-1], CHANCE))
     shown = seen[:: -(-len(seen) // 8)]
     ax.set_xticks(shown.index, [f"{t}\n{k}" for t, k in shown.items()])
-    ax.set(xlim=(seen.index[0] - 0.3, seen.index[-1] + 0.3), ylim=(0, 101))
+    ax.set(xlim=(seen.index[0] - 0.3, seen.index[-1] + 0.3), ylim=(low, 101))
     ax.grid(axis="y")
     return ends
 
@@ -67,7 +73,7 @@ def accuracy_by_family(sessions: pd.DataFrame, note: str) -> Figure:
     """Accuracy over all classes seen, after each session: mean, sd and each seed, with chance.
 
     One panel for a few methods, else one for each family, with DynaMMo, ACL and the bounds in grey.
-    The axes run from 0 to 100 %, so that a difference looks as big as it is.
+    Each panel begins at the ten below its lowest, as its axis says.
     """
     table = checked(sessions, ["method", *SEED, "session", "classes_seen", "accuracy"], "sessions")
     methods, note = methods_in(table), _marks_note(table, note)
@@ -87,7 +93,7 @@ def accuracy_by_family(sessions: pd.DataFrame, note: str) -> Figure:
             mean = 100 * table[table["method"] == method].groupby("session")["accuracy"].mean()
             grey = {"color": "0.6", "ls": GREYS[method], "lw": 1, "zorder": 1}
             (key[look(method).title],) = ax.plot(mean.index, mean, **grey)
-        *ends_of[ax], _ = _session_panel(ax, table, own, 5.5)
+        ends_of[ax] = [end for end in _session_panel(ax, table, own, 5.5) if end[2] is not CHANCE]
         ax.set_title(family)
     key["chance"] = next(one for one in ax.get_lines() if one.get_label() == "chance")
     aside = {"loc": "upper left", "alignment": "left"}
@@ -98,22 +104,22 @@ def accuracy_by_family(sessions: pd.DataFrame, note: str) -> Figure:
 
 @styled
 def training_losses(losses: pd.DataFrame, note: str) -> Figure:
-    """Training loss by epoch, one line a session, from 0; of one method, or of the adapters."""
+    """Training loss by epoch, one line a session, from 0; a panel a method, or of the adapters."""
     table = checked(losses, ["session", "epoch", "loss"], "losses")
     methods = methods_in(table) if "method" in table else ["adapters"]
-    if len(methods) > 1:
-        raise InputError(f"Choose one of the methods {', '.join(methods)} to draw its losses.")
-    of = f"{'' if methods[0] in METHODS else 'the '}{look(methods[0]).title}"
-    figure, ax = canvas(note, 7.4, 4)
-    ends = []
-    colours = sns.color_palette("crest", table["session"].nunique())
-    for i, (session, own) in enumerate(table.groupby("session")):
-        by_epoch = own.groupby("epoch")["loss"].mean()
-        kind = Look(f"session {session}", colours[i], "", DASHES[i % len(DASHES)])
-        ends.append(draw_means(ax, by_epoch.index, by_epoch, None, kind))
-    ax.set(xlabel="epoch", ylabel="training loss", title=f"Training loss of {of}")
-    ax.set_ylim(0, 1.05 * table["loss"].max())
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.grid(axis="y")
-    label_ends({ax: ends})
+    size = (6.5, 3.3) if len(methods) == 1 else (3.8, 3.3)
+    figure, axes = panels(note, len(methods), 2, size, "epoch", "training loss")
+    colours, ends_of = sns.color_palette("crest", table["session"].nunique()), {}
+    for ax, method in zip(axes, methods, strict=True):
+        drawn, ends_of[ax] = table[table["method"] == method] if "method" in table else table, []
+        for i, (session, own) in enumerate(drawn.groupby("session")):
+            by_epoch = own.groupby("epoch")["loss"].mean()
+            kind = Look(f"session {session}", colours[i], "", DASHES[i % len(DASHES)])
+            ends_of[ax].append(draw_means(ax, by_epoch.index, by_epoch, None, kind))
+        the = "the " if method == "adapters" else ""
+        ax.set_title(f"Training loss of {the}{look(method).title}")
+        ax.set_ylim(0, 1.05 * drawn["loss"].max())
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.grid(axis="y")
+    label_ends(ends_of)
     return finished(figure)

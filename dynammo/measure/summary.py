@@ -83,9 +83,14 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_by_session(collected: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """What a session costs, measured: one row per session of a single method and pair of seeds."""
-    sessions = collected["sessions"].set_index("session")
-    trained = collected["timings"].query("part != 'test'").set_index("session")
+    """What a session costs, measured: a row for each, and for each method if there are several.
+
+    Of a single pair of seeds.
+    """
+    methods = set(collected["sessions"].method)
+    key = ["method", "session"] if len(methods) > 1 else "session"
+    sessions = collected["sessions"].set_index(key)
+    trained = collected["timings"].query("part != 'test'").set_index(key)
     return pd.DataFrame(
         {
             "accuracy (%)": (100 * sessions.accuracy).round(1),

@@ -42,6 +42,14 @@ LINK = re.compile(r"\[((?:[^][]|\[[^]]*\])*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 FENCED = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".json": "json", ".cff": "yaml"}
 LANGUAGES |= {".txt": "", "": ""}
+LEAD = """\
+A network that goes on training on new kinds of images forgets the old ones. **DynaMMo** freezes a
+pretrained network, trains a few added layers (*adapters*) for each *session*, which brings new
+classes, and averages these layers, so that one pass answers for all. **ACL** keeps the layers of
+every session, and takes a pass for each."""
+# Of the summary, as much as fits beside the contents.
+FEW = ["method", "runs", "average accuracy (%)", "last accuracy (%)", "forgetting (points)"]
+FEW += ["MMACs an image"]
 NOT_RUN = """:::{note}
 This notebook was not part of the run: it is shown as it is written, without results.
 :::"""
@@ -85,6 +93,8 @@ class Sources:
         if path.parent == NOTEBOOKS and path.suffix in (".md", ".ipynb"):
             return path.name
         inside = path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(path.name)
+        # Pages in hidden folders are not published by every host.
+        inside = Path(*(part.lstrip(".") for part in inside.parts))
         place = self.folder / "files" / inside
         if path.suffix not in (".md", *LANGUAGES):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +184,11 @@ def write_sources(sources: Sources, run: Path, figures: Path, notebooks: Sequenc
     parts |= {"This run": ["figures", "settings"], "Around it": [GLOSSARY, *PAGES]}
     absent = [name for name in wanted(run) if name not in {path.stem for path in notebooks}]
     others = sorted(path.parent.name for path in run.parent.glob(f"{run.name}-*/report"))
-    sources.page("index", first_page(sources, run.name, figures, parts, absent, others))
+    written = [name.partition("_")[0].lstrip("0") for name in names if name not in executed]
+    page = first_page(sources, run.name, figures, parts, absent, others)
+    if written:
+        page += f"Without results, as they are written: notebooks {', '.join(written)}.\n"
+    sources.page("index", page)
 
 
 def times(notebooks: Iterable[Path]) -> pd.DataFrame:
@@ -211,8 +225,10 @@ def first_page(
     others: list[str],
 ) -> str:
     """What the run came to, what of it is missing, the contents, and runs of the same profile."""
-    text = f"# DynaMMo: {name}\n\nWhat the run `{name}` came to: its numbers, every notebook as it "
-    text += "ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n"
+    text = (
+        f"# DynaMMo: {name}\n\n{LEAD}\n\nThis is what the run `{name}` came to: every notebook as "
+    )
+    text += "it ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n"
     text += 'For a lecture there are <a href="slides/index.html">slides</a>.\n\n'
     if absent:
         listed = "\n".join(f"* `{stem}`" for stem in absent)
@@ -220,12 +236,15 @@ def first_page(
     shown = {"forget_adapt_average": "Forget, adapt, average", "accuracy_and_cost": "What it costs"}
     for name_of_picture, words in shown.items():
         if (picture := figures / f"{name_of_picture}.png").exists():
-            text += f"![{words}](/{sources.brought(picture)})\n\n"
+            *_, told = sources.captions.get(name_of_picture, ("", "", ""))
+            numbers = f"[numbers](/{sources.brought(picture.with_suffix('.csv'))})"
+            text += f":::{{figure}} /{sources.brought(picture)}\n:alt: {words}\n\n"
+            text += f"{told or words} ({numbers})\n:::\n\n"
     if (figures / "summary.csv").exists():
-        table = readable(pd.read_csv(figures / "summary.csv"))
+        table = readable(pd.read_csv(figures / "summary.csv")).filter(FEW)
         sides = ["left", "left", *["right"] * (table.shape[1] - 2)]
         printed = table.to_markdown(index=False, disable_numparse=True, colalign=sides)
-        text += f"{printed}\n\n"
+        text += f"{printed}\n\n[The whole table](/{sources.brought(figures / 'summary.csv')}).\n\n"
     if project := os.environ.get("GITHUB_REPOSITORY"):  # where its pages are made, and nowhere else
         text += "To run and change it, with nothing installed: "
         text += f"[Codespaces](https://codespaces.new/{project}), [Binder]"

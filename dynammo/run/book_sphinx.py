@@ -63,7 +63,7 @@ def build(
     configuration = configuration | {"html_title": name}
     with patch_docutils(), docutils_namespace():
         app = Sphinx(
-            sources, None, pages, pages.with_name(f"{pages.name}-doctrees"), builder, configuration,
+            sources, None, pages, sources / ".doctrees", builder, configuration,
             status=None, warning=sys.stderr,
         )  # fmt: skip
         app.build()
@@ -130,7 +130,11 @@ def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
         for (kind, name), (_, anchor) in app.env.get_domain("std").objects.items()
         if kind == "term" and name.lower() not in NOT_LINKED
     }
-    if page == GLOSSARY or not terms or not (page[0].isdigit() or page.isupper()):
+    if (
+        page == GLOSSARY
+        or not terms
+        or not (page[0].isdigit() or page.isupper() or page == "index")
+    ):
         return
     place, told = app.builder.get_relative_uri(page, GLOSSARY), _definitions(app)
     for text in list(doctree.findall(nodes.Text)):

@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,7 @@ from dynammo.run.graph import only_one, run_graph
 from dynammo.run.jobs import jobs, parameters_of
 from dynammo.run.needs import needs
 from dynammo.run.options import NOTEBOOKS, ROOT, parse, resolve
-from dynammo.run.plugins import file_of
-from dynammo.run.provenance import code_checksum, git_revision, provenance
+from dynammo.run.provenance import code_checksum, git_revision, own_files, provenance
 from dynammo.run.run_folder import open_setup, settings_of
 from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, settings_from
 from dynammo.stream import Stream
@@ -129,9 +127,8 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
             return run_graph(run, configuration, options, lock)
         write_json(run / "settings.json", settings.as_dict())
         origin = provenance(stream) | {"code_checksum": code_checksum()}
-        own = filter(None, [*settings.plugins, file_of(settings.backbone)])
-        origin |= {path: sha256(Path(path).read_bytes()).hexdigest() for path in own}
-        write_json(run / "provenance.json", origin | {"git_revision": git_revision(ROOT)})
+        origin |= own_files(settings) | {"git_revision": git_revision(ROOT)}
+        write_json(run / "provenance.json", origin)
         begun = time.time()
         if status := run_graph(run, configuration, options, lock):
             print(

@@ -19,7 +19,7 @@ from dynammo.draw.comparisons import runs_figure
 from dynammo.draw.style import save_figure
 from dynammo.errors import InputError
 from dynammo.measure.intervals import over_runs
-from dynammo.run.settings import DATA_SETTINGS
+from dynammo.run.settings import DATA_SETTINGS, RunSettings
 
 OTHER = "only runs of the same images and sessions can be compared run by run."
 
@@ -84,8 +84,14 @@ def differences(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def changed_settings(settings: dict[str, dict]) -> pd.DataFrame:
-    """A row for each setting that is not the same in all runs; InputError if data differ."""
-    names = dict.fromkeys(key for own in settings.values() for key in own)
+    """A row for each setting that is not the same in all runs; InputError if data differ.
+
+    What a run does not know has its default; knobs of methods that some of them lack are left out.
+    """
+    defaults = RunSettings().as_dict()
+    settings = {run: defaults | own for run, own in settings.items()}
+    first, *others = settings.values()
+    names = [key for key in first if all(key in own for own in others)]
     table = pd.DataFrame(
         [{"setting": key} | {run: own.get(key) for run, own in settings.items()} for key in names]
     )

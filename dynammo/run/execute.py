@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
@@ -29,13 +30,15 @@ class NotebookFailed(InputError):
 def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as a notebook takes them.
 
-    Settings that the notebook does not show, and that are not the defaults, go into its parameter
-    ``more``. InputError for anything else that it does not have: Papermill would only warn.
+    What is the notebook's default already is left out, so that the executed copy shows what is not.
+    Settings that the notebook does not show go into its parameter ``more``. InputError for anything
+    else that it does not have: Papermill would only warn.
     """
     import papermill
 
     known = papermill.inspect_notebook(str(notebook))
     given = {name: value for name, value in parameters.items() if name in known}
+    defaults = {name: ast.literal_eval(known[name]["default"]) for name in known}
     rest = {name: value for name, value in parameters.items() if name not in known}
     if "more" in known:
         changed = changes_of(settings_from(parameters))
@@ -46,7 +49,7 @@ def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"{notebook.name} has no parameter '{min(rest)}': it has {', '.join(sorted(known))}."
         )
-    return given
+    return {name: value for name, value in given.items() if value != defaults[name]}
 
 
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:

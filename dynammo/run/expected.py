@@ -73,13 +73,8 @@ def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
         By :data:`KEY`: ``found``, ``published``, ``tolerance`` (all in percent) and ``within``.
     """
     published, demo = published_numbers(), load_profile("demo")
-
-    def same(method: str) -> bool:
-        now, then = (settings_behind(one, method) for one in (settings, demo))
-        return all(now[name] == then[name] for name in now if name not in ARITHMETIC)
-
     known = sessions[sessions.method.isin(METHODS)]
-    known = known[known.method.map(same).astype(bool)]
+    known = known[known.method.map(lambda name: _alike(settings, demo, name)).astype(bool)]
     found = numbers(known) if len(known) else published.published[:0].rename("found")
     if len(known.session.unique()) < len(published.index.unique("session")) - 1:
         found = found.drop("average", level="session", errors="ignore")  # of some sessions only
@@ -88,14 +83,27 @@ def compare(sessions: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     return both.assign(within=within)
 
 
-def as_expected(found: Mapping[str, tuple[str, bool]]) -> pd.DataFrame:
+def _alike(one: RunSettings, other: RunSettings, method: str) -> bool:
+    """Whether a method's results depend on the same settings, threads and device apart."""
+    now, then = (settings_behind(each, method) for each in (one, other))
+    return all(now[name] == then[name] for name in now if name not in ARITHMETIC)
+
+
+def as_expected(
+    found: Mapping[str, tuple[str, bool]], settings: RunSettings | None = None
+) -> pd.DataFrame:
     """A notebook's expectations as a table: each in words, with what came out and whether it is so.
 
     Args:
         found: for each expectation what came out, in words, and whether that agrees.
+        settings: of what was run. Where they are not the demo's, the table's heading says so: the
+            expectations are the demo's.
     """
     rows = [(words, got, "✓" if so else "✗") for words, (got, so) in found.items()]
-    return pd.DataFrame(rows, columns=["expected", "here", "so?"]).set_index("expected")
+    known = [name for name in settings.methods if name in METHODS] if settings else []
+    other = any(not _alike(settings, load_profile("demo"), name) for name in known)
+    heading = "expected in the demo; these settings are others" if other else "expected"
+    return pd.DataFrame(rows, columns=[heading, "here", "so?"]).set_index(heading)
 
 
 def told(compared: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ as that of the backbone was before, and pixels are brought to the network's rang
 from __future__ import annotations
 
 import copy
+import io
 import json
 import math
 import warnings
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from dynammo.beyond.several_depths import SeveralDepths
 from dynammo.catalogue import title
@@ -67,7 +69,8 @@ def export(learner: AdapterLearner, folder: Path, false_positives: float = float
 
     Args:
         false_positives: share of images of classes never seen that pass for one seen where 95 % of
-            those seen pass, as measured on classes that were still to come.
+            those seen pass. It can only be measured while classes are still to come, so it is of
+            the networks after earlier sessions.
 
     Returns:
         The folder.
@@ -94,6 +97,15 @@ def read_card(folder: Path) -> dict:
     return card
 
 
+def read_program(folder: Path) -> ExportedProgram:
+    """The program of an exported learner; InputError where it is not whole."""
+    path = folder / read_card(folder)["program"]
+    try:
+        return torch.export.load(path)
+    except Exception as error:  # of a broken archive torch raises one of many
+        raise InputError(f"{path} is not whole: copy it again, or export again.") from error
+
+
 def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:
     """Write the program alone: it runs without this project, for any number of images of a size.
 
@@ -111,7 +123,9 @@ def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:
     with warnings.catch_warnings():
         # Said of weights laid out channels last, which are whole and are written whole.
         warnings.filterwarnings("ignore", "No complete tensor found")
-        return write_whole(path, lambda part: torch.export.save(program, part))
+        content = io.BytesIO()
+        torch.export.save(program, content)
+    return write_whole(path, lambda part: part.write_bytes(content.getvalue()))
 
 
 def card(learner: AdapterLearner, network: DeployedNetwork, false_positives: float) -> dict:
@@ -134,6 +148,7 @@ def card(learner: AdapterLearner, network: DeployedNetwork, false_positives: flo
         "none_of_these_above": float(unlike.quantile(0.95, interpolation="higher")),
         "none_of_these": "95 % of validation images of these classes are at or below it",
         "unseen_that_pass": share,
+        "unseen_that_pass_is": "of the networks after earlier sessions, for classes still to come",
         "learned from": data_note(stream),
         "use": "Research and teaching. Not for clinical use.",
     }

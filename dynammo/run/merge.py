@@ -2,7 +2,7 @@
 
 Any state dicts as safetensors, of adapters or of whole networks. Batch norm's statistics are
 averaged, or pooled (``--statistics mixture``); to measure them again, which takes the network and
-images, there is :func:`dynammo.beyond.batch_norm.measure_again`.
+images, there is :func:`dynammo.beyond.batch_norm.measure_again`. Whole numbers are the last set's.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def merge_files(options: argparse.Namespace) -> int:
     whole = {name: tensor.contiguous() for name, tensor in merged.items()}
     write_whole(options.out, lambda part: save_file(whole, part))
     numbers = sum(tensor.numel() for tensor in whole.values())
-    print(f"{options.out}: {len(sets)} sets of {numbers:,} numbers merged by {options.how}.")
+    whole_numbers = sum(t.numel() for t in whole.values() if not t.is_floating_point())
+    told = f"; {whole_numbers:,} whole numbers are the last set's" if whole_numbers else ""
+    print(f"{options.out}: {len(sets)} sets of {numbers:,} numbers merged by {options.how}{told}.")
     return 0
 
 
@@ -92,8 +94,19 @@ def own_way(name: str) -> Strategy:
     try:
         rule = own_function(name, "rule")
     except Exception as error:  # whatever the file's own code does
-        raise InputError(f"The rule {name} fails: {type(error).__name__}: {error}") from error
-    return Strategy(name, partial(merge_changes, rule=rule), needs="initial")
+        raise _failed(name, error) from error
+
+    def guarded(changes: Tensor) -> Tensor:
+        try:
+            return rule(changes)
+        except Exception as error:
+            raise _failed(name, error) from error
+
+    return Strategy(name, partial(merge_changes, rule=guarded), needs="initial")
+
+
+def _failed(name: str, error: Exception) -> InputError:
+    return InputError(f"The rule {name} fails: {type(error).__name__}: {error}")
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -52,7 +52,10 @@ def needs(settings: RunSettings, stream: Stream) -> dict[str, dict[str, int]]:
     train, others = len(stream.train), len(stream.val) + len(stream.test)
     epochs, bigger = settings.adapter_epochs, (side / 64) ** 2
     new = TRAINED * epochs * (train / sessions + settings.memory_budget)
-    own = TRAINED * epochs * train * (sessions + 1) / 2  # as joint training, the longest
+    knobs = [settings.knobs_by_name(kind_of(method)) for method in settings.methods]
+    of_methods = [v for each in knobs for name, v in each.items() if name.endswith("_epochs")]
+    longest = max([epochs, *of_methods])
+    own = TRAINED * longest * train * (sessions + 1) / 2  # as joint training, on all images
     shown = SEEN * (others + train / sessions) * sessions
     seconds = {"session": new + shown, "method": own + sessions * shown}
     seconds["look"] = 12 * sessions * seconds["session"]

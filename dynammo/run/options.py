@@ -75,7 +75,7 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     """
     changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
     if options.plugin:
-        changes["plugins"] = [str(path.expanduser().resolve()) for path in options.plugin]
+        changes["plugins"] = [str(path.expanduser()) for path in options.plugin]
     if options.stream:
         # A profile's own cut into sessions, and into fewer images, is for its own stream.
         own = {"classes_per_session": 0, "train_per_class": 0}
@@ -110,6 +110,7 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
         own = {"stream": absolute_spec(found[name].stream)}
         if ".py:" in found[name].backbone:
             own["backbone"] = str(Path(found[name].backbone).expanduser().resolve())
+        own["plugins"] = [str(Path(file).expanduser().resolve()) for file in found[name].plugins]
         found[name] = found[name].with_changes(own)
         check_methods(found[name].methods)
     return found

@@ -14,7 +14,7 @@ from pathlib import Path
 from dynammo import catalogue
 from dynammo.errors import InputError
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"(?!session\d+$)[a-z][a-z0-9_]*")  # folders of adapters are called so
 
 
 def file_of(name: str) -> str:
@@ -49,6 +49,9 @@ def _load(path: Path) -> list[str]:
         raise InputError(f"The plugin {path} fails: {type(error).__name__}: {error}") from error
     kinds = [kind for kind in vars(module).values() if inspect.isclass(kind)]
     kinds = [k for k in kinds if k.__module__ == module.__name__ and issubclass(k, Learner)]
+    # What has no name and others derive from is no method, but what they share.
+    shared = {base for kind in kinds for base in kind.__mro__[1:] if "name" not in vars(base)}
+    kinds = [kind for kind in kinds if kind not in shared]
     if not kinds:
         raise InputError(f"{path} defines no learner: derive a class from one of dynammo's.")
     for kind in kinds:

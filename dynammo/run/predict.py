@@ -20,7 +20,7 @@ from dynammo.data.image_folder import IMAGE_SUFFIXES, SQUARE, is_image, read_ima
 from dynammo.draw.images import doubtful_sheet
 from dynammo.draw.style import save_figure
 from dynammo.errors import InputError
-from dynammo.run.export import read_card
+from dynammo.run.export import read_card, read_program
 from dynammo.training import EVALUATION_BATCH
 
 SHOWN = 24
@@ -40,11 +40,13 @@ def predict_folder(export: Path, folder: Path) -> tuple[pd.DataFrame, np.ndarray
         InputError: no such export, no images, or one that cannot be read.
     """
     card = read_card(export)
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}: check the path.")
     files = sorted(filter(is_image, folder.rglob("*")))
     if not files:
         raise InputError(f"There are no images in {folder}: it takes {', '.join(IMAGE_SUFFIXES)}.")
     images = np.stack([read_image(file, card["image_size"]) for file in files])
-    program = torch.export.load(export / card["program"]).module()
+    program = read_program(export).module()
     starts = range(0, len(images), EVALUATION_BATCH)
     with torch.no_grad():
         answers = [program(torch.from_numpy(images[i : i + EVALUATION_BATCH])) for i in starts]
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
         told = f"This took {SQUARE}. The learner saw: {framing}. Cut yours alike.\n"
     told += f"{int(found['none_of_these'].sum())} of {len(found)} look like none of these."
     if (passed := about["unseen_that_pass"]) is not None:
-        told += f" As measured, {passed:.0%} of images of unknown classes do not."
+        told += f" While it learned, {passed:.0%} of images of classes still to come did not."
     print(told)
     print(f"{table}; least certain: {picture}")
     return 0

@@ -21,6 +21,7 @@ from dynammo.errors import InputError
 from dynammo.learner import Learner
 from dynammo.methods import kind_of
 from dynammo.networks.own import LOADED, recipe_of
+from dynammo.run.plugins import file_of
 from dynammo.run.settings import RunSettings
 from dynammo.stream import Stream
 
@@ -222,6 +223,12 @@ def data_note(stream: Stream) -> str:
     kind = "synthetic images, not clinical data" if stream.synthetic else "real images"
     parts = [stream.name, f"{stream.image_size} px", kind, *filter(None, [stream.note])]
     return ", ".join(parts)
+
+
+def own_files(settings: RunSettings) -> dict[str, str]:
+    """Files of one's own that a run's results depend on, with their checksums."""
+    paths = filter(None, [*settings.plugins, file_of(settings.backbone)])
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
 
 
 def note(settings: RunSettings, stream: Stream, varied: Collection[str] = ()) -> str:

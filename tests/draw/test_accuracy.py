@@ -7,7 +7,6 @@ from helpers_for_draw import DRAWN, NOTE, cannot_be_drawn, line, losses_table, s
 
 from dynammo.catalogue import FAMILIES, METHODS
 from dynammo.draw.accuracy import accuracy_by_family, training_losses
-from dynammo.errors import InputError
 
 
 def test_means_are_the_tables():
@@ -61,13 +60,13 @@ def test_losses_are_the_tables():
     assert "Training loss of the adapters" in words(figure)
 
 
-def test_losses_are_of_one_method():
+def test_losses_have_a_panel_for_each_method():
     for method, title in (("adapters", "of the adapters"), ("podnet", "of PODNet")):
         figure = training_losses(losses_table().assign(method=method), NOTE)
         assert f"Training loss {title}" in words(figure)
     two = pd.concat([losses_table().assign(method=method) for method in ("wa", "lwf")])
-    with pytest.raises(InputError, match="Choose one"):
-        training_losses(two, NOTE)
+    axes = training_losses(two, NOTE).axes[:2]
+    assert [ax.get_title() for ax in axes] == ["Training loss of LwF", "Training loss of WA"]
 
 
 @pytest.mark.parametrize(

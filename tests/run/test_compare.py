@@ -75,6 +75,14 @@ def test_runs_that_cannot_be_compared_are_refused(figures, capsys):
     assert not list(figures.glob("compare-*"))
 
 
+def test_what_only_one_run_s_methods_have_is_no_difference():
+    few = SETTINGS | {"methods": ["dynammo"]}
+    many = SETTINGS | {"methods": ["dynammo", "replay"], "replay_epochs": 0, "colour_shift": 0.0}
+    assert changed_settings({"few": few, "many": many}).setting.tolist() == ["methods"]
+    other = changed_settings({"few": few, "many": many | {"colour_shift": 0.5}})
+    assert set(other.setting) == {"methods", "colour_shift"}  # which an older run has not
+
+
 def test_other_data_are_no_comparison():
     with pytest.raises(ValueError, match=r"other data \(stream differ"):
         changed_settings({"one": SETTINGS, "two": SETTINGS | {"stream": "phantom"}})

@@ -19,6 +19,12 @@ def test_settings_a_notebook_does_not_show_go_into_more():
     assert given == {"method": "joint", "more": {"head_epochs": 3}}
 
 
+def test_what_is_the_notebook_s_default_is_not_given_again():
+    path = ROOT / "notebooks/03_bounds.ipynb"
+    same = {"method": "fine_tuning", "order_seed": 0, "train_seed": 1, "head_epochs": 100}
+    assert fitted(path, same | {"order_seed": 2}) == {"order_seed": 2}
+
+
 def test_unknown_parameter_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(InputError, match="no parameter 'sesion'.*session"):
         execute(

@@ -128,3 +128,13 @@ def test_expectations_stand_beside_what_came_out():
     table = as_expected({"near 0 %": ("3 %", True), "above 90 %": ("70 %", np.bool_(False))})
     assert table.loc["near 0 %"].tolist() == ["3 %", "✓"]
     assert table.loc["above 90 %"].tolist() == ["70 %", "✗"]
+
+
+def test_expectations_are_said_to_be_the_demo_s_where_settings_are_others():
+    told, demo = {"near 0 %": ("3 %", True)}, load_profile("demo").with_changes({"threads": 1})
+    assert as_expected(told, demo).index.name == "expected"
+    for change in ({"memory_budget": 8}, {"stream": "phantom"}):
+        heading = as_expected(told, demo.with_changes(change)).index.name
+        assert heading == "expected in the demo; these settings are others"
+    one = demo.with_changes({"methods": ["icarl"], "adapter_alpha": 9.0})  # which iCaRL has not
+    assert as_expected(told, one).index.name == "expected"

@@ -106,7 +106,13 @@ def test_folders_that_cannot_be_named_are_refused(learners, tmp_path, capsys):
     (empty / "broken.png").write_bytes((empty / "whole.png").read_bytes()[:40])
     assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
     assert "broken.png" in capsys.readouterr().err
+    assert main([str(tmp_path / "dynammo"), str(tmp_path / "none")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
     program, card = (tmp_path / "dynammo" / name for name in ("network.pt2", "card.json"))
+    (empty / "broken.png").unlink()
+    program.write_bytes(program.read_bytes()[:1000])
+    assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
+    assert "network.pt2 is not whole: copy it again" in capsys.readouterr().err
     program.unlink()
     assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
     assert "no network.pt2 in" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from dynammo.beyond.ways_of_merging import is_learned
 from dynammo.run.merge import WAYS, main
 
 FILES = ["a.safetensors", "b.safetensors", "c.safetensors"]
+FISHER = ["--importances", *["below.safetensors"] * 3]
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +49,21 @@ def test_magmax_takes_the_largest_change_and_its_option():
 
 
 def test_a_rule_of_ones_own_merges_files(folder, capsys):
-    (folder / "rules.py").write_text("def last(changes):\n    return changes[-1]\n")
+    bodies = {"last": "changes[-1]", "fails": "1 / 0", "listed": "changes[0].tolist()"}
+    rules = (f"def {name}(changes):\n    return {body}\n" for name, body in bodies.items())
+    (folder / "rules.py").write_text("".join(rules))
     found = merged("--how", "rules.py:last", "--base", "base.safetensors")
     wanted = merged("--how", "magmax", "--base", "base.safetensors")
     learned = [name for name, value in STATES[-1].items() if is_learned(name, value)]
     assert all(torch.allclose(found[name], STATES[-1][name], atol=1e-6) for name in learned)
     assert any(not torch.equal(found[name], wanted[name]) for name in learned)
+    for how, words in (
+        ("rules.py:fails", "The rule rules.py:fails fails: ZeroDivisionError: division by zero"),
+        ("rules.py:listed", "this one returned a list"),
+    ):
+        call = ["--out", "out/other.safetensors", "--base", "base.safetensors", "--how", how]
+        assert main([*FILES, *call]) == 2
+        assert words in capsys.readouterr().err
     for how, words in (
         ("rules.py:first", "The rule rules.py:first fails: AttributeError"),
         ("none.py:last", "The rule none.py:last fails: FileNotFoundError"),
@@ -70,6 +80,15 @@ def test_pooled_statistics_are_wider_than_averaged_ones():
     means = torch.stack([s[name.replace("var", "mean")].double() for s in STATES])
     wanted = plain[name].double() + means.var(0, correction=0)
     torch.testing.assert_close(pooled[name].double(), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_statistics_that_lack_a_mean_cannot_be_pooled(capsys):
+    for name in FILES:
+        whole = load_file(name)
+        means = [entry for entry in whole if entry.endswith("running_mean")]
+        save_file({n: v for n, v in whole.items() if n not in means}, name)
+    assert main([*FILES, "--out", "out/m.safetensors", "--statistics", "mixture"]) == 2
+    assert f"and no '{means[0]}': average" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", sorted(set(WAYS) - {"fisher"}))
@@ -117,6 +136,9 @@ def test_sets_that_do_not_go_together_are_refused(change, said, capsys):
         (["--how", "ties"], "needs the initial set"),
         (["--how", "fisher"], "needs the Fisher information"),
         (["--option", "scale=1"], "has no scale: it has none"),
+        (["--option", "sets=1"], "has no sets: it has none"),
+        (["--how", "fisher", *FISHER, "--option", "floor=nan"], "Fisher's floor is nan"),
+        (["--how", "fisher", *FISHER], "none may be below 0"),
         (["--option", "much"], "takes NAME=NUMBER"),
         (["--how", "ties", "--base", "base.safetensors", "--option", "density=2"], "at most 1"),
         (["--how", "dare", "--base", "base.safetensors", "--option", "seed=0.5"], "a whole number"),
@@ -126,5 +148,7 @@ def test_sets_that_do_not_go_together_are_refused(change, said, capsys):
 )
 def test_bad_calls_say_what_to_do_and_leave_nothing(arguments, said, capsys, folder):
     (folder / "text.safetensors").write_text("not weights")
+    learned = {n: -v.abs() for n, v in STATES[0].items() if is_learned(n, v)}
+    save_file(learned, "below.safetensors")
     assert main([*FILES, "--out", "out/merged.safetensors", *arguments]) == 2
     assert said in capsys.readouterr().err and not (folder / "out").exists()

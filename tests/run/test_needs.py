@@ -1,10 +1,12 @@
 """What clusters are asked for: more than jobs were measured to take, growing with what they do."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from dynammo.run import needs as module
 from dynammo.run.needs import needs
@@ -58,4 +60,22 @@ def test_time_grows_with_images_and_epochs_and_a_gpu_is_asked_for_by_name():
     assert asked(train=8000)["session"]["runtime"] > plain["session"]["runtime"]
     assert asked(adapter_epochs=200)["method"]["runtime"] > 10 * plain["method"]["runtime"]
     assert plain["session"]["runtime"] < plain["method"]["runtime"] < plain["look"]["runtime"]
+    longer = asked(replay_epochs=200, methods=["replay"])
+    assert longer["method"]["runtime"] > 10 * plain["method"]["runtime"]
+    assert longer["session"] == plain["session"]
     assert "gpu" not in plain["method"] and asked(device="cuda")["method"]["gpu"] == 1
+
+
+@pytest.mark.parametrize("graph", ["Snakefile", "together.smk"])
+def test_every_rule_says_what_it_needs(graph):
+    text = (Path(__file__).parents[2] / "notebooks" / graph).read_text()
+    for rule in re.split(r"^ *rule ", text, flags=re.MULTILINE)[1:]:
+        name = rule.partition(":")[0]
+        both = "mem_mb=" in rule and "runtime=" in rule
+        assert name == "all" or both or "**needed(" in rule, name
+
+
+def test_a_cluster_s_own_profile_is_not_overridden():
+    """What stands in both profiles is taken from this one alone, whole keys of it."""
+    path = Path(__file__).parents[2] / "notebooks/cluster/config.yaml"
+    assert set(yaml.safe_load(path.read_text())) == {"retries", "latency-wait", "keep-going"}

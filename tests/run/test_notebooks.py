@@ -142,7 +142,7 @@ def test_links_lead_to_something_that_is_kept(path):
         cells = [cell for cell in nbformat.reads(text, 4).cells if cell.cell_type == "markdown"]
         text = "\n".join(cell.source for cell in cells)
     targets = [link.partition(")")[0].partition("#")[0] for link in text.split("](")[1:]]
-    elsewhere = ("http", "../../actions/")  # of the code host
+    elsewhere = ("http", "../../actions/", "../../deployments/")  # of the code host
     targets = [target for target in targets if target and not target.startswith(elsewhere)]
     for target in targets:
         assert (path.parent / target).exists(), target

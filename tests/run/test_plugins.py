@@ -146,6 +146,7 @@ BASE = "from dynammo.baselines.replay import Replay\n"
         (f"{BASE}class Mine(Replay):\n    pass", "needs a name of its own"),
         (f"{BASE}class Mine(Replay):\n    name = 'My-Method'", "needs a name of its own"),
         (f"{BASE}class Mine(Replay):\n    name = 'replay'", "a method 'replay' already"),
+        (f"{BASE}class Mine(Replay):\n    name = 'session1'", "needs a name of its own"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(text, said, tmp_path):
@@ -156,6 +157,14 @@ def test_files_that_cannot_be_used_are_refused(text, said, tmp_path):
         with pytest.raises(InputError, match=said):
             load_plugins([path])
     assert dict(catalogue.ROWS) == before
+
+
+def test_what_two_methods_share_is_no_method(tmp_path):
+    path = tmp_path / "family.py"
+    shared = "class Shared(Replay):\n    pass\n"
+    two = "".join(f"class {n}(Shared):\n    name = 'of_a_family_{n.lower()}'\n" for n in "AB")
+    path.write_text(BASE + shared + two)
+    assert load_plugins([path]) == ["of_a_family_a", "of_a_family_b"]
 
 
 def test_other_files_are_refused(tmp_path):

@@ -1,0 +1,72 @@
+"""The front page says what was measured, in few words and few numbers."""
+
+import json
+import re
+from itertools import compress
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+FINDINGS = README.partition("## What we found\n")[2].partition("\n## ")[0]
+
+
+def sentences(text):
+    """Sentences of a page's prose, without code, tables, pictures and addresses."""
+    text = re.sub(r"```.*?```|^\|.*?$|^#.*?$|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"!?\[([^][]*)\]\([^)]*\)", r"\1", text)
+    blocks = re.split(r"\n\n|\n\* ", text)
+    return [s for block in blocks for s in re.split(r"(?<=[.:;])\s", " ".join(block.split())) if s]
+
+
+def test_it_is_short_and_has_few_numbers():
+    assert len(README.splitlines()) <= 150
+    found = sentences(README.replace("404.14099", ""))
+    assert len(found) > 30
+    for sentence in found:
+        if "notebooks 0" not in sentence:  # those to take, and no measurements
+            assert len(re.findall(r"\d[\d.,]*", sentence)) <= 2, sentence
+
+
+def test_it_says_of_the_demo_what_was_measured():
+    gaps = pd.read_csv(ROOT / "figures/demo/intervals.csv")
+    gaps = gaps.set_index(["method", "other", "measure"])
+    average, last = (-gaps.loc[("dynammo", "acl", part), "mean"] for part in ("average", "last"))
+    said = f"costs {average:.1f} points on average over the sessions of the demo, and {last:.1f}"
+    assert said in " ".join(FINDINGS.split())
+    macs = pd.read_csv(ROOT / "figures/demo/summary.csv").set_index("method").macs
+    assert 1.35 < macs.dynammo / macs.fine_tuning < 1.45 and "two fifths more" in FINDINGS
+
+
+def test_it_says_of_the_study_what_was_measured():
+    claims = pd.read_csv(ROOT / "figures/study/claims.csv")
+    claims = claims[~claims.stream.str.match("blood8|resnet")]  # the same data, in other ways
+    against = {name: own.set_index("stream") for name, own in claims.groupby("other")}
+    words = " ".join(FINDINGS.split())
+    assert "on the five data sets" in words and len(against["acl"]) == 5
+    assert "it is one to three" in words and (-against["acl"]["mean"]).between(1, 3).all()
+    newest = against["last_adapter"].verdict.rename(lambda stream: stream.partition(",")[0])
+    assert "ahead of the mean on blood cells, behind it on skin images" in words
+    assert (newest["blood"], newest["skin"]) == ("✗", "✓")
+    rows = (ROOT / "figures/study/average_differences.md").read_text().splitlines()
+    streams, found = [cell.strip() for cell in rows[0].strip("|").split("|")][1:], {}
+    for row in rows[2:]:
+        name, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        low = [float(re.search(r"\[([-+\d.]+)", cell)[1]) if "[" in cell else 0 for cell in cells]
+        better = [bound > 0 for bound in low]
+        found[name] = {s.partition(",")[0] for s in compress(streams, better)}
+    main = {"blood", "mixed", "cifar", "skin", "histology"}
+    newest = found["DynaMMo, ridge head − last adapter, ridge head"] & main
+    assert "beats the newest set on four of the five" in words and len(newest) == 4
+    frozen = found["DynaMMo, ridge head − ridge, several depths"] & main
+    assert "the frozen network on two, [skin and CIFAR-100]" in words
+    assert frozen == {"skin", "cifar"}
+
+
+def test_one_address_stands_for_the_repository():
+    cells = json.loads((ROOT / "notebooks/00_dynammo_in_ten_minutes.ipynb").read_text())["cells"]
+    source = "".join("".join(cell["source"]) for cell in cells)
+    address = re.search(r'project = "https://github.com/([^"]+)"', source)[1]
+    hosts = r"codespaces\.new|mybinder\.org/v2/gh|colab\.research\.google\.com/github"
+    assert re.findall(rf"(?:{hosts})/([^/)]+/[^/)]+)", README) == [address] * 3
