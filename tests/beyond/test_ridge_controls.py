@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dynammo.baselines.ridge import ridge_weights
 from dynammo.beyond.dynammo_ridge import DynaMMoRidge
 from dynammo.beyond.ridge_controls import CONTROLS, LastAdapterRidge, RidgeDriftIgnored, RidgeOracle
 from dynammo.beyond.ridge_frozen import RidgeFrozen, RidgeFrozenLast
@@ -47,6 +48,25 @@ def test_controls_are_ridge_regressions_on_every_image(moving, kind, what_the_he
     torch.testing.assert_close(gram, x.T @ x, rtol=1e-5, atol=1e-6)
     hot = torch.eye(4, dtype=torch.double)[torch.as_tensor(chain.stream.train.labels)].repeat(2, 1)
     torch.testing.assert_close(correlation, x.T @ hot, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_a_head_counts_classes_alike_where_it_is_asked_to(
+    tiny_settings, blobs, pretrained, balanced
+):
+    settings = tiny_settings.with_changes({"ridge_frozen_balanced": balanced})
+    labels = torch.tensor([0] * 12 + [1] * 4)
+    learner = RidgeFrozen(Chain(settings, blobs, pretrained, 1))
+    learner.session = 1
+    generator = torch.Generator().manual_seed(0)
+    apart = 3 * torch.nn.functional.one_hot(labels, 8)
+    learner.solve(torch.randn(2, 16, 8, generator=generator) + apart, labels)
+    weights = [
+        ridge_weights(*learner.statistics.sums(how), learner.penalty)
+        for how in (balanced, not balanced)
+    ]
+    torch.testing.assert_close(learner.head.weight.double(), weights[0], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(weights[0], weights[1], atol=1e-3)
 
 
 def test_the_control_without_adapters_and_stages_reads_the_network_s_own_features(moving):

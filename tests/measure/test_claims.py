@@ -112,10 +112,14 @@ def test_the_table_has_a_row_a_claim_a_column_a_stream_and_says_what_intervals_c
     assert interval_text(found(0, 1)[:0]).empty
 
 
-def test_cost_is_said_once_for_each_number_of_sessions():
+def test_cost_is_told_for_each_stream():
     four = runs({"acl": [0.9], "dynammo": [0.9]}, classes=(2, 4, 6, 8))
-    text = claims.cost_in_words({"a": four, "b": four, "c": runs({"acl": [0.9], "dynammo": [0.9]})})
-    assert "MACs of ACL over DynaMMo's: 2.00 (T = 2), 4.00 (T = 4)." in text and "DER" not in text
+    merged = runs({"dynammo": [0.9]})
+    table = claims.cost_ratios(
+        {"a": four, "b": merged, "c": runs({"acl": [0.9], "dynammo": [0.9]})}
+    )
+    assert table.loc["ACL"].tolist() == ["4.00 times", "–", "2.00 times"]
+    assert table.index.tolist() == ["ACL"]  # DER was not run
 
 
 @pytest.mark.parametrize(

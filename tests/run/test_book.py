@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from dynammo.run.book import Sources, write_book
+from dynammo.run.book import write_book
+from dynammo.run.book_sources import Sources
 from dynammo.run.chapters import WIDGET, by_chapter
 
 PIXEL = (

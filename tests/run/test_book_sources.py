@@ -5,7 +5,8 @@ from pathlib import Path
 
 import nbformat
 
-from dynammo.run.book import NOTEBOOKS, PARTS, ROOT, Sources, write_sources
+from dynammo.run.book import PARTS, write_sources
+from dynammo.run.book_sources import NOTEBOOKS, ROOT, Sources
 from dynammo.run.chapters import by_chapter
 
 
@@ -70,3 +71,10 @@ def test_the_book_has_every_notebook_in_the_order_of_their_numbers():
     numbers = [number for part in PARTS.values() for number in part]
     assert numbers == sorted(set(numbers))
     assert {int(path.stem[:2]) for path in NOTEBOOKS.glob("[0-9]*.ipynb")} <= set(numbers)
+
+
+def test_what_lies_in_a_hidden_folder_is_a_page_that_hosts_publish(tmp_path):
+    sources = Sources(tmp_path / "sources")
+    text = sources.linked("[book](../.github/workflows/book.yml) and [container](../.devcontainer)")
+    assert "(/files/github/workflows/book.yml.md)" in text
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]

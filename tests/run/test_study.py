@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "figures/study"
 PAGE = (ROOT / "notebooks/STUDY.md").read_text()
 NAMES = {title(name): name for name in METHODS}
-TABLES = ("claims", "average", "last", "average_differences", "last_differences", "cost")
+TABLES = ("claims", "cost_ratios", "average", "last")
+TABLES += ("average_differences", "last_differences", "cost")
 MOVED = {"colour_shift": 0.5, "order_seeds": (0, 1, 2), "train_seeds": (1,)}  # half way, three runs
 
 
@@ -53,8 +54,8 @@ def held_by(run: Path, methods: list[str], **changes) -> dict[str, pd.DataFrame]
 def settings_of_study(run: Path) -> RunSettings:
     """Of the run that an archive is of, or varies: study-blood, study-blood-balanced."""
     own = json.loads((run / "settings.json").read_text())
-    seeds = {name: own[name] for name in ("order_seeds", "train_seeds")}
-    return load_runs("study")["-".join(run.name.split("-")[:2])].with_changes(seeds)
+    as_run = {name: own[name] for name in ("order_seeds", "train_seeds", "backbone")}
+    return load_runs("study")["-".join(run.name.split("-")[:2])].with_changes(as_run)
 
 
 def gains_by_colours(archives: Path, run: str, methods: list[str]) -> dict[tuple[str, str], str]:
