@@ -85,6 +85,7 @@ def accuracy_by_family(sessions: pd.DataFrame, note: str) -> Figure:
         label_ends({ax: ends})
         return finished(figure)
     families, key, ends_of = by_family(methods), {}, {}
+    note = f"Each panel's axis begins below its own methods · {note}"
     y = "accuracy on all classes\nseen so far (%)"
     session = "session (second line:\nclasses seen by then)"
     figure, axes = panels(note, len(families), 3, (3.2, 3.2), session, y, key=True)
