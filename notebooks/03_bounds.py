@@ -426,7 +426,9 @@ as_expected(expectations, settings)
 # One pass at test time for both. Watch the seconds of joint training, and the images it keeps.
 
 # %%
-cost_by_session(found)[["training (s)", "exemplars (kB)", "MMACs an image"]]
+cost_by_session(found)[
+    ["accuracy (%)", "training (s)", "exemplars (kB)", "MMACs an image", "numbers stored (M)"]
+]
 
 # %% [markdown]
 # ## Now change a line

@@ -436,7 +436,7 @@ as_expected(
 # Exemplars are counted as uncompressed pixels: 40 images of 64 px in colour are 492 kB.
 
 # %%
-cost_by_session(found)[["exemplars (kB)", "training (s)", "numbers stored (M)"]]
+cost_by_session(found)[["accuracy (%)", "exemplars (kB)", "training (s)", "numbers stored (M)"]]
 
 # %% [markdown]
 # ## Now change a line

@@ -422,7 +422,7 @@ as_expected(expectations, settings)
 # Compare the seconds of session 1, which has no teacher, with those of the others.
 
 # %%
-cost_by_session(found)[["training (s)", "numbers stored (M)", "peak memory (MB)"]]
+cost_by_session(found)[["accuracy (%)", "training (s)", "numbers stored (M)", "peak memory (MB)"]]
 
 # %% [markdown]
 # ## Now change a line

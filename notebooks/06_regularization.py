@@ -446,7 +446,7 @@ as_expected(
 # image.
 
 # %%
-cost_by_session(found)[["numbers stored (M)", "training (s)", "exemplars (kB)"]]
+cost_by_session(found)[["accuracy (%)", "numbers stored (M)", "training (s)", "exemplars (kB)"]]
 
 # %% [markdown]
 # ## Now change a line

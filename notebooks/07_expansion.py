@@ -398,7 +398,7 @@ costs.cost_growth(growth, note=counted)
 # As measured here. Read down the columns of MMACs and numbers stored.
 
 # %%
-cost_by_session(found)[["MMACs an image", "numbers stored (M)", "training (s)"]]
+cost_by_session(found)[["accuracy (%)", "MMACs an image", "numbers stored (M)", "training (s)"]]
 
 # %% [markdown]
 # ## As expected?

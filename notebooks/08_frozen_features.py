@@ -468,7 +468,7 @@ as_expected(
 # with the default $M$ is more than the backbone has. With the paper's $M$ it would be 100 million.
 
 # %%
-cost_by_session(found)[["numbers stored (M)", "MMACs an image", "training (s)"]]
+cost_by_session(found)
 
 # %% [markdown]
 # ## Now change a line

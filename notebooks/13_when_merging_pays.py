@@ -129,7 +129,7 @@ as_expected(
 # %% [markdown]
 # ## Code it: is it more than chance?
 # A difference in one run may be chance. Say of each combination whether a method's lead over
-# DynaMMo is at least twice its *standard error*: the standard deviation over runs, divided by the
+# DynaMMo is more than twice its *standard error*: the standard deviation over runs, divided by the
 # root of how many there are.
 
 
@@ -153,7 +153,7 @@ assert clear.shape == (3,), "One answer for each combination, so for each row."
 assert clear[0], "Four runs near +1 are clear."
 assert not clear[1], "Runs between -2 and +3 are not clear, although their mean is above 0."
 assert not clear[2], "A method that is clearly behind does not lead."
-edge = np.array([[0.0, 2.0, 0.0, 2.0]])  # mean 1.00, deviation 1.15, standard error 0.58
+edge = np.array([[0.05, 2.05, 0.05, 2.05]])  # mean 1.05, deviation 1.15, standard error 0.58
 told = "Divide by n - 1 in the deviation, and by the root of n for the error: this one is unclear."
 assert not clear_leads(edge)[0], told
 assert clear_leads(np.tile(edge, 2))[0], "Twice the runs make it clear: the error is smaller."

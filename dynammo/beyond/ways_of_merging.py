@@ -28,13 +28,13 @@ def merge_changes(states: Sets, initial: StateDict, rule: Rule) -> StateDict:
     check_same_layout([*states, initial])
     merged, start = uniform_mean(states), flat(initial)
     change = rule(torch.stack([flat(state) - start for state in states]))
-    shape = getattr(change, "shape", None)
-    if shape != start.shape or not change.isfinite().all():
-        returned = f"a {type(change).__name__}" if shape is None else list(shape)
+    tensor = isinstance(change, Tensor)
+    if not tensor or change.shape != start.shape or not change.isfinite().all():
+        returned = list(change.shape) if tensor else f"a {type(change).__name__}"
         raise InputError(
             f"A way of merging gets changes [{len(states)}, {len(start)}] and returns one finite "
             f"change for each number, a tensor [{len(start)}]; this one returned {returned}"
-            f"{', not all finite' if shape == start.shape else ''}."
+            f"{', not all finite' if returned == list(start.shape) else ''}."
         )
     names = learned_names(initial)
     parts = (start + change).split([initial[name].numel() for name in names])

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dynammo.draw.style import (
     DASHES,
+    NOT_FROM_ZERO,
     SEED,
     Look,
     by_family,
@@ -78,14 +79,14 @@ def accuracy_by_family(sessions: pd.DataFrame, note: str) -> Figure:
     table = checked(sessions, ["method", *SEED, "session", "classes_seen", "accuracy"], "sessions")
     methods, note = methods_in(table), _marks_note(table, note)
     if len(methods) < 7:
-        figure, ax = canvas(note, 8.2, 4.4)
+        figure, ax = canvas(f"{NOT_FROM_ZERO} · {note}", 8.2, 4.4)
         ends = _session_panel(ax, table, methods)
         ax.set(ylabel="accuracy (%)", title="Accuracy on all classes seen so far")
         ax.set_xlabel("session (second line: classes seen by then)")
         label_ends({ax: ends})
         return finished(figure)
     families, key, ends_of = by_family(methods), {}, {}
-    note = f"Each panel's axis begins below its own methods · {note}"
+    note = f"Each panel begins below its own methods, so grey lines may leave it · {note}"
     y = "accuracy on all classes\nseen so far (%)"
     session = "session (second line:\nclasses seen by then)"
     figure, axes = panels(note, len(families), 3, (3.2, 3.2), session, y, key=True)

@@ -63,7 +63,7 @@ def own_function(name: str, kind: str = "backbone") -> Callable:
 
 def module_from_file(path: Path, kind: str) -> ModuleType:
     """The module of a ``.py`` file, loaded once in a process, under a name of its own."""
-    path = path.absolute()
+    path = path.expanduser().resolve()
     name = f"{kind}_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name not in sys.modules:
         module = sys.modules[name] = module_from_spec(spec_from_file_location(name, path))

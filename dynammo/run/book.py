@@ -88,7 +88,7 @@ def write_sources(sources: Sources, run: Path, figures: Path, notebooks: Sequenc
     parts |= {"This run": ["figures", "settings"], "Around it": [GLOSSARY, *PAGES]}
     absent = [name for name in wanted(run) if name not in {path.stem for path in notebooks}]
     others = sorted(path.parent.name for path in run.parent.glob(f"{run.name}-*/report"))
-    written = [name.partition("_")[0].lstrip("0") for name in names if name not in executed]
+    written = [str(int(name[:2])) for name in names if name not in executed]
     page = first_page(sources, run.name, figures, parts, absent, others)
     if written:
         page += f"Without results, as they are written: notebooks {', '.join(written)}.\n"
@@ -130,9 +130,9 @@ def first_page(
 ) -> str:
     """What the run came to, what of it is missing, the contents, and runs of the same profile."""
     text = (
-        f"# DynaMMo: {name}\n\n{LEAD}\n\nThis is what the run `{name}` came to: every notebook as "
+        f"# DynaMMo: {name}\n\n{LEAD}\n\nThis is what the run `{name}` came to: notebooks as they "
     )
-    text += "it ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n"
+    text += "ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n"
     text += 'For a lecture there are <a href="slides/index.html">slides</a>.\n\n'
     if absent:
         listed = "\n".join(f"* `{stem}`" for stem in absent)
@@ -141,9 +141,10 @@ def first_page(
     for name_of_picture, words in shown.items():
         if (picture := figures / f"{name_of_picture}.png").exists():
             *_, told = sources.captions.get(name_of_picture, ("", "", ""))
-            numbers = f"[numbers](/{sources.brought(picture.with_suffix('.csv'))})"
+            numbers = picture.with_suffix(".csv")
+            link = f" ([numbers](/{sources.brought(numbers)}))" if numbers.exists() else ""
             text += f":::{{figure}} /{sources.brought(picture)}\n:alt: {words}\n\n"
-            text += f"{told or words} ({numbers})\n:::\n\n"
+            text += f"{told or words}{link}\n:::\n\n"
     if (figures / "summary.csv").exists():
         table = readable(pd.read_csv(figures / "summary.csv")).filter(FEW)
         sides = ["left", "left", *["right"] * (table.shape[1] - 2)]

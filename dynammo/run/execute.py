@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     known = papermill.inspect_notebook(str(notebook))
     given = {name: value for name, value in parameters.items() if name in known}
-    defaults = {name: ast.literal_eval(known[name]["default"]) for name in known}
+    defaults = {}
+    for name in known:
+        with suppress(ValueError, SyntaxError):  # one that is computed counts as another
+            defaults[name] = ast.literal_eval(known[name]["default"])
     rest = {name: value for name, value in parameters.items() if name not in known}
     if "more" in known:
         changed = changes_of(settings_from(parameters))
@@ -49,7 +53,7 @@ def fitted(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"{notebook.name} has no parameter '{min(rest)}': it has {', '.join(sorted(known))}."
         )
-    return {name: value for name, value in given.items() if value != defaults[name]}
+    return {name: value for name, value in given.items() if value != defaults.get(name, ...)}
 
 
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:

@@ -101,7 +101,8 @@ def as_expected(
     """
     rows = [(words, got, "✓" if so else "✗") for words, (got, so) in found.items()]
     known = [name for name in settings.methods if name in METHODS] if settings else []
-    other = any(not _alike(settings, load_profile("demo"), name) for name in known)
+    demo = load_profile("demo")
+    other = any(not _alike(settings, demo, name) for name in known)
     heading = "expected in the demo; these settings are others" if other else "expected"
     return pd.DataFrame(rows, columns=[heading, "here", "so?"]).set_index(heading)
 

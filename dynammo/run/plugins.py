@@ -39,7 +39,7 @@ def _load(path: Path) -> list[str]:
     from dynammo.learner import Learner  # with torch, which settings alone do without
     from dynammo.networks.own import module_from_file
 
-    if not path.is_file():
+    if not path.expanduser().is_file():
         raise InputError(f"There is no plugin {path}: check the path.")
     if path.suffix != ".py":
         raise InputError(f"The plugin {path} is not a .py file.")

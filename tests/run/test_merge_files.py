@@ -49,7 +49,7 @@ def test_magmax_takes_the_largest_change_and_its_option():
 
 
 def test_a_rule_of_ones_own_merges_files(folder, capsys):
-    bodies = {"last": "changes[-1]", "fails": "1 / 0", "listed": "changes[0].tolist()"}
+    bodies = {"last": "changes[-1]", "fails": "1 / 0", "listed": "changes[0].numpy()"}
     rules = (f"def {name}(changes):\n    return {body}\n" for name, body in bodies.items())
     (folder / "rules.py").write_text("".join(rules))
     found = merged("--how", "rules.py:last", "--base", "base.safetensors")
@@ -59,7 +59,7 @@ def test_a_rule_of_ones_own_merges_files(folder, capsys):
     assert any(not torch.equal(found[name], wanted[name]) for name in learned)
     for how, words in (
         ("rules.py:fails", "The rule rules.py:fails fails: ZeroDivisionError: division by zero"),
-        ("rules.py:listed", "this one returned a list"),
+        ("rules.py:listed", "this one returned a ndarray"),
     ):
         call = ["--out", "out/other.safetensors", "--base", "base.safetensors", "--how", how]
         assert main([*FILES, *call]) == 2

@@ -159,6 +159,14 @@ def test_files_that_cannot_be_used_are_refused(text, said, tmp_path):
     assert dict(catalogue.ROWS) == before
 
 
+def test_a_file_named_in_two_ways_is_one_plugin(tmp_path):
+    (tmp_path / "deep").mkdir()
+    path = tmp_path / "twice_named.py"
+    path.write_text(f"{BASE}class Mine(Replay):\n    name = 'twice_named'\n")
+    ways = [path, tmp_path / "deep" / ".." / "twice_named.py"]
+    assert load_plugins(ways) == ["twice_named", "twice_named"]
+
+
 def test_what_two_methods_share_is_no_method(tmp_path):
     path = tmp_path / "family.py"
     shared = "class Shared(Replay):\n    pass\n"
