@@ -191,11 +191,8 @@ averages[~averages.index.get_level_values("train_seed").str.isdecimal()].round(1
 mean, expectations = summary.set_index("method"), {}
 if {"acl", "dynammo", "last_adapter"} <= set(mean.index):
     points = 100 * (mean.average_accuracy - mean.average_accuracy["dynammo"])
-    acl, last, passes = (
-        points["acl"],
-        points["last_adapter"],
-        mean.macs["acl"] / mean.macs["dynammo"],
-    )
+    acl, last = points["acl"], points["last_adapter"]
+    passes = mean.macs["acl"] / mean.macs["dynammo"]
     close = abs(passes - data.number_of_sessions) < 0.1
     expectations = {
         "ACL is up to two points above": (f"{acl:+.1f}", 0 < acl < 2.5),
@@ -280,6 +277,8 @@ try:
         group = last_session(run, settings, *seeds)
 except InputError as error:  # of an older run
     print(f"Not exported: {error}")
+
+# %%
 if group and "dynammo" in settings.methods:
     learner = next(one for one in group.learners if one.name == "dynammo")
     own = collected["sessions"].query("method == 'dynammo'")
