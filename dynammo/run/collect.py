@@ -116,7 +116,11 @@ def _checked(
     if why := changed(record, settings, method, checksum, steps, code=False):
         raise InputError(f"{folder} {why}: {AGAIN}")
     name = getattr(method, "name", method)
-    return {name} if changed(record, settings, method, checksum, steps) else set()
+    try:
+        outdated = changed(record, settings, method, checksum, steps)
+    except (ImportError, OSError):  # its network's code is not here, and no image is looked at
+        outdated = True
+    return {name} if outdated else set()
 
 
 def _add_record(

@@ -68,17 +68,17 @@ def changed(
     ``code`` says whether other code counts.
     """
     name = method if isinstance(method, str) else method.name
-    before, now = record["parts"].get(name), part_record(settings, method, steps)
+    before, now = record["parts"].get(name), settings_behind(settings, method)
     if before is None:
         return f"was run without '{name}'"
     # A setting that there was not yet has its default since.
     then = settings_behind(type(settings)(), method) | before["settings"]
-    other = [k for k, v in now["settings"].items() if then[k] != v]
+    other = [k for k, v in now.items() if then[k] != v]
     if other:
         return f"was run with another {', '.join(other)}"
     if record["data_checksum"] != checksum:
         return f"was learned from other images of '{settings.stream}'"
-    other_code = code and before["code"] != now["code"]
+    other_code = code and before["code"] != part_record(settings, method, steps)["code"]
     return "was run by other code of dynammo/" if other_code else ""
 
 

@@ -73,7 +73,8 @@ def test_the_study_has_what_the_trials_chose():
                 if fed := re.match("(acl_fresh|dynammo_fresh|frozen_features)_", knob):
                     shared = f"adapter_{knob[fed.end() :]}"  # what 0 stands for
                     has, wanted = has or found[shared], wanted or defaults[shared]
-                if name != "study-resnet" or not knob.endswith("_learning_rate"):  # as released
+                # On ResNet-18 adapters have trials of their own (test_study.py).
+                if name != "study-resnet" or not knob.endswith(("_learning_rate", "_alpha")):
                     assert has == wanted, (name, knob)
 
 

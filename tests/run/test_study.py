@@ -99,7 +99,7 @@ def test_every_archive_of_the_study_is_on_its_page(computed):
 
 
 def test_the_page_tells_what_more_epochs_change(archives):
-    tried, table = tables("How values were chosen")
+    _, tried, table = tables("How values were chosen")
     known = pd.read_csv(STUDY / "epochs.csv").set_index(["method", "epochs"])
     for row, cells in tried.items():
         accuracies = (100 * known.loc[(NAMES[row], epochs)] for epochs in (12, 36))
@@ -112,6 +112,19 @@ def test_the_page_tells_what_more_epochs_change(archives):
     for name, cells in rows.items():
         wanted = [*said(short, name), *(said(full, name) if name in done else ("–", "–"))]
         assert cells == wanted, name
+
+
+def test_the_page_tells_what_was_tried_on_resnet():
+    tried = pd.read_csv(STUDY / "resnet_trials.csv")
+    runs = 100 * tried.groupby(["variant", "method"]).accuracy.agg(["mean", "last"])
+    table, *_ = tables("How values were chosen")
+    assert set(table) == set(tried.variant) and len(table) == 5
+    for variant, cells in table.items():
+        methods = "acl", "dynammo", "last_adapter", "dynammo_ridge"
+        assert cells == ["{:.1f} / {:.1f}".format(*runs.loc[variant, name]) for name in methods]
+    best = runs["mean"].xs("dynammo", level="method").idxmax()
+    chosen = load_runs("study")["study-resnet"]
+    assert best == f"rate {chosen.adapter_learning_rate}, alpha {chosen.adapter_alpha}"
 
 
 def test_the_page_tells_todays_verdicts_beside_the_first(computed):
