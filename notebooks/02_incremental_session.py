@@ -77,6 +77,8 @@ run = Path(run_folder)
 group = open_session(run, settings, order_seed, train_seed, session, steps)
 chain, learners = group.chain, group.learners
 data, stopwatch = chain.stream, Stopwatch(chain.device)
+one_run = {"order_seeds": [order_seed], "train_seeds": [train_seed]}
+under = note(settings.with_changes(one_run), data)
 names = [data.class_names[label] for label in data.classes(session)]
 print(f"session {session} of {data.number_of_sessions} brings: {', '.join(names)}")
 
@@ -196,7 +198,7 @@ with stopwatch.measure("adapters", "training"):
 
 # %%
 history = pd.DataFrame({"session": session, "epoch": range(1, len(losses) + 1), "loss": losses})
-training_losses(history, note=note(settings, data))
+training_losses(history, note=under)
 
 # %% [markdown]
 # ## Step 2: merge
@@ -274,7 +276,7 @@ order = herd(features, len(own))
 chosen = {"kept": order[:5], "left": order[-5:]}
 rows = {name: data.train.select(own[which])[:] for name, which in chosen.items()}
 heading = f"{data.class_names[label]}: kept first, and what is left last"
-image_rows(rows, heading, note(settings, data))
+image_rows(rows, heading, under)
 
 # %%
 chain.choose_exemplars()
@@ -376,7 +378,7 @@ pd.DataFrame(
 # %%
 parts = [{"method": title(name), **row} for name in answers for row in accuracy_rows(answers[name])]
 colours = {title(name): look(name).colour for name in answers}
-figure, ax = canvas(note(settings, data), 7.4, 3)
+figure, ax = canvas(under, 7.4, 3)
 bars = {"x": "evaluated_session", "y": "accuracy", "hue": "method", "palette": colours}
 sns.barplot(pd.DataFrame(parts), **bars, ax=ax)
 ax.set(xlabel="session that brought the class", ylabel="accuracy", ylim=(0, 1))

@@ -10,6 +10,7 @@ import pytest
 
 from dynammo.catalogue import METHODS, title
 from dynammo.draw.all_streams import interval_text
+from dynammo.measure.intervals import over_runs
 from dynammo.run.archive import unpack
 from dynammo.run.collect import collect, learned_methods
 from dynammo.run.compare import differences
@@ -183,7 +184,7 @@ def test_the_page_tells_what_weights_of_classes_change(archives):
 
 
 def test_the_page_tells_what_was_asked_and_what_there_is(archives):
-    table, _ = tables("Do merged adapters earn their keep?")
+    table, *_ = tables("Do merged adapters earn their keep?")
     found = []
     for run in ("study-blood", "study-mixed", "study-skin", "study-histology", "study-cifar"):
         methods = ["acl", "ridge_frozen", "dynammo_ridge", "last_adapter_ridge"]
@@ -201,7 +202,7 @@ def test_the_page_tells_what_classes_a_session_change():
     tried = pd.read_csv(STUDY / "classes_a_session.csv")
     runs = tried.groupby(["variant", "method", "order_seed"]).accuracy.agg(["mean", "last"])
     found = 100 * runs.groupby(["variant", "method"]).mean()
-    *_, table = tables("Do merged adapters earn their keep?")
+    _, table, *_ = tables("Do merged adapters earn their keep?")
     assert set(table) == {"10, T = 2", "2, T = 10"}
     for row, cells in table.items():
         own = found.loc[int(row.split(",")[0])]
@@ -220,3 +221,41 @@ def test_what_the_page_says_of_the_sweep_is_so():
     assert set(behind.index) == {(2, 16, 3), (2, 160, 3), (4, 16, 10), (4, 16, 30)}
     assert (short.ridge_frozen > 2).all()
     assert long.ridge_frozen[2].max() < 1 < long.ridge_frozen[4].min()
+
+
+def test_the_page_tells_what_was_tried_to_make_adapters_pay():
+    tried = pd.read_csv(STUDY / "recipes.csv").set_index(["changed", "order_seed", "read"])
+    tried = (100 * tried[["average_accuracy", "last_accuracy"]]).T
+    known = {key: "{:.1f} / {:.1f}".format(*column) for key, column in tried.items()}
+    lines = PAGE.partition("### Tuned gently")[2].partition("|---|")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in lines.splitlines()[1:]]
+    assert {(row[0], int(row[1])) for row in rows} == {key[:2] for key in known}
+    read = "merged adapters", "newest set", "merged adapters, old images seen again"
+    for changed, order, *cells in rows:
+        ways = ("frozen network", "", "") if changed.startswith("nothing") else read
+        assert cells == [known.get((changed, int(order), way), "–") for way in ways], changed
+
+
+GENTLE = {"adapter_learning_rate": 0.01, "order_seeds": (0, 1, 2), "train_seeds": (1,)}
+
+
+def gently_tuned(archives: Path, run: str) -> list[str]:
+    """Merged adapters tuned gently, under the solved head: their accuracy, and what they gain."""
+    gentle = held_by(archives / f"{run}-gentle", ["dynammo_ridge", "last_adapter_ridge"], **GENTLE)
+    plain = held_by(archives / run, ["ridge_frozen", "dynammo_ridge", "acl"])["sessions"]
+    own = gentle["sessions"].assign(method="gentle " + gentle["sessions"].method)
+    found = over_runs(pd.concat([own, plain])).set_index(["method", "other", "measure"])
+    texts, name = interval_text(found), "gentle dynammo_ridge"
+    mean = measures(own).xs("mean", axis=1, level=1).loc[name]
+    cells = ["{:.1f} / {:.1f}".format(*mean[["mean", "last"]])]
+    for other in ("dynammo_ridge", "ridge_frozen", "gentle last_adapter_ridge", "acl"):
+        cells.append(texts[name, other, "average"])
+    return [*cells, texts[name, "ridge_frozen", "last"]]
+
+
+def test_the_page_tells_what_gentle_tuning_changes_on_test_images(archives):
+    block = PAGE.partition("tuned at rate 0.01, on **test** images")[2].partition("\n\n")[2]
+    rows = [line.strip("| ").split(" | ") for line in block.partition("\n\n")[0].splitlines()[2:]]
+    assert {row[0] for row in rows} == {run.name[6:-7] for run in archives.glob("*-gentle")}
+    for stream, *cells in rows:
+        assert cells == gently_tuned(archives, f"study-{stream}"), stream
