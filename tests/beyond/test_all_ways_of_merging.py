@@ -128,7 +128,10 @@ def test_an_initial_set_of_different_layout_is_refused(name, odd, words):
         (lambda: ties(STATES, INITIAL, density=1.1, scale=1.0), "density is 1.1: .* at most 1"),
         (lambda: dare(STATES, INITIAL, -0.1, seed=0), "drop rate is -0.1: it must be 0 or more"),
         (lambda: dare(STATES, INITIAL, 1, seed=0), "drop rate is 1: .* below 1"),
-        (lambda: fisher_weighted(STATES, IMPORTANCES, 0), "floor is 0: it must be above 0"),
+        (
+            lambda: fisher_weighted(STATES, IMPORTANCES, 0),
+            "floor is 0: it must be a number above 0",
+        ),
     ],
 )
 def test_parameters_out_of_range_are_refused(merge, message):
