@@ -90,7 +90,7 @@ def mean_of(sets):
 
 def distance(one, mean):
     """Length of the difference between a set and the mean, divided by the mean's length."""
-    names = learned_names(mean)
+    names = learned_names(one)  # batch norm's counts are none of them
     between = sum((one[name] - mean[name]).square().sum() for name in names)
     return (between / sum(mean[name].square().sum() for name in names)).sqrt().item()
 
