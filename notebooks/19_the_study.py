@@ -148,7 +148,7 @@ def told(name, folder):
         "exemplars": used.memory_budget,
         "class orders": len(used.order_seeds),
         "training seeds": len(used.train_seeds),
-        "backbone": used.backbone.rpartition(":")[2],
+        "backbone": backbones[name],
         "epochs": used.adapter_epochs,
         "methods": len(used.methods),
         "hours of one core": f"{tables[name]['timings'].seconds.sum() / 3600:.1f}",
@@ -158,6 +158,7 @@ def told(name, folder):
 
 
 # %%
+backbones = {name: used.backbone.rpartition(":")[2] for name, used in settings.items()}
 records = {name: told(name, folder) for name, folder in folders.items()}
 written = pd.DataFrame(records).T.rename_axis("run")
 files.write_csv(place / "runs.csv", written.reset_index())
@@ -169,7 +170,7 @@ written.T
 # same runs, and what does it cost? ACL keeps every adapter set, DynaMMo their mean.
 
 # %%
-note = "; ".join(sorted({used.backbone.rpartition(":")[2] for used in settings.values()}))
+note = "; ".join(sorted(set(backbones.values())))
 record = written["data"].to_dict()
 figure = all_streams.accuracy_and_cost_by_stream(ordered, compared, summaries, note)
 told_apart = []
@@ -277,8 +278,7 @@ kept("last_differences", all_differences("last"))
 
 # %%
 for name, table in tables.items():
-    backbone = settings[name].backbone.rpartition(":")[2]
-    figure = accuracy_by_family(table["sessions"], f"{titles[name]} · {backbone}")
+    figure = accuracy_by_family(table["sessions"], f"{titles[name]} · {backbones[name]}")
     save_figure(figure, table["sessions"], place / f"{name}_by_session", {name: record[name]})
     display(figure)
 
@@ -338,8 +338,9 @@ kept("cost", cost.rename(names).fillna("–"))
 
 # %%
 page = Path("STUDY.md").read_text() if Path("STUDY.md").exists() else ""
-written = ["claims", "average", "last", "average_differences", "last_differences", "cost"]
-same = {name: (place / f"{name}.md").read_text().strip() for name in (*written, "cost_ratios")}
+written = ["claims", "cost_ratios", "average", "last", "cost"]
+written += ["average_differences", "last_differences"]
+same = {name: (place / f"{name}.md").read_text().strip() for name in written}
 as_expected({name: ("on the page", text in page) for name, text in same.items()})
 
 # %% [markdown]

@@ -11,16 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from dynammo.draw.costs import off_the_scale
-from dynammo.draw.style import (
-    PALETTE,
-    Look,
-    canvas,
-    checked,
-    finished,
-    look,
-    panels,
-    styled,
-)
+from dynammo.draw.style import PALETTE, Look, canvas, checked, finished, look, panels, styled
 
 ENDS = -14, 11  # points over DynaMMo at which a panel ends
 MARK = {"ls": "", "ms": 6}  # a mark without a line

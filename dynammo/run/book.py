@@ -129,10 +129,10 @@ def first_page(
     others: list[str],
 ) -> str:
     """What the run came to, what of it is missing, the contents, and runs of the same profile."""
-    text = (
-        f"# DynaMMo: {name}\n\n{LEAD}\n\nThis is what the run `{name}` came to: notebooks as they "
+    text = f"# DynaMMo: {name}\n\n{LEAD}\n\nThis is what the run `{name}` came to: notebooks as "
+    text += (
+        "they ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n"
     )
-    text += "ran, every [figure](figures.md), and [where the numbers come from](settings.md).\n"
     text += 'For a lecture there are <a href="slides/index.html">slides</a>.\n\n'
     if absent:
         listed = "\n".join(f"* `{stem}`" for stem in absent)
@@ -142,9 +142,8 @@ def first_page(
         if (picture := figures / f"{name_of_picture}.png").exists():
             *_, told = sources.captions.get(name_of_picture, ("", "", ""))
             numbers = picture.with_suffix(".csv")
-            link = f" ([numbers](/{sources.brought(numbers)}))" if numbers.exists() else ""
-            text += f":::{{figure}} /{sources.brought(picture)}\n:alt: {words}\n\n"
-            text += f"{told or words}{link}\n:::\n\n"
+            links = [f"[numbers](/{sources.brought(numbers)})"] if numbers.exists() else []
+            text += _figure(sources, picture, words, told, links)
     if (figures / "summary.csv").exists():
         table = readable(pd.read_csv(figures / "summary.csv")).filter(FEW)
         sides = ["left", "left", *["right"] * (table.shape[1] - 2)]
@@ -176,13 +175,19 @@ def figures_page(sources: Sources, figures: Path) -> str:
         files = [picture.with_suffix(suffix) for suffix in (".csv", ".svg")]
         links = [f"[{path.name}](/{sources.brought(path)})" for path in files if path.exists()]
         links += [f"[{heading}]({chapter}.ipynb)"] if chapter else []
-        text += f"## {words}\n\n:::{{figure}} /{sources.brought(picture)}\n:alt: {words}\n\n"
-        text += f"{told or words} ({' · '.join(links)})\n:::\n\n"
+        text += f"## {words}\n\n{_figure(sources, picture, words, told, links)}"
     tables = [
         path for path in sorted(figures.glob("*.csv")) if not path.with_suffix(".png").exists()
     ]
     listed = "\n".join(f"* [{path.name}](/{sources.brought(path)})" for path in tables)
     return text + (f"## Tables without a picture\n\n{listed}\n" if listed else "")
+
+
+def _figure(sources: Sources, picture: Path, words: str, told: str, links: list[str]) -> str:
+    """A picture, with what its chapter tells of it, or its name in words, and links."""
+    linked = f" ({' · '.join(links)})" if links else ""
+    directive = f":::{{figure}} /{sources.brought(picture)}\n:alt: {words}\n\n"
+    return f"{directive}{told or words}{linked}\n:::\n\n"
 
 
 def settings_page(run: Path, seconds: pd.DataFrame) -> str:

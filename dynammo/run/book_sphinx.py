@@ -130,11 +130,8 @@ def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
         for (kind, name), (_, anchor) in app.env.get_domain("std").objects.items()
         if kind == "term" and name.lower() not in NOT_LINKED
     }
-    if (
-        page == GLOSSARY
-        or not terms
-        or not (page[0].isdigit() or page.isupper() or page == "index")
-    ):
+    has_prose = page[0].isdigit() or page.isupper() or page == "index"
+    if page == GLOSSARY or not terms or not has_prose:
         return
     place, told = app.builder.get_relative_uri(page, GLOSSARY), _definitions(app)
     for text in list(doctree.findall(nodes.Text)):

@@ -97,9 +97,8 @@ def read_card(folder: Path) -> dict:
     return card
 
 
-def read_program(folder: Path) -> ExportedProgram:
-    """The program of an exported learner; InputError where it is not whole."""
-    path = folder / read_card(folder)["program"]
+def read_program(path: Path) -> ExportedProgram:
+    """The program that a card names; InputError where it is not whole."""
     try:
         return torch.export.load(path)
     except Exception as error:  # of a broken archive torch raises one of many

@@ -42,7 +42,7 @@ def to_onnx(folder: Path) -> tuple[Path, float]:
         import onnxscript  # noqa: F401  torch writes with it
     except ImportError as error:
         raise InputError(f"ONNX needs packages that are not installed: {NEEDED}.") from error
-    program, size = read_program(folder), card["image_size"]
+    program, size = read_program(folder / card["program"]), card["image_size"]
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     names = {"input_names": ["images"], "output_names": ["probabilities", "unlike"]}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -75,7 +75,7 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     """
     changes: dict[str, Any] = dict(_assignment(text) for text in options.set)
     if options.plugin:
-        changes["plugins"] = [str(path.expanduser()) for path in options.plugin]
+        changes["plugins"] = [str(path) for path in options.plugin]
     if options.stream:
         # A profile's own cut into sessions, and into fewer images, is for its own stream.
         own = {"classes_per_session": 0, "train_per_class": 0}

@@ -46,7 +46,7 @@ def predict_folder(export: Path, folder: Path) -> tuple[pd.DataFrame, np.ndarray
     if not files:
         raise InputError(f"There are no images in {folder}: it takes {', '.join(IMAGE_SUFFIXES)}.")
     images = np.stack([read_image(file, card["image_size"]) for file in files])
-    program = read_program(export).module()
+    program = read_program(export / card["program"]).module()
     starts = range(0, len(images), EVALUATION_BATCH)
     with torch.no_grad():
         answers = [program(torch.from_numpy(images[i : i + EVALUATION_BATCH])) for i in starts]
