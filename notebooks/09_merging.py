@@ -409,7 +409,7 @@ print("That is a majority vote. To see what it is worth, see below.")
 # 3. All but the last set alone: a change $\tau_i$ would then contain the difference between two
 #    random beginnings, which is large and means nothing. Means of such sets fail, since a hidden
 #    channel of one set has nothing to do with the same channel of another.
-#    [Notebook 12](12_fresh_sets.ipynb) tries fresh sets that share one random beginning.
+#    [Notebook 12](12_own_sets.ipynb) tries fresh sets that share one random beginning.
 # 4. Their difference is the average of $\mu^2$ less $\bar\mu^2$, the variance of the sessions'
 #    means, and a variance is not negative. It is 0 where all sessions measured the same mean.
 

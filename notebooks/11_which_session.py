@@ -424,5 +424,5 @@ print("    confused_sessions(session, lowest_others(logits['dynammo']), last)")
 # * G. Kim et al., *A theoretical study on solving continual learning*, NeurIPS 2022, arXiv
 #   2211.02633 (the class is the session times the class within it).
 #
-# **Before:** [inside a merge](10_inside_a_merge.ipynb) · **Next:** [fresh
-# sets](12_fresh_sets.ipynb)
+# **Before:** [inside a merge](10_inside_a_merge.ipynb) · **Next:** [sets of
+# their own](12_own_sets.ipynb)

@@ -176,5 +176,5 @@ print("That is a rule of thumb; the study's intervals do the same with fewer ass
 # ## References
 # * M. A. Qazi et al., *DynaMMo*, MIUA 2024, arXiv 2404.14099.
 #
-# **Before:** [fresh sets](12_fresh_sets.ipynb) ·
+# **Before:** [sets of their own](12_own_sets.ipynb) ·
 # **Next:** [ablations](14_ablations.ipynb)

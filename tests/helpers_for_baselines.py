@@ -85,7 +85,7 @@ def cosine_head(classes: int, proxies: int, scale: float, seed: int = 0) -> Cosi
 BASELINES = [
     name
     for name, row in METHODS.items()
-    if not adapter_methods([name]) and row.family != "fresh_sets"
+    if not adapter_methods([name]) and row.family != "own_sets"
 ]
 FROZEN = [name for name in BASELINES if METHODS[name].family == "frozen_features"]
 TRAINED = [name for name in BASELINES if name not in FROZEN]

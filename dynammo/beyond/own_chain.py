@@ -77,7 +77,7 @@ class OwnChain(Learner):
         return self.inner.trained_numbers()
 
     def stored_numbers(self) -> int:
-        """As on a shared chain; where sets start fresh, the newest need not be kept for the next."""
+        """As on a shared chain; sets that start fresh need not keep the newest for the next."""
         return self.inner.stored_numbers()
 
     def outline(self, sessions: int) -> None:

@@ -81,7 +81,7 @@ def test_the_study_has_what_the_trials_chose():
 def test_smoke_runs_every_method_and_demo_at_least_one_of_each_family():
     assert load_profile("smoke").methods == tuple(METHODS)
     families = {METHODS[m].family for m in load_profile("demo").methods}
-    assert families == set(FAMILIES) - {"fresh_sets"}
+    assert families == set(FAMILIES) - {"own_sets"}
 
 
 def test_the_profiles_are_the_toml_files_and_include_demo_and_smoke():

@@ -14,7 +14,7 @@ def test_its_distances_are_the_library_s(blobs_npz, tmp_path):
     small |= {"classes_per_session": 2, "adapter_stages": ["stage4"], "adapter_width": 0.25}
     given = {"method": "dynammo_fresh", "run_folder": str(tmp_path / "run"), "more": small}
     executed = tmp_path / "12.ipynb"
-    execute(ROOT / "notebooks/12_fresh_sets.ipynb", executed, given)  # with its asserts
+    execute(ROOT / "notebooks/12_own_sets.ipynb", executed, given)  # with its asserts
     cells = nbformat.read(executed, 4).cells
     shown = "".join(str(cell.get("outputs", "")) for cell in cells)
     assert "distance to the mean" in shown and "these settings are others" in shown
