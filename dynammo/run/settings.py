@@ -50,8 +50,8 @@ class RunSettings(Settings):
     # Seeds of the class order and of everything random in training; every pair is run.
     order_seeds: Seeds = (0, 1, 2)
     train_seeds: Seeds = (1,)
-    # Methods that train a whole network, or adapters of their own, take longer: run only so many of
-    # the pairs with them, each order once before any twice; 0 means all.
+    # Methods that train a whole network take longer: run only so many of the pairs with them, each
+    # order once before any twice; 0 means all.
     baseline_runs: CountOrNone = 0
     phantom_train: Count = 100  # images a class of the drawn data set
     phantom_val: Count = 25
