@@ -1,12 +1,13 @@
-"""Learners that tune adapter sets of their own: each from a fresh beginning, or at a gentle rate.
+"""Learners that tune adapter sets of their own: from a fresh beginning, gently, or only once.
 
 All others share one chain, whose sets start each from the one before, as released.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from dynammo.beyond.dynammo_ridge import DynaMMoRidge
 from dynammo.chain import Chain
 from dynammo.learner import Learner, Setup
 from dynammo.memory import ExemplarMemory
+from dynammo.merging import StateDict
 from dynammo.methods import ACL, AdapterLearner, DynaMMo
 from dynammo.settings import Knobs, Weight
 from dynammo.stream import Images
@@ -24,7 +26,7 @@ class OwnChain(Learner):
     """A learner on adapters with a chain of its own."""
 
     kind: type[AdapterLearner]
-    changes: Mapping[str, str] = MappingProxyType({})  # settings of this chain, in any run
+    changes: Mapping[str, Any] = MappingProxyType({})  # settings of this chain, in any run
     tunes_adapters = True
 
     class Knobs(Knobs):
@@ -89,9 +91,11 @@ class OwnChain(Learner):
         self.inner.outline(sessions)
 
     def state(self) -> dict[str, Tensor]:
-        """Sets, their mean, and the head."""
+        """Sets, their mean, and the head; a set that is the first one again stands once."""
         chain = self.inner.chain
-        sets = {f"set{i}": own for i, own in enumerate(chain.adapter_states)}
+        first, *others = chain.adapter_states
+        later = {f"set{i}": own for i, own in enumerate(others, start=1) if own is not first}
+        sets = {"set0": first} | later
         parts = {**sets, "head": self.inner.state()}
         if self.session > 1:  # the mean of one set is that set
             parts["merged"] = chain.merged_state
@@ -104,7 +108,7 @@ class OwnChain(Learner):
             part, _, rest = name.partition("/")
             parts.setdefault(part, {})[rest] = tensor
         chain, self.inner.session = self.inner.chain, self.session
-        states = tuple(parts[f"set{i}"] for i in range(self.session))
+        states = tuple(parts.get(f"set{i}", parts["set0"]) for i in range(self.session))
         chain.go_to(self.session, states, chain.auxiliary)
         chain.merged_state = states[0] if self.session == 1 else parts["merged"]
         self.inner.load_state(parts["head"])
@@ -146,3 +150,48 @@ class DynaMMoGentle(OwnChain):
         """The rate of step 1."""
 
         learning_rate: Weight = 0.01  # of four on blood's validation images, from 0.1 to 0.003
+
+
+class OnTheFirstSet(DynaMMoRidge):
+    """A solved head on session 1's adapter set, whose features never move after it."""
+
+    follows_drift = False
+
+    def adapter_sets(self) -> Sequence[StateDict]:
+        """The first set, after every session."""
+        return self.chain.adapter_states[:1]
+
+    def stored_adapter_sets(self) -> int:
+        """That one."""
+        return 1
+
+    def trained_numbers(self) -> int:
+        """The set in session 1; after it all is solved."""
+        return self.one_set() if self.session == 1 else 0
+
+
+class AdaptedOnce(OwnChain):
+    """Adapters tuned gently in the first session alone, then frozen, under a solved head.
+
+    The control for merging: no drift, and no exemplar. First-session adaptation is that of APER
+    (arXiv 2303.07338) and RanPAC (arXiv 2307.02251); head and rate are those of `dynammo_gentle`.
+    """
+
+    name = "adapted_once"
+    kind = OnTheFirstSet
+    changes = MappingProxyType({"memory_budget": 0})
+    remembers = False
+
+    class Knobs(DynaMMoGentle.Knobs):
+        """The rate of step 1."""
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.inner.chain.recall = self.first_again
+
+    def first_again(self, session: int) -> tuple[StateDict, nn.Linear, list[float]] | None:
+        """In place of tuning after session 1, that session's set; the head is not used."""
+        chain = self.inner.chain
+        if session == 1:
+            return None
+        return chain.adapter_states[0], chain.fresh_auxiliary_head(session), []

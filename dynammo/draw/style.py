@@ -90,6 +90,7 @@ LOOKS = {
     "replay_balanced_head": (8, "D", 2),
     "acl_fresh": (11, "s", 1),
     "dynammo_fresh": (6, "*", 0),
+    "adapted_once": (12, "D", 2),
     "dynammo_gentle": (9, "H", 4),
 }
 SPARE_COLOURS = (2, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15)  # for methods without a look of their own

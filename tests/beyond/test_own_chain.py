@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dynammo.beyond.own_chain import ACLFresh, DynaMMoFresh, DynaMMoGentle
+from dynammo.beyond.own_chain import ACLFresh, AdaptedOnce, DynaMMoFresh, DynaMMoGentle
 from dynammo.chain import Chain
 from dynammo.learner import Setup
 from dynammo.measure.metrics import macro_auroc
@@ -80,3 +80,26 @@ def test_its_sets_start_from_one_beginning_and_not_from_each_other(setup):
     mean = uniform_mean(chain.adapter_states)
     for name, value in chain.merged_state.items():
         torch.testing.assert_close(mean[name], value)
+
+
+def test_adapted_once_stands_on_the_first_set_and_keeps_no_image(setup, tmp_path):
+    learner, images = AdaptedOnce(setup), setup.stream.test.images[:8]
+    assert learner.learn_session(progress=False)
+    chain, trained = learner.inner.chain, learner.trained_numbers()
+    first = {name: value.clone() for name, value in chain.adapter_states[0].items()}
+    assert trained == learner.inner.one_set()
+    assert learner.learn_session(progress=False) == []  # nothing was tuned
+    assert all(torch.equal(chain.adapter_states[-1][name], first[name]) for name in first)
+    assert learner.trained_numbers() == learner.stored_images() == 0
+    save_learner(learner, tmp_path)
+    again = AdaptedOnce(setup)
+    restore_learner(again, tmp_path, 2)
+    assert torch.equal(again.judge(images)[0], learner.judge(images)[0])
+    # The head is that of all images at once, since their features never moved.
+    positions = setup.stream.indices("train", (1, 2))
+    features = chain.both_sides(first, positions, learner.inner.reader).flatten(0, 1).double()
+    labels = torch.as_tensor(setup.stream.train.labels[positions]).repeat(2)
+    hot = torch.nn.functional.one_hot(labels).double()
+    gram = features.T @ features + learner.inner.penalty * torch.eye(features.shape[1]).double()
+    weight = torch.linalg.solve(gram, features.T @ hot)
+    torch.testing.assert_close(learner.inner.head.weight.double(), weight, rtol=1e-3, atol=1e-4)

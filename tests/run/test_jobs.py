@@ -34,6 +34,7 @@ def test_only_methods_that_train_alone_may_have_fewer_seeds():
     orders = settings.with_changes({"order_seeds": (7, 8, 9), "baseline_runs": 4})
     alone = [job for job in jobs(orders, ("dynammo", "replay")) if job[2]]
     assert alone == [(7, 4, "replay"), (7, 5, "replay"), (8, 5, "replay"), (9, 4, "replay")]
+    assert len([job for job in jobs(orders, ("dynammo_fresh",)) if job[2]]) == 6  # as on the chain
     every = orders.with_changes({"baseline_runs": 0})
     assert len([job for job in jobs(every, ("dynammo", "replay")) if job[2]]) == 6
 
