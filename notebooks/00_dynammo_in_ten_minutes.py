@@ -341,8 +341,9 @@ def answer(x, adapters, heads):
 
 
 # %%
+learned = (1, 2)  # sessions
 sets, heads, kept = [], [], {}
-for session in (1, 2):
+for session in learned:
     merged = learn_session(session, sets, heads, kept)
     test = part.indices("test", range(1, session + 1))
     found = answer(backbone.normalise(part.test.images[test]), merged, heads).cpu().numpy()
@@ -357,7 +358,7 @@ for session in (1, 2):
 
 # %%
 library = DynaMMo(Chain(small, part, backbone, train_seed))
-for _ in (1, 2):
+for _ in learned:
     library.learn_session(progress=False)
 for name, value in library.chain.merged_state.items():
     if value.is_floating_point():  # a count of batches is not averaged
@@ -366,13 +367,13 @@ assert (predict(library, "test", unseen=False).predicted == found).mean() > 0.99
 
 # %% [markdown]
 # **Now change a line** of `learn_session`, and run its cell and the one that calls it again. (The
-# `assert` then says that it is DynaMMo no longer.)
+# cell with the `assert` is only for DynaMMo itself: run after a change, it stops and names a part
+# of the set that is another.)
 # * `merged = begin.adapters(sets[-1]).eval()` in step 2 drops the average. This is the control
 #   called *last adapter*: the newest set alone, which grew out of the sets before it.
 # * `shown = new` in step 1 leaves out the images kept, so that no head hears of "others" while its
 #   adapters are tuned. Step 4 alone then teaches it, on the few images of the memory.
-# * The loop in the cell that calls it may go further, over `(1, 2, 3, 4)`, where each change shows
-#   more.
+# * In the cell that calls it, let `learned` be `(1, 2, 3, 4)`: each change shows more there.
 
 # %% [markdown]
 # ## 3. Keep every set, or average them
@@ -403,7 +404,8 @@ accuracy_matrices(table("acl", "dynammo", "last_adapter"), note=under)
 # ## 4. Move the weight yourself
 # Below, $W(w) = (1-w) \cdot$ mean of all sets but the last $+ \; w \cdot$ the last set. At $w = 0$
 # the last session's adapters are ignored, at $w = 1$ they are all there is, and $w = \frac1T$ is
-# DynaMMo's mean of $T$ sets. At each weight a head over all kinds is tuned on a few images of each.
+# the mean of $T$ sets. At each weight one head over all kinds is tuned on a few images of each, so
+# at $w = \frac1T$ it is *DynaMMo, unified head*, and not the DynaMMo of the matrices above.
 # **Move the slider** and watch which session's kinds gain and which lose. These are test images:
 # the picture is for understanding, not for choosing a weight by.
 
@@ -528,6 +530,9 @@ double = weighted_mean(three[:2], [2, 6])["a"][0].item()
 assert abs(double - 3.5) < 1e-6, "Only the ratio matters: divide the weights by their sum."
 same = all(torch.equal(one["a"], was) for one, was in zip(three, before, strict=True))
 assert same, "The sets themselves must stay as they are."
+real, ones = chain.adapter_states, [1] * len(chain.adapter_states)
+pairs = [(weighted_mean(real, ones)[name], value) for name, value in mean(real).items()]
+assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs), "It should take real sets too."
 print("That is a weighted mean. Two sets with weights 1 - w and w are the slider above.")
 
 # %% [markdown]
@@ -537,7 +542,7 @@ print("That is a weighted mean. Two sets with weights 1 - w and w are the slider
 
 # %% [markdown]
 # ## Exercises
-# 1. Set `images_per_class = 10`. Which method suffers most, and which hardly?
+# 1. Set `images_per_class = 10`. Which methods lose, and which has nothing to lose?
 # 2. At which weight is the accuracy over all kinds best? Is it DynaMMo's? Change `train_seed` and
 #    look again before you conclude anything.
 # 3. How many sessions would be needed for DynaMMo to take 20 times fewer MACs than ACL?

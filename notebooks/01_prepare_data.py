@@ -126,8 +126,10 @@ as_expected(
 # ## Exercises
 # 1. Set `order_seed = 1`. Which look-alikes now arrive in different sessions?
 # 2. Set `classes_per_session = 4`. Is the problem easier or harder for a model with a small memory?
-#    Write down your guess, and check it in notebook 18.
-# 3. Which of the eight types would you confuse yourself? Keep your list for the confusion matrix.
+#    Write down your guess. Then run `./run_all.sh --classes-per-session 4 --name four`, and look at
+#    notebook 18 with `run_folder = "../runs/four"`.
+# 3. Which of the eight types would you confuse yourself? Keep your list for the confusion matrix of
+#    notebook 8.
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
@@ -139,8 +141,8 @@ as_expected(
 #    are.
 # 2. Easier. With two sessions 12 of the 28 pairs of classes meet in one session, with all their
 #    images, instead of 4, and there is one occasion to forget instead of three. At the end the
-#    memory has five images a class either way. To check: `./run_all.sh --classes-per-session 4`.
-#    Compare the accuracy after the **last** session: the average is over 4 and 8 classes there, but
+#    memory has five images a class either way. When you check,
+#    compare the accuracy after the **last** session: the average is over 4 and 8 classes there, but
 #    over 2, 4, 6 and 8 here, and two classes are the easiest.
 # 3. There is no right list. An immature granulocyte is the young form of a neutrophil, an
 #    eosinophil or a basophil, and resembles a monocyte; a small lymphocyte resembles an

@@ -22,7 +22,8 @@
 #
 # **What you will see.** You see each step twice: written out in a cell, where you can change it,
 # and from the library, which is shown to do the same. Then the whole session, and what DynaMMo, ACL
-# and two controls predict after it, on the same test images: no adapters, and the newest set alone.
+# and two controls predict after it, on the same test images. The controls are the frozen network
+# without adapters, and the newest set alone.
 #
 # **Expected.** For session 1 every method with adapters predicts the same, since one set is its own
 # average; from session 2 on they part. The section "As on our machine?" has the numbers.
@@ -92,8 +93,9 @@ print(f"session {session} of {data.number_of_sessions} brings: {', '.join(names)
 # $$x + \alpha \, r(b_2(\mathrm{conv}^{\top}(r(b_1(\mathrm{conv}(x)))))), \quad
 # r = \mathrm{relu}, \; b_1, b_2 = \text{batch norm}.$$
 #
-# Here conv is a filter of 3 × 3 places that slides over the map, and its transpose slides one over
-# the result. Batch norm rescales each channel, and relu turns negative numbers into 0.
+# conv and $\mathrm{conv}^{\top}$ are two layers with weights of their own. The first slides filters
+# of 3 × 3 places over the map; the second, a transposed convolution, brings the result back to the
+# map's channels. Batch norm rescales each channel, and relu turns negative numbers into 0.
 
 
 # %%
@@ -129,6 +131,7 @@ assert torch.allclose(mine(maps), theirs(maps))
 # **The loss.** An *auxiliary head* has one output for each new class and one more, **others**. New
 # images have their own label; every image that the memory kept of an old class (an *exemplar*) has
 # the label "others". So the session learns what is *not* its own, and its head can say so later.
+# After step 1 a copy of it is kept as this session's *task head*, which step 4 goes on tuning.
 
 
 # %%
@@ -242,7 +245,8 @@ pd.Series(
 # ## Step 3: choose exemplars
 #
 # *Herding* chooses images one by one: always the one that brings the mean of the chosen images
-# closest to the mean of the class. As many are taken of each new class as the memory holds of an
+# closest to the mean of the class, in the features of the newest set, which has just learned these
+# classes. As many are taken of each new class as the memory holds of an
 # old one, and with all these the heads are tuned in step 4. After it, each class gives up some of
 # its images, the last ones of its list, so that the memory stays within its budget.
 
@@ -293,16 +297,16 @@ pd.DataFrame(
 
 
 # %%
-def fit(head, features, labels, steps, generator):
-    """Train a head with Adam on features [2, N, 1, D] of images and of their mirror images."""
+def fit(head, features, labels, epochs, generator):
+    """Train a head on features [2, N, passes, D] of images and of their mirror images."""
     optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
-    for _ in range(steps):
-        batch = torch.randperm(len(labels), generator=generator)
-        flip = (torch.rand(len(batch), generator=generator) < 0.5).long()
-        loss = head.loss(features[flip, batch], labels[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    for _ in range(epochs):
+        for batch in torch.randperm(len(labels), generator=generator).split(32):
+            flip = (torch.rand(len(batch), generator=generator) < 0.5).long()
+            loss = head.loss(features[flip, batch], labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
 
 
 # %% [markdown]
@@ -320,15 +324,15 @@ def lowest_others_wins(logits):
 
 
 # %%
-shape = (2, 24, 1, 16)  # 24 made-up images of 4 classes in 2 sessions
-features, labels = torch.randn(shape), torch.arange(24) % 4
+shape = (2, 80, 1, 16)  # 80 made-up images of 4 classes in 2 sessions
+features, labels = torch.randn(shape), torch.arange(80) % 4
 pair = [heads.TaskHeads(16) for _ in range(2)]
 for one in pair:
     for number in range(2):
         one.add_session(training.linear_head(16, 3, number, torch.device("cpu")))
 fit(pair[0], features, labels, 20, torch.Generator().manual_seed(0))
 parameters, generator = list(pair[1].parameters()), torch.Generator().manual_seed(0)
-short = {"head_epochs": 20, "head_steps": 20, "head_milestones": [1.0]}
+short = {"head_epochs": 20, "head_steps": 0, "head_milestones": [1.0]}
 small = settings.with_changes(plain | short)
 training.fit_head(parameters, pair[1].loss, features, labels.numpy(), small, generator)
 assert torch.allclose(pair[0].weight, pair[1].weight, atol=1e-5)
@@ -428,9 +432,10 @@ sorted(path.name for path in folder.iterdir())
 # Four parts can be your own. Copy `mean` to the cell that sets `steps`, let it return the newest
 # set (`return dict(newest)`), and write `steps = Steps(mean=mean)` below it. Give `run_folder`
 # another name, and run sessions 1 and 2: DynaMMo now predicts what the last adapter predicts, and
-# in the picture by sessions their bars are alike. Then try a loss of logits and targets
-# (`Steps(loss=...)`), a choice of exemplars (`Steps(choose=herd)`), or an adapter
-# (`Steps(adapter=Adapter)`).
+# in the picture by sessions their bars are alike. Then try another part in the same way. `herd` and
+# `Adapter` above are the library's, so change a line in them first: in `herd` write `argmax` for
+# `argmin`, and set `Steps(choose=herd)`; or leave out the second `torch.relu` of `Adapter`, and set
+# `Steps(adapter=Adapter)`. A loss of logits and targets is `Steps(loss=...)`.
 
 # %% [markdown]
 # ## Code it: a moving average
@@ -457,6 +462,9 @@ two, four = {"w": torch.tensor([2.0])}, {"w": torch.tensor([4.0])}
 assert moving_average(None, two, 1)["w"] == 2, "The first session has only its own set."
 assert moving_average(two, four, 2)["w"] == 3, "Half of 2 and half of 4 is 3."
 assert moving_average(two, four, 9)["w"] == 3, "How many sessions there were does not matter."
+averaged = moving_average(newest, newest, 2)  # a real set: with other names, and with whole numbers
+same = all(torch.allclose(averaged[name].float(), newest[name].float()) for name in newest)
+assert same, "Of a set and itself the average is that set."
 print("That is a moving average. To see what it does, see below.")
 
 # %% [markdown]

@@ -85,7 +85,8 @@ rate = settings.network_learning_rate
 # ## A network of which everything is trained
 # In notebook 2 the backbone was frozen. From here to notebook 7 it is trained. All methods start
 # from the same ImageNet weights and have the same epochs, batches and schedule, so that they differ
-# in their idea alone.
+# in their idea alone. (`adapter_epochs` and its like are these for all methods, with adapters or
+# without.)
 #
 # The network maps an image $x$ to features $f(x)$, and the *head* maps the features to one number
 # for each class, a *logit*: $z(x) = W f(x) + b$. The class with the largest logit is the answer.
@@ -234,7 +235,7 @@ def batches_of(session):
 
 # %%
 short = {"adapter_epochs": 1, "adapter_milestones": [1.0], "batch_size": 32}
-short |= {"fine_tuning_epochs": 0, "joint_epochs": 0}
+short |= {"fine_tuning_epochs": 0, "joint_epochs": 0}  # 0: no number of their own
 plain = {"adapter_momentum": 0.9, "adapter_weight_decay": 5e-4, "precision": "float32"}
 same_rate = {"fine_tuning_learning_rate": 0.0, "joint_learning_rate": 0.0}
 small = replace(setup, settings=settings.with_changes(short | plain | same_rate))
@@ -284,7 +285,7 @@ def answers(network):
 generator = torch.Generator().manual_seed(train_seed)
 begin = Network()
 begin.grow(fresh(1))
-for epochs, part in (8, 1.0), (4, 0.2):  # of the learning rate
+for epochs, part in (8, 1.0), (4, 0.2):  # epochs, and which part of the learning rate
     train(begin, some_positions(1, 96), epochs, part * rate, generator)
 begin.grow(fresh(2))
 
@@ -434,9 +435,9 @@ cost_by_session(found)[
 # ## Now change a line
 # In `MyFineTuning.training_positions`, write `range(1, self.session + 1)` in place of
 # `self.session`. That is joint training, with one difference: it goes on from the last session's
-# weights. Run that cell again, set `learns = [method, MyFineTuning]`, and run the cells from there
-# on, but for the asserts. The library sees that the class was changed, and learns all sessions
-# anew. Does it matter where joint training starts from?
+# weights. Run that cell again, skip the one with the `assert`, which would now stop you, set
+# `learns = [method, MyFineTuning]`, and run that cell and those below it. The library sees that the
+# class was changed, and learns all sessions anew. Does it matter where joint training starts from?
 
 # %% [markdown]
 # ## Code it: leave old logits alone
@@ -473,8 +474,9 @@ print("Old logits are left alone. Is that enough? Use it in MyFineTuning.batch_l
 
 # %% [markdown]
 # ## Exercises
-# 1. Run both methods. The difference of their last rows is what incremental learning can usually
-#    win. By how much do they differ after two sessions, by how much after four?
+# 1. Run both methods. In the table under "What it costs", the difference of their last rows is what
+#    incremental learning can usually win. By how much do they differ after two sessions, by how
+#    much after four?
 # 2. Run `fine_tuning` with `more = {"network_learning_rate": 0.01}`, then `0.001`. Look at the
 #    first column and at the diagonal: does less change mean less forgetting, and at what price?
 # 3. Run `joint` with `order_seed = 0` and `1`. Which entries of the accuracy column have to agree

@@ -89,6 +89,9 @@ print(f"{data.number_of_classes} classes arrive in {data.number_of_sessions} ses
 # $\mathrm{CE}(z, y)$ is the cross-entropy of label $y$. Each loss below is for one image and is
 # averaged over the batch. In session 1 there is no teacher, and only the first term is left.
 #
+# New classes have more images than the memory has of old ones, so the head leans towards them: the
+# last column says what is done against that.
+#
 # | method | trains on | stays close in | against the pull to new classes |
 # |---|---|---|---|
 # | `lwf` | new images | probabilities of old classes | nothing |
@@ -137,7 +140,7 @@ learned = Replay(replace(setup, settings=short))
 learned.learn_session(progress=False)
 teacher = copy.deepcopy(learned.classifier).requires_grad_(False)
 tried = f"a small experiment of few epochs; {data_note(data)}; {settings.backbone}"
-images = setup.backbone.normalise(data.train.images[data.indices("train", 2)[:100]])
+images = setup.backbone.normalise(data.train.images[data.indices("train", 2)[::2]])
 with torch.no_grad():
     answers = teacher(images)
 largest = {t: softened(answers, t).amax(dim=1).cpu().numpy() for t in (1.0, 2.0, 5.0)}
@@ -146,7 +149,7 @@ sureness(largest, answers.shape[1], note=tried)
 # %% [markdown]
 # At temperature 1 the teacher may well be sure of an answer that cannot be right. At higher ones
 # its answers move towards guessing, which is the left edge of the picture, and differences between
-# images count that were hidden before.
+# images, hidden before, now count.
 
 # %% [markdown]
 # ## `lwf`: learning without forgetting
@@ -213,11 +216,11 @@ assert torch.allclose(*losses_of(MyLwF, LwF))
 # \lambda = o_t / K_t$$
 #
 # on new images and exemplars (Zhao et al. 2020, equation 3; $\tau = 2$). After training, the head's
-# rows $w_k$ of the new classes are multiplied by
-# $\gamma = \mathrm{mean}_{old} \lVert w_k \rVert \,/\, \mathrm{mean}_{new} \lVert w_k \rVert$
-# (equations 6 to 8), so that no class wins by the length of its row. Weights are clipped at 0 after
-# each step, so that longer rows do give larger logits. (The code clips at the start of the
-# next step, which is the same.)
+# rows $w_k$ of the new classes are multiplied by $\gamma = \mathrm{mean}_{old} \lVert w_k \rVert
+# \,/\, \mathrm{mean}_{new} \lVert w_k \rVert$ (equations 6 to 8), so that no class wins by the
+# length of its row. Weights are clipped at 0 after each step: features are not negative either, so
+# longer rows do give larger logits. (The code clips at the start of the next step, which is the
+# same.)
 
 
 # %%
@@ -281,8 +284,8 @@ row_lengths(*lengths, old, data.class_names[: len(head.weight)], note=tried)
 # (Rebuffi et al. 2017, algorithm 3; the mean over classes is the released code's).
 #
 # The head is used in training alone. A test image gets the class whose exemplars' mean feature is
-# nearest (algorithm 1). Features and means are brought to length 1, so a class of many images has
-# no advantage over one of few.
+# nearest (algorithm 1). Features and means are brought to length 1, so it does not matter how
+# widely a class scatters.
 
 
 # %%
@@ -409,8 +412,9 @@ as_expected(expectations, settings)
 # %% [markdown]
 # ## Where it pays
 # One pass at test time, no growth. **Without images** (`lwf`) it is one of the few choices where
-# nothing of a patient may be kept, but it needs help to tell old classes from new. With a memory
-# its second pass in training is worth it only if it beats plain replay (notebook 4).
+# nothing of a patient may be kept, but it needs help to tell old classes from new. For methods with
+# a memory, the teacher's pass in training is worth its time only if they beat plain replay
+# (notebook 4).
 #
 # The weights of the losses come from papers that train for 100 epochs and more, mostly from
 # scratch. Here are far fewer epochs, from ImageNet weights. A method may well rank elsewhere than
@@ -426,11 +430,12 @@ cost_by_session(found)[["accuracy (%)", "training (s)", "numbers stored (M)", "p
 
 # %% [markdown]
 # ## Now change a line
-# In `MyLwF`, write `0.0` in place of `1.0`: the teacher is no longer heard. Or write `5.0`. Run
-# that cell again, set `learns = [method, MyLwF]`, and run the cells from there on. (The cell with
-# the assert would now stop you, as it should.) The library sees that the class was changed, and
-# learns all sessions anew. Or leave out the second line of `MyWA.finish_session`: how much of WA is
-# the aligning?
+# In `MyLwF`, write `0.0` in place of `1.0`: the teacher is no longer heard, and what is left is
+# fine-tuning on the new classes (notebook 3). Or write `5.0`: the matrix should rise to the left of
+# the diagonal, and fall on it. Run that cell again, skip the one with the assert, which would now
+# stop you, set `learns = [method, MyLwF]`, and run that cell and those below it. The library sees
+# that the class was changed, and learns all sessions anew. Or leave out the second line of
+# `MyWA.finish_session`: what the matrix of WA has and yours has not is the aligning.
 
 # %% [markdown]
 # ## Code it: hold the features
@@ -500,7 +505,7 @@ class HoldFeatures(WholeNetworkLearner):
 # 1. To the left of the diagonal: LwF's old columns fall far, WA's stay higher, because only WA has
 #    old images, with their labels, in one softmax with the new. What distillation adds is `wa`
 #    against `replay`, which has the same exemplars. Do not expect much here. In session 4 three
-#    quarters of the classes are old, so WA's cross-entropy has the weight of the last quarter; and
+#    quarters of the classes are old, so WA's cross-entropy has a weight of one quarter; and
 #    aligning, meant to hold new classes back, may favour them ($\gamma > 1$).
 # 2. At 0.0 nothing holds the features: high diagonal, fading first column, that is plasticity. At
 #    20.0 their direction can hardly move: the first column lasts, later entries of the diagonal are

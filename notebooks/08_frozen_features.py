@@ -208,9 +208,9 @@ assert gradient.abs().max() < 1e-6 * loss
 
 # %% [markdown]
 # ## The penalty
-# Without $\lambda$ the head would fit every training image, noise and all. A fifth of the newest
-# session's training images is held out, and the power of ten is chosen that predicts these best.
-# Then $G$ and $C$ get all images.
+# Without $\lambda$ the head follows the training images as closely as its features allow, noise and
+# all. A fifth of the newest session's training images is held out, and the power of ten is chosen
+# that predicts these best. Then $G$ and $C$ get all images.
 
 
 # %%
@@ -251,9 +251,9 @@ penalty_curve(pd.DataFrame(rows), note=few)
 # %% [markdown]
 # ## `ridge_frozen`: read several depths
 # The last layer was trained to tell apart what is in photographs, and forgets the rest on the way.
-# Maps of earlier stages still know of colour and texture. So this head, which is ours, reads the
-# mean over each of the later half of the stages' maps, beside the features. It costs no other pass:
-# the maps are made anyway.
+# Maps of earlier stages still know of colour and texture. So this head, which is ours, reads more
+# than the features: for each stage in the later half of the network, the mean over that stage's
+# map. It costs no other pass, since the maps are made anyway.
 
 
 # %%
@@ -330,6 +330,13 @@ class MyNearestMean(NearestClassMean):
 
 
 # %%
+class MyHead(RidgeHead):
+    """Scores of an image: its random features, as above, times the weights."""
+
+    def hidden(self, features):
+        return hidden(features, self.projection)
+
+
 class MyRanPAC(RanPAC):
     """RanPAC, of the functions above."""
 
@@ -348,7 +355,7 @@ class MyRanPAC(RanPAC):
 
     def head(self):
         weight = solve(self.gram, self.correlation, self.penalty)
-        return RidgeHead(self.projection, weight.float())
+        return MyHead(self.projection, weight.float())
 
 
 # %%
@@ -417,17 +424,17 @@ confusion_matrices(found["confusion"], data.session_of_class, note=under)
 # %% [markdown]
 # ## The order does not matter
 # After the last session class means are the same whatever the order and division of the classes, up
-# to rounding. So are RanPAC's sums for a given $P$, as the second assert above says. What is left
-# here is small: $\lambda$ is chosen by the newest session, on a fifth of its images. For trained
-# methods the order is a source of spread of several points. Who reports one order only cannot tell
-# it from a difference of methods.
+# to rounding. So are RanPAC's sums for a given $P$, as the second assert above says. The
+# order still decides one thing, and it is a small one: the newest session chooses $\lambda$, on a
+# fifth of its images. For trained methods the order is a source of spread of several points. With
+# one order only, such a spread can pass for a difference of methods.
 
 # %% [markdown]
-# ## Why papers on pretrained models must beat them
+# ## Why papers on pretrained models must beat these methods
 # A method that trains for hours on a pretrained network and ends where class means end has learned
-# nothing: the accuracy was in the frozen features. Without this row a table cannot show that. The
-# control "frozen features" of notebook 2 asks the same of DynaMMo, with DynaMMo's own heads. RanPAC
-# asks more, with a stronger head on the same features.
+# nothing: the accuracy was in the frozen features. Without a row for class means a table cannot
+# show that. The control "frozen features" of notebook 2 asks the same of DynaMMo, with DynaMMo's
+# own heads. RanPAC asks more, with a stronger head on the same features.
 
 # %% [markdown]
 # ## As on our machine?
@@ -472,11 +479,13 @@ cost_by_session(found)
 
 # %% [markdown]
 # ## Now change a line
-# In `hidden`, write `torch.tanh` or `torch.sin` for `torch.relu`. In `choose`, let a penalty be
-# chosen by the images solved for. In `class_means`, leave out the normalisation, so that long
-# features count more. Run that cell again, add `MyRanPAC` (or `MyNearestMean`) to `learns`, and run
-# the cells from there on. (The cells with an assert would now stop you, as they should.) The
-# library sees that a function was changed, and learns all sessions anew.
+# In `hidden`, write `torch.tanh` or `torch.sin` for `torch.relu`. In `MyRanPAC.take_in`, write
+# `h[kept], y[kept]` for `h[held], y[held]`: the penalty is then chosen by the images solved for,
+# and the smallest looks best. Does test accuracy agree? In `class_means`, leave out the
+# normalisation, so that long features count more. Run that cell again, add `MyRanPAC` (or
+# `MyNearestMean`) to `learns`, and run that cell and those below it. Skip cells with an assert:
+# they would now stop you, as they should. The library sees that a function was changed, and learns
+# all sessions anew.
 
 # %% [markdown]
 # ## Code it: another head from the same sums
@@ -546,13 +555,14 @@ print(f"Linear discriminant analysis: {right:.0%} right; the nearest mean alone:
 #    features in use, and to the numbers stored?
 # 3. Set `more = {"weights": "random"}`, a network that never saw an image, for
 #    `nearest_class_mean`. How much is left, and what does that say about the images? Then for
-#    `ranpac`: look at the penalty, and explain why only RanPAC suffers from features that are very
-#    short.
+#    `ranpac`: look at the penalty, and at `by_session[0][0].norm(dim=1).mean()` for both kinds of
+#    weights. Why does only RanPAC suffer from features that are very short?
 # 4. Make a method of `discriminant`: a class like `MyRanPAC`, from `RanPACNoProjection`
-#    (`dynammo.baselines.ranpac`), with a `head` of its own that returns a `torch.nn.Linear`. The
-#    counts are those of `self.stream.train.labels`. (Where `self.correlation.is_meta` the head is
-#    only counted: return it empty.) Then add `Discriminant` to `learns`. Is it better than class
-#    means, and than `ranpac_no_projection`?
+#    (`dynammo.baselines.ranpac`), with a `head` of its own that returns a `torch.nn.Linear` with
+#    your weights and biases. The counts are those of `self.stream.train.labels`. (To count what a
+#    method costs, the library calls `head()` with shapes and no numbers: `self.correlation.is_meta`
+#    is true then. Return the `nn.Linear` as it was made.) Then add `Discriminant` to `learns`. Is
+#    it better than class means, and than `ranpac_no_projection`?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions

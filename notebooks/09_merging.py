@@ -19,7 +19,7 @@
 # **The idea.** Every session leaves a *set* of tuned adapters, small branches in front of the
 # stages of a frozen network ([notebook 2](02_incremental_session.ipynb)). DynaMMo keeps the
 # **mean** of all sets. There are other ways to make one set of many, and they are easy to write
-# down: each is a rule for the same number in all sets.
+# down: each says what to make of the $t$ values that one weight has in $t$ sets.
 #
 # **What you will see.** Three of these rules in cells, and what each makes of the same numbers;
 # eight of them and one of your own over the same tuned sets. Nothing but heads is trained here, so
@@ -120,11 +120,11 @@ def ties(changes, density=0.2):
 
 
 # %% [markdown]
-# What the three make of four made-up numbers in three sessions, nothing trimmed:
+# What the three make of five made-up numbers in three sessions, nothing trimmed:
 
 # %%
-cases = ["all agree", "one is large", "one disagrees", "two cancel"]
-made_up = torch.tensor([[3, 0.5, 4, 2], [2, -0.4, -3, -2.2], [2.5, 4, 1, 0.4]])
+cases = ["all agree", "one is large", "one disagrees", "two cancel", "one outvotes two"]
+made_up = torch.tensor([[3, 0.5, 4, 2, 5], [2, -0.4, -3, -2.2, -1], [2.5, 4, 1, 0.4, -2]])
 rules = {"mean": mean, "MagMax": magmax, "TIES": lambda changes: ties(changes, density=1)}
 numbers_figure(
     pd.DataFrame(made_up.tolist(), columns=cases),
@@ -157,7 +157,8 @@ print(f"{changes.shape[0]} sets of {changes.shape[1]:,} numbers each")
 
 # %% [markdown]
 # Do such cases occur? Below: the share of numbers on which all sessions agree in sign, and the
-# length of each merged change, divided by that of the last set's change.
+# length of each merged change, divided by that of the last set's change. (Four changes that have
+# nothing to do with each other agree on one number in eight.)
 
 # %%
 same = (changes > 0).all(dim=0) | (changes < 0).all(dim=0)
@@ -197,8 +198,8 @@ pd.Series(lengths, name="length, in lengths of the last set's change").to_frame(
 #   less $\bar\mu^2$. The plain average leaves out how far the sessions' means are apart.
 # * **measured again**: on the balanced memory, under the merged weights, before the head is tuned.
 #
-# (For the last set alone, "mixture" takes the variance of all sessions' values around its own
-# mean.)
+# (The last set alone keeps its own statistics under *averaged*. Under *mixture* it gets the
+# variance of all sessions' values around its own mean.)
 
 
 # %%
@@ -296,19 +297,20 @@ compared[compared.index.get_level_values("session") == "average"].round(1)
 
 # %% [markdown]
 # ## Is the difference real?
-# Each strategy against the uniform mean, **run by run**: same sets, same memory, same images. A
-# mean difference that is smaller than its spread over runs says nothing. (With a single run there
-# is no spread to see.)
+# Each strategy against the uniform mean, **run by run**: same sets, same memory, same images. The
+# spread over runs, divided by the root of their number, is the *standard error* of the mean
+# difference. A difference of less than two of these may be chance. (A single run has no spread.)
 
 # %%
 key = ["order_seed", "train_seed"]
 wide = 100 * found.pivot_table("average_accuracy", ["strategy", "statistics"], key)
 difference = wide - wide.loc[plain_mean(found)]
-over_mean = pd.DataFrame({"points": difference.mean(axis=1), "sd": difference.std(axis=1)})
+error = difference.std(axis=1) / difference.shape[1] ** 0.5
+over_mean = pd.DataFrame({"points": difference.mean(axis=1), "standard error": error})
 over_mean.round(1)
 
 # %%
-by_rule = over_mean.points.groupby("strategy").max()
+by_rule = over_mean.points.xs(plain_mean(found)[1], level="statistics")
 near, newest = (by_rule.abs() < 2).mean(), by_rule["last set alone"]
 as_expected(
     {
@@ -349,7 +351,8 @@ by_session.rename(index=lambda name: name.split("|")[0]).round(1)
 #   i, row in enumerate(changes)) / sum(range(1, len(changes) + 1))`.
 # * Add a rule that answers 0 for every number: `own["nothing"] = lambda changes: 0 * changes[0]`,
 #   with `statistics = ["measured again"]`, since what tuned sets measured does not fit an untuned
-#   one. How much of the accuracy is left without any change?
+#   one. What is left at the end is the frozen network behind random adapters. (Session 1 still runs
+#   the set that it tuned, so look at the last accuracy.)
 
 # %% [markdown]
 # ## Code it: an election without trimming
@@ -360,27 +363,28 @@ by_session.rename(index=lambda name: name.split("|")[0]).round(1)
 
 # %% tags=["exercise"]
 def majority(changes):
-    """Mean of the changes [t, N] that have the sign of most sessions; 0 if signs are even."""
+    """Mean of the changes [t, N] of the sign that most votes are for, 0 if even; 0 has no vote."""
     raise NotImplementedError("Replace this line.")
 
 
 # %% tags=["solution"]
 def majority(changes):
-    """Mean of the changes [t, N] that have the sign of most sessions; 0 if signs are even."""
+    """Mean of the changes [t, N] of the sign that most votes are for, 0 if even; 0 has no vote."""
     elected = changes.sign().sum(dim=0).sign()
     agree = (changes.sign() == elected) & (elected != 0)
     return (changes * agree).sum(dim=0) / agree.sum(dim=0).clamp(min=1)
 
 
 # %% tags=["check"]
-rows = torch.tensor([[9.0, 2.0, 3.0, 0.0], [-1.0, 4.0, -3.0, 0.0], [-2.0, 6.0, 0.0, 0.0]])
+rows = torch.tensor([[9.0, 2, 3, 0, 5], [-1.0, 4, -3, 0, 0], [-2.0, 6, 0, 0, 0]])
 elected = majority(rows)
-assert elected.shape == (4,), "One number for each column."
+assert elected.shape == (5,), "One number for each column."
 assert elected.isfinite().all(), "Where nobody is elected, do not divide by 0."
 assert elected[0] == -1.5, "Two sessions of three say minus: (-1 - 2) / 2, whatever the 9 says."
 assert elected[1] == 4, "Where all agree it is the mean: (2 + 4 + 6) / 3."
 assert elected[2] == 0, "One for plus, one for minus: no majority, so no change."
 assert elected[3] == 0, "Where nothing changed, nothing changes."
+assert elected[4] == 5, "A session without a change has no vote: the one that is left decides."
 print("That is a majority vote. To see what it is worth, see below.")
 
 # %% [markdown]
@@ -393,22 +397,23 @@ print("That is a majority vote. To see what it is worth, see below.")
 # 1. Task arithmetic is $\theta_0 + s\sum_i(\theta_i - \theta_0)$, and the moving average $E_t = d
 #    E_{t-1} + (1 - d)\theta_t$. Show that the first with $s = 1/t$ is the uniform mean, and that
 #    the second with $d = 0$ is the last set alone.
-# 2. In the picture of made-up numbers the third case has the changes 4, −3 and 1. What do mean,
-#    MagMax, TIES and `majority` make of it, and why do the last two differ from the first?
-# 3. Which of the strategies would change if all sets had started from fresh, different random
-#    weights instead of from each other, with one of these as $\theta_0$? Which would fail?
+# 2. In the picture of made-up numbers the last case has the changes 5, −1 and −2. What do mean,
+#    MagMax, TIES and `majority` make of it, and why do the last two differ?
+# 3. Suppose each session's set had started from random weights of its own, and $\theta_0$ is the
+#    first of these beginnings. Which rules still give a useful set?
 # 4. The mixture's variance is never smaller than the averaged one. Why? When are they equal?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. $\theta_0 + \frac1t\sum_i(\theta_i - \theta_0) = \theta_0 + \frac1t\sum_i\theta_i - \theta_0$,
 #    and the $\theta_0$ cancel. With $d = 0$, $E_t = 0 \cdot E_{t-1} + 1 \cdot \theta_t$.
-# 2. The mean is $\frac23$. MagMax takes the greatest magnitude, 4. TIES elects plus, since
-#    $4 - 3 + 1 > 0$, and averages the values of that sign, 4 and 1: 2.5. The majority is plus as
-#    well, so it gives 2.5 too. Both leave out the −3, which in the mean cancels most of the 4.
-# 3. All but the last set alone: a change $\tau_i$ would then contain the difference between two
-#    random beginnings, which is large and means nothing. Means of such sets fail, since a hidden
-#    channel of one set has nothing to do with the same channel of another.
+# 2. The mean is $\frac23$. MagMax takes the greatest magnitude, 5. TIES elects plus, since
+#    $5 - 1 - 2 > 0$, and averages the values of that sign: 5. In `majority` each session has one
+#    vote, so minus wins, and it gives $-1.5$.
+# 3. Only the last set alone, which needs no other (though it would no longer have grown out of
+#    earlier ones). For all others a change $\tau_i$ would contain the difference between two random
+#    beginnings, which is large and means nothing, and a hidden channel of one set has nothing to do
+#    with the same channel of another.
 #    [Notebook 12](12_own_sets.ipynb) tries fresh sets that share one random beginning.
 # 4. Their difference is the average of $\mu^2$ less $\bar\mu^2$, the variance of the sessions'
 #    means, and a variance is not negative. It is 0 where all sessions measured the same mean.

@@ -20,11 +20,11 @@
 # whose head is *solved* from statistics of all images instead of tuned on a few exemplars. Both of
 # its parts are written out, the head that is solved and the map by which statistics follow moving
 # features. Then what each part of it is worth, and how far it comes against ACL, which takes a pass
-# for every session. At the end, three numbers that may help any of them: a white balance.
+# for every session. At the end, three numbers that may help any of these methods: a white balance.
 #
 # **Expected.** The variant is ahead of DynaMMo and of ACL, on average and at the end. So is the
 # same head on the **frozen** network, without any adapters. Adapters add little to that head,
-# except on the skin and CIFAR streams ([the study](STUDY.md)). Means that are corrected for drift
+# except on some streams ([what adapters can add](BEYOND.md)). Means that are corrected for drift
 # stay closer to the true class means than uncorrected ones.
 #
 # **Takes** about ten minutes on one core, a third of that with `runs = 1`. It uses what
@@ -37,7 +37,7 @@
 run_folder: str = "../runs/demo"  # the run whose adapter sets are used
 figures_folder: str = "../figures/by-hand"  # where pictures and numbers go
 runs: int = 0  # how many of its pairs of seeds; 0: all
-split: str = "test"  # "val" to choose anything by what you see
+split: str = "test"  # take "val" if you will choose a setting by the result
 
 # %%
 # %matplotlib inline
@@ -136,8 +136,10 @@ assert torch.allclose(head, ridge_weights(*library.sums(), 0.5))
 # $$f \mapsto f + (f - m) A + b, \qquad \mu_k \mapsto \mu_k + (\mu_k - m) A + b, \qquad
 # S \mapsto (I + A)^{\top} S (I + A),$$
 #
-# and moves the old classes' statistics too. $A$ is itself a ridge regression, towards "no change
-# but a shift". The old merge is not stored: $W_{t-1}$ follows from $W_t$ and $\theta_t$.
+# and moves the old classes' statistics too. Here $m$ is the mean of these images' features before
+# the merge, and $b$ is how far that mean moved. $A$ is itself a ridge regression; its *stiffness*
+# is how hard it is pulled towards no change but the shift $b$. The old merge is not stored:
+# $W_{t-1}$ follows from $W_t$ and $\theta_t$.
 
 
 # %%
@@ -236,8 +238,8 @@ def go_on(session):
 _, true = go_on(1)
 stale, followed, rows, after_each = true, true, [], []
 for session in range(2, data.number_of_sessions + 1):
-    (m, A, b), true = go_on(session)
-    followed = followed + (followed - m) @ A + b
+    change, true = go_on(session)
+    followed, _ = follow(followed, torch.eye(followed.shape[1]).to(followed), *change)
     gaps = {"ignored": gap(stale, true), "followed": gap(followed, true)}
     rows.append({"session": session, **gaps, "closest": torch.pdist(true).min().item()})
     after_each.append((chain.merged_state, stale, followed))
@@ -262,8 +264,9 @@ figure
 # %% [markdown]
 # ## Now change a line
 # A learner of your own can take the place of the library's. This one moves its statistics by the
-# map above. Write `0 * A` for `A` in its last line, and means only shift. Put `MyRidge` into `own`
-# below, and it is compared beside the others.
+# map above. Put `MyRidge` into `own` below, and it is compared beside the others: unchanged, it is
+# *DynaMMo, ridge head* to the digit. Then write `0 * A` for `A` in its last line, and means only
+# shift. How much of "following the drift" is left?
 
 
 # %%
@@ -412,13 +415,13 @@ def frozen_accuracy(share):
     return found
 
 
-balanced = pd.DataFrame({way: frozen_accuracy(share) for way, share in ways.items()}).round(1)
-balanced.T.rename_axis(columns="penalty")
+by_way = pd.DataFrame({way: frozen_accuracy(share) for way, share in ways.items()}).round(1)
+by_way.T.rename_axis(columns="penalty")
 
 # %% [markdown]
-# Any method may be run with it, DynaMMo too: `./run_all.sh --set colour_shift=0.5 --name balanced`.
-# [The study](STUDY.md#a-white-balance) says where it helps, where it does not, and how it was
-# found.
+# Compare the rows at the penalty that is best for each. Any method may be run with it, DynaMMo too:
+# `./run_all.sh --set colour_shift=0.5 --name balanced`. [What adapters can
+# add](BEYOND.md#a-white-balance) says where it helps, where it does not, and how it was found.
 
 # %% [markdown]
 # ## As on our machine?
@@ -506,6 +509,9 @@ assert torch.allclose(near[1], torch.tensor([9.0, -3.0]), atol=1e-4), "The secon
 middle = torch.tensor([0.0, -1 / 3])
 same = torch.allclose(wide_open - means, middle.expand(2, 2), atol=1e-3)
 assert same, "With a very large width every image counts alike, so all means move alike."
+apart = torch.tensor([[0.0, 0.0], [1.0, 0.0]])  # of two images one moves: weights 1 and exp(-1/2)
+one = semantic_drift(torch.zeros(1, 2), apart, apart + torch.tensor([[0.0], [1.0]]), 1.0)
+assert abs(one[0, 1] - 0.3775) < 1e-3, "The weight is exp(-d² / (2 sigma²)): mind the 2."
 half = semantic_drift(torch.zeros(1, 2), torch.eye(2), torch.eye(2) + 1, 0.5)
 assert torch.allclose(half, torch.ones(1, 2)), "Where all images move alike, means do too."
 print("That is semantic drift compensation: means follow their neighbours.")

@@ -21,7 +21,8 @@
 # network, each from a cell; and adapter sets merged as files.
 #
 # **Expected.** It runs, and need not win: the loss has softer labels, and the mean always moves
-# half way to the newest set. The picture shows the difference, and a table below it says so.
+# half way to the newest set. The picture shows the difference, and the table below it says how
+# large it is.
 #
 # **Takes** about nine minutes on one core with the default parameters: two chains of adapters for
 # each of three class orders, and one on a small network. Each session is saved as it ends, so an
@@ -139,8 +140,8 @@ accuracy_and_cost(average_and_cost(pd.concat([tables[0], own, late])), note=unde
 
 # %% [markdown]
 # ## A network of your own
-# Adapters go before the stages of any CNN: submodules that take and give maps. The recipe names
-# them, and the classifier, which is left out. This network is small and *not* pretrained, so all
+# Adapters go before the stages of any CNN: submodules that take and give maps. The recipe names the
+# stages and the last layer, which is taken off. This network is small and *not* pretrained, so all
 # that it knows it learns in its adapters and heads.
 
 

@@ -139,7 +139,7 @@ class DynaMMoGentle(OwnChain):
 
     Ours, not the paper's. A solved head remembers the features of old images, and follows them as
     adapters move. The less they move, the less is lost in following; what they learn of a session
-    at a gentle rate is enough (notebooks/STUDY.md, "Tuned gently").
+    at a gentle rate is enough (notebooks/BEYOND.md, "Tuned gently").
     """
 
     name = "dynammo_gentle"

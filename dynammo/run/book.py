@@ -33,7 +33,7 @@ PARTS = {  # and the numbers of the notebooks in each, in the order to read them
     "A closer look": range(9, 18),
     "Results, and what they rest on": range(18, 100),
 }
-PAGES = ["STUDY", "SPEED", "GUARANTEES", "RUNNING", "CARDS", "LECTURER"]
+PAGES = ["STUDY", "BEYOND", "SPEED", "GUARANTEES", "RUNNING", "CARDS", "LECTURER"]
 GLOSSARY = "GLOSSARY"
 LEAD = """\
 A network that goes on training on new kinds of images forgets the old ones. **DynaMMo** freezes a

@@ -22,7 +22,14 @@ from dynammo.measure.predictions import Predictions, accuracy_rows, session_row
 from dynammo.measure.summary import readable
 from dynammo.methods import adapter_methods
 from dynammo.run.jobs import jobs
-from dynammo.run.sessions import AGAIN, changed, load_predictions, read_record, session_folder
+from dynammo.run.sessions import (
+    AGAIN,
+    load_predictions,
+    other_code,
+    other_inputs,
+    read_record,
+    session_folder,
+)
 from dynammo.run.settings import RunSettings
 
 
@@ -113,11 +120,11 @@ def _checked(
     steps: Steps,
 ) -> set[str]:
     """The method's name, if other code learned it; InputError for other settings or images."""
-    if why := changed(record, settings, method, checksum, steps, code=False):
+    if why := other_inputs(record, settings, method, checksum):
         raise InputError(f"{folder} {why}: {AGAIN}")
     name = getattr(method, "name", method)
     try:
-        outdated = changed(record, settings, method, checksum, steps)
+        outdated = other_code(record, settings, method, steps)
     except (ImportError, OSError):  # its network's code is not here, and no image is looked at
         outdated = True
     return {name} if outdated else set()

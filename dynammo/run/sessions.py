@@ -55,18 +55,10 @@ def part_record(
     return {"settings": settings_behind(settings, method), "code": code}
 
 
-def changed(
-    record: Mapping[str, Any],
-    settings: RunSettings,
-    method: str | type[Learner],
-    checksum: str,
-    steps: Steps = DYNAMMO,
-    code: bool = True,
+def other_inputs(
+    record: Mapping[str, Any], settings: RunSettings, method: str | type[Learner], checksum: str
 ) -> str:
-    """In words, why a session's record does not hold for a method any more; nothing if it does.
-
-    ``code`` says whether other code counts.
-    """
+    """In words, which settings or images of a session's record are others; nothing if none are."""
     name = method if isinstance(method, str) else method.name
     before, now = record["parts"].get(name), settings_behind(settings, method)
     if before is None:
@@ -76,10 +68,33 @@ def changed(
     other = [k for k, v in now.items() if then[k] != v]
     if other:
         return f"was run with another {', '.join(other)}"
-    if record["data_checksum"] != checksum:
-        return f"was learned from other images of '{settings.stream}'"
-    other_code = code and before["code"] != part_record(settings, method, steps)["code"]
-    return "was run by other code of dynammo/" if other_code else ""
+    same = record["data_checksum"] == checksum
+    return "" if same else f"was learned from other images of '{settings.stream}'"
+
+
+def other_code(
+    record: Mapping[str, Any],
+    settings: RunSettings,
+    method: str | type[Learner],
+    steps: Steps = DYNAMMO,
+) -> bool:
+    """Whether other code than today's made a method's part of a session's record."""
+    name = method if isinstance(method, str) else method.name
+    return record["parts"][name]["code"] != part_record(settings, method, steps)["code"]
+
+
+def changed(
+    record: Mapping[str, Any],
+    settings: RunSettings,
+    method: str | type[Learner],
+    checksum: str,
+    steps: Steps = DYNAMMO,
+) -> str:
+    """In words, why a session's record does not hold for a method any more; nothing if it does."""
+    if why := other_inputs(record, settings, method, checksum):
+        return why
+    other = other_code(record, settings, method, steps)
+    return "was run by other code of dynammo/" if other else ""
 
 
 def read_record(folder: Path) -> dict[str, Any]:

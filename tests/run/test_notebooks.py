@@ -20,7 +20,7 @@ from dynammo.run.settings import RunSettings, settings_from
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMES = "GLOSSARY LECTURER CARDS STUDY SPEED GUARANTEES RUNNING"
+NAMES = "GLOSSARY LECTURER CARDS STUDY BEYOND SPEED GUARANTEES RUNNING"
 PAGES = [ROOT / "notebooks" / f"{name}.md" for name in NAMES.split()]
 OTHERS = {"run_folder", "figures_folder", "session", "method", "order_seed", "train_seed", "more"}
 METHODS_WITH_KNOBS = tuple(f"{name}_" for name in METHODS)

@@ -1,4 +1,4 @@
-"""The study's page says what its archives hold."""
+"""The study's pages say what its archives hold."""
 
 import json
 import shutil
@@ -20,19 +20,23 @@ from dynammo.run.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "figures/study"
-PAGE = (ROOT / "notebooks/STUDY.md").read_text()
+PAGE = "".join((ROOT / f"notebooks/{name}.md").read_text() for name in ("STUDY", "BEYOND"))
 NAMES = {title(name): name for name in METHODS}
 TABLES = ("claims", "cost_ratios", "average", "last")
 TABLES += ("average_differences", "last_differences", "cost")
 MOVED = {"colour_shift": 0.5, "order_seeds": (0, 1, 2), "train_seeds": (1,)}  # half way, three runs
 
 
-def tables(heading: str) -> list[dict[str, list[str]]]:
-    """The tables of a section: each row's cells, by its first one, without stars."""
+def tables(heading: str, keys: int = 1) -> list[dict]:
+    """The tables of a section: each row's cells, by its first one or first ones, without stars."""
     section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0].replace("*", "")
     found = [block.splitlines()[2:] for block in section.split("\n\n") if block[:2] == "| "]
     rows = [[line.strip("| ").split(" | ") for line in block] for block in found]
-    return [{first: cells for first, *cells in block} for block in rows]
+
+    def key(cells: list[str]) -> str | tuple[str, ...]:
+        return tuple(cells[:keys]) if keys > 1 else cells[0]
+
+    return [{key(cells): cells[keys:] for cells in block} for block in rows]
 
 
 @pytest.fixture(scope="module")
@@ -183,26 +187,30 @@ def test_the_page_tells_what_weights_of_classes_change(archives):
         assert cells == [f"{value:.1f}" for value in found.loc[name]], row
 
 
+STREAMS = {"blood": "blood", "mixed": "mixed", "skin": "skin", "tissue": "histology"}
+STREAMS |= {"CIFAR": "cifar"}
+
+
 def test_the_page_tells_what_was_asked_and_what_there_is(archives):
-    table, *_ = tables("Do merged adapters earn their keep?")
-    found = []
-    for run in ("study-blood", "study-mixed", "study-skin", "study-histology", "study-cifar"):
-        methods = ["acl", "ridge_frozen", "dynammo_ridge", "last_adapter_ridge"]
-        plain = held_by(archives / run, methods)["intervals"]
-        known = interval_text(plain.set_index(["method", "other", "measure"]))
-        over = [("dynammo_ridge", other) for other in ("ridge_frozen", "last_adapter_ridge")]
-        over += [("dynammo_ridge", "acl"), ("ridge_frozen", "acl")]
-        balanced, key = (archives / f"{run}-balanced").exists(), ("ridge_frozen", "average")
-        gain = gains_by_colours(archives, run, [key[0]])[key] if balanced else "–"
-        found.append((*(known[*pair, "average"] for pair in over), gain))
-    assert [tuple(cells) for cells in table.values()] == list(zip(*found, strict=True))
+    rows, *_ = tables("What was asked, and what there is", keys=2)
+    pairs = [tuple(NAMES.get(name, name) for name in row) for row in rows]
+    methods = sorted({name for pair in pairs for name in pair if name in METHODS})
+    for column, run in enumerate(STREAMS.values()):
+        known = held_by(archives / f"study-{run}", methods)["intervals"]
+        known = interval_text(known.set_index(["method", "other", "measure"])).to_dict()
+        if (archives / f"study-{run}-balanced").exists():
+            gains = gains_by_colours(archives, f"study-{run}", ["ridge_frozen"])
+            moved = "ridge, several depths, colours half way", "ridge_frozen", "average"
+            known[moved] = gains["ridge_frozen", "average"]
+        for pair, cells in zip(pairs, rows.values(), strict=True):
+            assert cells[column] == known.get((*pair, "average"), "–"), (pair, run)
 
 
 def test_the_page_tells_what_classes_a_session_change():
     tried = pd.read_csv(STUDY / "classes_a_session.csv")
     runs = tried.groupby(["variant", "method", "order_seed"]).accuracy.agg(["mean", "last"])
     found = 100 * runs.groupby(["variant", "method"]).mean()
-    _, table, *_ = tables("Do merged adapters earn their keep?")
+    (table,) = tables("Why CIFAR?")
     assert set(table) == {"10, T = 2", "2, T = 10"}
     for row, cells in table.items():
         own = found.loc[int(row.split(",")[0])]
@@ -227,7 +235,7 @@ def test_the_page_tells_what_was_tried_to_make_adapters_pay():
     tried = pd.read_csv(STUDY / "recipes.csv").set_index(["changed", "order_seed", "read"])
     tried = (100 * tried[["average_accuracy", "last_accuracy"]]).T
     known = {key: "{:.1f} / {:.1f}".format(*column) for key, column in tried.items()}
-    lines = PAGE.partition("### Tuned gently")[2].partition("|---|")[2].partition("\n\n")[0]
+    lines = PAGE.partition("## Tuned gently")[2].partition("|---|")[2].partition("\n\n")[0]
     rows = [line.strip("| ").split(" | ") for line in lines.splitlines()[1:]]
     assert {(row[0], int(row[1])) for row in rows} == {key[:2] for key in known}
     read = "merged adapters", "newest set", "merged adapters, old images seen again"
