@@ -530,9 +530,10 @@ double = weighted_mean(three[:2], [2, 6])["a"][0].item()
 assert abs(double - 3.5) < 1e-6, "Only the ratio matters: divide the weights by their sum."
 same = all(torch.equal(one["a"], was) for one, was in zip(three, before, strict=True))
 assert same, "The sets themselves must stay as they are."
-real, ones = chain.adapter_states, [1] * len(chain.adapter_states)
-pairs = [(weighted_mean(real, ones)[name], value) for name, value in mean(real).items()]
-assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs), "It should take real sets too."
+deep = [{"w": torch.full((2, 3, 3), float(k)), "count": torch.tensor(k)} for k in (1, 3)]
+both = weighted_mean(deep, [1, 1])
+assert (both["w"] == 2).all() and both["w"].shape == (2, 3, 3), "Tensors keep their shape."
+assert both["count"] == 2, "Whole numbers are averaged too, as in batch norm's count."
 print("That is a weighted mean. Two sets with weights 1 - w and w are the slider above.")
 
 # %% [markdown]

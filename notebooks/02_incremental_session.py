@@ -462,9 +462,9 @@ two, four = {"w": torch.tensor([2.0])}, {"w": torch.tensor([4.0])}
 assert moving_average(None, two, 1)["w"] == 2, "The first session has only its own set."
 assert moving_average(two, four, 2)["w"] == 3, "Half of 2 and half of 4 is 3."
 assert moving_average(two, four, 9)["w"] == 3, "How many sessions there were does not matter."
-averaged = moving_average(newest, newest, 2)  # a real set: with other names, and with whole numbers
-same = all(torch.allclose(averaged[name].float(), newest[name].float()) for name in newest)
-assert same, "Of a set and itself the average is that set."
+deep = [{"conv": torch.full((2, 3, 3), float(k)), "count": torch.tensor(k)} for k in (1, 3)]
+half = moving_average(*deep, 2)
+assert (half["conv"] == 2).all() and half["count"] == 2, "Every entry: of any shape, whole numbers."
 print("That is a moving average. To see what it does, see below.")
 
 # %% [markdown]

@@ -337,6 +337,7 @@ class MyHead(RidgeHead):
         return hidden(features, self.projection)
 
 
+# %%
 class MyRanPAC(RanPAC):
     """RanPAC, of the functions above."""
 

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: streams that are easy to learn, and settings that are fast.
 
-Nothing here is autouse except the number of threads, which changes the last digits of float sums.
+Autouse are the number of threads, which changes the last digits of float sums, and how many
+penalties ridge regression has to choose from.
 """
 
 from types import SimpleNamespace
@@ -8,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import blob_images, learn_session, serving, shares_right
+from helpers import blob_images, global_generators, learn_session, serving, shares_right
 
 from dynammo import chain as chain_module
 from dynammo.backbones import make_backbone
+from dynammo.baselines import ridge
 from dynammo.catalogue import METHODS
 from dynammo.chain import Chain
 from dynammo.data.make_stream import make_stream
@@ -21,6 +23,14 @@ from dynammo.run.sessions import save_chain, save_learner
 from dynammo.run.settings import RunSettings
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_penalties():
+    """Three to choose from, not 17: each is a decomposition of 1984 x 1984 numbers in double."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ridge, "PENALTIES", (1e-4, 1e-2, 1.0))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +112,7 @@ def new_chain(tiny_settings, blobs, pretrained):
 def two_sessions(new_chain, pretrained, tmp_path_factory):
     """Two sessions of every method on a chain, with a note of everything and saved after each."""
     before = {k: v.clone() for k, v in pretrained.state_dict().items()}
+    generators = global_generators()
     chain, learners = new_chain()
     run = SimpleNamespace(chain=chain, learners=learners, backbone_before=before)
     run.tuned, run.losses, run.accuracies, run.memories, run.folders = [], [], [], [], []
@@ -125,4 +136,5 @@ def two_sessions(new_chain, pretrained, tmp_path_factory):
             for learner in learners.values():
                 save_learner(learner, folder)
             run.folders.append(folder)
+    run.generators = generators, global_generators()
     return run

@@ -6,6 +6,7 @@ import http.server
 import io
 import tarfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,19 +52,24 @@ def same(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
+def global_generators() -> tuple[torch.Tensor, np.ndarray]:
+    """The states of torch's and NumPy's own generators, which no learning may move."""
+    return torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+
+
 def random_images(count: int, size: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(count, 3, size, size, generator=generator(seed))
 
 
 def shake(network: nn.Module, seed: int) -> nn.Module:
     """Give batch norm statistics and weights of its own, so that leaving one out would show."""
-    generator = torch.Generator().manual_seed(seed)
+    random = generator(seed)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for vector in (module.weight.data, module.running_var):
-                vector.copy_(0.5 + torch.rand(vector.shape, generator=generator))
+                vector.copy_(0.5 + torch.rand(vector.shape, generator=random))
             for vector in (module.bias.data, module.running_mean):
-                vector.copy_(0.2 * torch.randn(vector.shape, generator=generator))
+                vector.copy_(0.2 * torch.randn(vector.shape, generator=random))
     return network.eval()
 
 
@@ -218,7 +224,20 @@ def told(folder: Path, *arguments: str) -> str:
     return said.getvalue().strip().splitlines()[-1]
 
 
-# For tests/beyond: small adapter sets, and what matters in each.
+def run(*arguments: str) -> Callable[[Path], str]:
+    """A case of bad arguments alone."""
+    return lambda folder: told(folder, *arguments)
+
+
+def assert_told(case: Callable[[Path], str], wanted: str, folder: Path) -> None:
+    """A case gets a message with the words that are wanted, short, and nothing is unpickled."""
+    message = case(folder)
+    assert wanted in message, message
+    assert len(message) < 700 and "Traceback" not in message, message
+    assert not (folder / "ran").exists()
+
+
+# For tests of merging: small adapter sets, two that do not fit them, and what matters in each.
 
 LEARNED = {"conv.weight": (4, 3, 3, 3), "conv.bias": (4,), "bn1.weight": (4,), "alpha": (1,)}
 MEASURED = ("bn1.running_mean", "bn1.running_var")
@@ -231,6 +250,16 @@ def random_state(seed: int, dtype: torch.dtype = torch.float32) -> dict[str, tor
     state |= {name: 0.1 + torch.rand(4, generator=random) for name in MEASURED}
     state = {name: tensor.to(dtype) for name, tensor in state.items()}
     return state | {"bn1.num_batches_tracked": torch.tensor(10 * seed + 3)}
+
+
+def other_keys() -> dict[str, torch.Tensor]:
+    state = random_state(1)
+    state["bn9.weight"] = state.pop("alpha")
+    return state
+
+
+def other_shape() -> dict[str, torch.Tensor]:
+    return random_state(1) | {"conv.weight": torch.zeros(5, 3, 3, 3)}
 
 
 def random_importance(seed: int) -> dict[str, torch.Tensor]:

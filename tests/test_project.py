@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -203,32 +202,43 @@ def python(program: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
-def test_dynammo_loads_little_else():
+def test_torch_is_loaded_by_nothing_that_can_do_without():
+    """In one process, which goes on from what loads the least."""
     program = """if True:
         import sys
-        from dynammo.methods import DynaMMo
-        print(*(name for name in sys.modules if name.partition(".")[0] == "dynammo"))"""
-    assert len(python(program).split()) <= 14
 
+        def told(what, *others):
+            loaded = {name.partition(".")[0] for name in sys.modules}
+            print(*(f"{what}: {name}" for name in sorted(loaded & {"torch", *others})))
 
-def test_a_notebook_is_started_and_a_book_written_without_torch():
-    told = python(
-        "import sys, dynammo.run.execute, dynammo.run.book; print('torch' in sys.modules)"
-    )
-    assert told == "False\n"
-
-
-def test_figures_are_drawn_from_tables_without_torch():
-    program = """if True:
-        import sys
+        import dynammo.catalogue
+        told("the names of methods", "numpy")
+        print(*(name for name in sys.modules if "baselines" in name or "methods" in name))
+        import dynammo.data.make_stream
+        dynammo.data.sources.medmnist_info()
+        told("data", "torchvision")
+        import dynammo.run.execute, dynammo.run.book
+        told("notebooks started and books")
         import pandas as pd
         from dynammo.draw import accuracy, all_streams, comparisons, costs, heat_maps
         rows = [("dynammo", 0, 1, t, 2 * t, 20 * t, 0.9, 1e9) for t in (1, 2)]
         names = "method order_seed train_seed session classes_seen images accuracy macs"
         table = pd.DataFrame(rows, columns=names.split())
         accuracy.accuracy_by_family(table, "made up").draw_without_rendering()
-        print("torch" in sys.modules)"""
-    assert python(program) == "False\n"
+        told("figures drawn from tables")"""
+    assert python(program).split() == []
+
+
+def test_learning_loads_little_else_of_the_library_and_looks_for_no_widgets():
+    """tqdm.auto does, and says so at the top of a notebook where there are none."""
+    program = """if True:
+        import sys
+        from dynammo.methods import DynaMMo
+        print(*(name for name in sys.modules if name.partition(".")[0] == "dynammo"))
+        import dynammo.run.learn, dynammo.run.collect, dynammo.draw.accuracy
+        print("tqdm.auto" in sys.modules)"""
+    loaded, widgets = python(program).splitlines()
+    assert len(loaded.split()) <= 14 and widgets == "False"
 
 
 def test_test_files_stand_alone():
@@ -245,20 +255,24 @@ def test_the_library_alone_works_outside_the_repository(tmp_path):
             copy = tmp_path / "site" / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
-    run = partial(
-        subprocess.run, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
-    )
     program = """if True:
         import importlib, pkgutil, dynammo
+        from dynammo.run import command
         from dynammo.run.profiles import load_runs, profile_names
         for module in pkgutil.walk_packages(dynammo.__path__, "dynammo."):
             importlib.import_module(module.name)
-        print(dynammo.__file__, sum(len(load_runs(name)) for name in profile_names()))"""
-    file, runs = run([sys.executable, "-c", program]).stdout.split()
+        print(dynammo.__file__, sum(len(load_runs(name)) for name in profile_names()))
+        print(command.main(["--profile", "smoke"]))"""
+    asked = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+    )
+    file, runs, status = asked.stdout.split()
     assert Path(file).is_relative_to(tmp_path) and int(runs) > 10
-    asked = run([sys.executable, "-m", "dynammo.run.command", "--profile", "smoke"])
-    assert asked.returncode == 2 and "Clone the repository" in asked.stderr
+    assert status == "2" and "Clone the repository" in asked.stderr
 
 
 def test_one_version_everywhere():

@@ -5,9 +5,9 @@ The runs are on a network of two layers with random weights, which learns the bl
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
+from helpers import global_generators
 from helpers_for_baselines import (
     BASELINES,
     FEATURES,
@@ -115,8 +115,8 @@ def start(settings, blobs, backbone):
 def runs(start, backbone, tmp_path_factory):
     """Two sessions of every baseline, saved and with notes of all counts after each."""
     before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    generators = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    found = SimpleNamespace(learned={}, backbone_before=before, generators_before=generators)
+    generators = global_generators()
+    found = SimpleNamespace(learned={}, backbone_before=before)
     for name in BASELINES:
         learner = start(name)
         run = SimpleNamespace(learner=learner, losses=[], accuracies=[], scores=[], folders=[])
@@ -136,8 +136,7 @@ def runs(start, backbone, tmp_path_factory):
             run.folders.append(tmp_path_factory.mktemp(f"{name}_{session}"))
             save_learner(learner, run.folders[-1])
         found.learned[name] = run
-    after = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    found.generators_after = after
+    found.generators = generators, global_generators()
     return found
 
 

@@ -38,9 +38,21 @@ def test_the_auxiliary_head_alone_is_trained_by_step_ones_recipe(tiny_settings, 
     assert not any(parameter.requires_grad for parameter in head.parameters())
 
 
+def test_its_auxiliary_head_may_have_a_rate_of_its_own(tiny_settings, blobs, pretrained):
+    def head(**changes):
+        settings = tiny_settings.with_changes({"adapter_epochs": 1} | changes)
+        learner = FrozenFeatures(Chain(settings, blobs, pretrained, 1))
+        learner.session, learner.chain.tuned_on = 1, learner.chain.training_positions(1)
+        return learner.auxiliary_head().state_dict()
+
+    own = head(frozen_features_learning_rate=0.5)
+    assert same(own, head(adapter_learning_rate=0.5)) and not same(own, head())
+
+
 def test_its_heads_may_have_a_rate_of_their_own(tiny_settings, blobs, pretrained):
     def heads(**changes):
-        chain = Chain(tiny_settings.with_changes(changes), blobs, pretrained, 1)
+        settings = tiny_settings.with_changes({"adapter_epochs": 1} | changes)
+        chain = Chain(settings, blobs, pretrained, 1)
         learner = FrozenFeatures(chain)
         for _ in range(2):
             learner.learn_session(progress=False)

@@ -50,6 +50,8 @@ def test_class_means_and_statistics_are_sums_over_all_images(runs, blobs, backbo
     hidden = np.maximum(features @ projection, 0)
     gram = sum(np.outer(row, row) for row in hidden)
     np.testing.assert_allclose(state["gram"], gram, rtol=1e-3, atol=1e-3)
+    plain = runs.learned["ranpac_no_projection"].learner.state()["gram"]
+    np.testing.assert_allclose(plain, features.T @ features, rtol=1e-3, atol=1e-4)
     columns = [hidden[labels == label].sum(axis=0) for label in range(4)]
     np.testing.assert_allclose(state["correlation"], np.stack(columns, 1), rtol=1e-3, atol=1e-3)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import shake
+from helpers import generator, random_images, shake
 from torch import nn
 
 from dynammo.adapters import AdaptedNetwork, make_adapters
@@ -19,7 +19,7 @@ def test_the_released_merged_pass_repeats_one_pass_and_costs_as_much(pretrained,
     adapters = shake(make_adapters(pretrained, stages, 32, seed=0, alpha=0.02), seed=1).eval()
     one = AdaptedNetwork(pretrained, adapters)
     tiled = ReleasedMergedNetwork(pretrained, adapters, sessions)
-    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = random_images(2, 32)
     with torch.no_grad():
         blocks, once = tiled(images), one(images)
     assert blocks.shape == (2, sessions, pretrained.feature_size)
@@ -33,7 +33,7 @@ def test_released_heads_learn_only_from_batches_with_images_of_theirs():
     heads = TaskHeads(4)
     for classes in (2, 1, 2):
         heads.add_session(nn.Linear(4, classes + 1))
-    features = torch.randn(6, 1, 4, generator=torch.Generator().manual_seed(0))
+    features = torch.randn(6, 1, 4, generator=generator())
     labels = torch.tensor([0, 1, 1, 0, 2, 2])  # none of session 3's
     first = heads.session_logits(features)[:, 0]
     second = heads.session_logits(features)[:, 1][:, [0, 2]]

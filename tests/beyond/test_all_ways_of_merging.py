@@ -5,7 +5,16 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers import IMPORTANCES, INITIAL, LEARNED, MEASURED, STATES, random_state
+from helpers import (
+    IMPORTANCES,
+    INITIAL,
+    LEARNED,
+    MEASURED,
+    STATES,
+    other_keys,
+    other_shape,
+    random_state,
+)
 
 from dynammo.adapters import make_adapters
 from dynammo.beyond.ways_of_merging import (
@@ -87,16 +96,6 @@ def test_merging_nothing_is_an_error(merge):
         merge([], INITIAL)
 
 
-def other_keys() -> dict[str, torch.Tensor]:
-    state = random_state(1)
-    state["bn9.weight"] = state.pop("alpha")
-    return state
-
-
-def other_shape() -> dict[str, torch.Tensor]:
-    return random_state(1) | {"conv.weight": torch.zeros(5, 3, 3, 3)}
-
-
 @every_strategy
 @pytest.mark.parametrize(
     ("odd", "words"),
@@ -137,12 +136,6 @@ def test_an_initial_set_of_different_layout_is_refused(name, odd, words):
 def test_parameters_out_of_range_are_refused(merge, message):
     with pytest.raises(InputError, match=message):
         merge()
-
-
-@every_strategy
-def test_nothing_to_merge_is_refused(merge):
-    with pytest.raises(InputError, match="Nothing to merge"):
-        merge([], INITIAL)
 
 
 def test_importances_must_be_of_the_sets():

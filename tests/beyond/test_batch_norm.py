@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import blob_images
+from helpers import blob_images, generator
 from torch import nn
 
 from dynammo.adapters import AdaptedNetwork, Adapter, make_adapters
@@ -29,9 +29,9 @@ def measured_state(samples: dict[str, np.ndarray], seed: int) -> dict[str, torch
 @pytest.fixture
 def samples():
     """Values of two norms in three sessions of 50, about different means: [3, 50, C]."""
-    generator = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     return {
-        name: generator.normal(generator.normal(0, spread, (3, 1, channels)), 1, (3, 50, channels))
+        name: random.normal(random.normal(0, spread, (3, 1, channels)), 1, (3, 50, channels))
         for name, channels, spread in (("bn1", 4, 2), ("bn2", 3, 5))
     }
 
@@ -59,7 +59,7 @@ def test_the_mixtures_variance_is_above_the_average_where_means_differ(states):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_mixtures_variance_is_never_below_the_average(dtype):
     # The same means in all: their squares' mean less their mean's square is rounding of any sign.
-    means = 3 * torch.randn(10_000, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    means = 3 * torch.randn(10_000, generator=generator(), dtype=dtype)
     state = {"bn.running_mean": means, "bn.running_var": torch.full_like(means, 1e-13)}
     mixture = mixture_variance([state] * 3, uniform_mean([state] * 3))["bn.running_var"]
     assert (mixture >= state["bn.running_var"]).all()
@@ -99,12 +99,12 @@ def images(count: int, seed: int = 0) -> np.ndarray:
 def make_network(backbone, stages=STAGES) -> AdaptedNetwork:
     """A network whose adapters' weights and statistics are all random."""
     adapters = make_adapters(backbone, stages, 32, seed=0, width=0.1, alpha=0.5)
-    generator = torch.Generator().manual_seed(1)
+    random = generator(1)
     for module in adapters.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.weight.data, module.running_mean, module.running_var):
-                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
-            module.bias.data.normal_(generator=generator)
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=random))
+            module.bias.data.normal_(generator=random)
     return AdaptedNetwork(backbone, adapters.requires_grad_(False)).eval()
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import generator
 
 from dynammo.beyond.dynammo_ridge import without_newest
 from dynammo.beyond.solved_head import ClassStatistics
@@ -31,7 +32,8 @@ def test_sums_are_those_over_all_images_however_they_were_divided():
 
 
 def test_balanced_sums_count_every_class_alike():
-    features, labels = torch.randn(30, 4, dtype=torch.double), torch.tensor([0] * 24 + [1] * 6)
+    features = torch.randn(30, 4, dtype=torch.double, generator=generator())
+    labels = torch.tensor([0] * 24 + [1] * 6)
     statistics = ClassStatistics(4).with_images(features, labels)
     gram, correlation = statistics.sums(balanced=True)
     means = [features[labels == k].mean(dim=0) for k in (0, 1)]
@@ -78,8 +80,8 @@ def test_features_that_stay_leave_the_statistics_alone():
 
 
 def test_the_newest_set_can_be_taken_out_of_a_mean():
-    generator = torch.Generator().manual_seed(0)
-    sets = [{"w": torch.randn(7, generator=generator)} for _ in range(4)]
+    random = generator()
+    sets = [{"w": torch.randn(7, generator=random)} for _ in range(4)]
     mean, means = None, []
     for count, state in enumerate(sets, start=1):
         mean = running_mean(mean, state, count)

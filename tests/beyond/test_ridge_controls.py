@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import generator
 
 from dynammo.baselines.ridge import ridge_weights
 from dynammo.beyond.dynammo_ridge import DynaMMoRidge
@@ -58,9 +59,8 @@ def test_a_head_counts_classes_alike_where_it_is_asked_to(
     labels = torch.tensor([0] * 12 + [1] * 4)
     learner = RidgeFrozen(Chain(settings, blobs, pretrained, 1))
     learner.session = 1
-    generator = torch.Generator().manual_seed(0)
     apart = 3 * torch.nn.functional.one_hot(labels, 8)
-    learner.solve(torch.randn(2, 16, 8, generator=generator) + apart, labels)
+    learner.solve(torch.randn(2, 16, 8, generator=generator()) + apart, labels)
     weights = [
         ridge_weights(*learner.statistics.sums(how), learner.penalty)
         for how in (balanced, not balanced)

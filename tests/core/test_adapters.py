@@ -3,25 +3,23 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import number_of_hooks
+from helpers import generator, number_of_hooks, random_images
 from torch import nn
 
 from dynammo.adapters import AdaptedNetwork, Adapter, make_adapters, stage_shapes
 from dynammo.errors import InputError
 
-
-def images(count: int = 2, size: int = 64, seed: int = 0) -> torch.Tensor:
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+IMAGES = random_images(2, 64)
 
 
 def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
     """Random values everywhere, so that no term of the formula is hidden by a nought or a one."""
-    generator = torch.Generator().manual_seed(seed)
+    random = generator(seed)
     for name, tensor in module.state_dict().items():
         if "running_var" in name:
-            tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+            tensor.copy_(0.5 + torch.rand(tensor.shape, generator=random))
         elif tensor.is_floating_point():
-            tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
+            tensor.copy_(0.3 * torch.randn(tensor.shape, generator=random))
     return module.eval()
 
 
@@ -71,7 +69,7 @@ def formula(weights: dict, x: torch.Tensor, padding: str, training: bool) -> tor
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_an_adapter_computes_the_papers_formula(padding, training):
     adapter = shaken(Adapter(4, 3, alpha=0.02, padding=padding)).train(training)
-    x = torch.randn(3, 4, 6, 5, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(3, 4, 6, 5, generator=generator(1))
     expected = formula(adapter.state_dict(), x, padding, training)
     assert (expected - x).abs().max() > 0.01
     with torch.no_grad():
@@ -91,8 +89,8 @@ def test_with_alpha_nought_the_network_is_the_bare_backbone(random_resnet):
     adapters = make_adapters(random_resnet, ["layer1", "layer3"], 64, seed=0, alpha=0.0)
     network = AdaptedNetwork(random_resnet, adapters).eval()
     with torch.no_grad():
-        assert torch.equal(network(images()), random_resnet(images()))
-        assert torch.equal(AdaptedNetwork(random_resnet, None)(images()), random_resnet(images()))
+        assert torch.equal(network(IMAGES), random_resnet(IMAGES))
+        assert torch.equal(AdaptedNetwork(random_resnet, None)(IMAGES), random_resnet(IMAGES))
 
 
 def test_each_adapter_is_put_before_its_own_stage(random_resnet):
@@ -102,24 +100,24 @@ def test_each_adapter_is_put_before_its_own_stage(random_resnet):
         shaken(adapters[name], seed=i)
     net = random_resnet.network
     with torch.no_grad():
-        x = net.maxpool(net.relu(net.bn1(net.conv1(images()))))
+        x = net.maxpool(net.relu(net.bn1(net.conv1(IMAGES))))
         x = net.layer1[1](net.layer1[0](adapters["layer1.0"](x)))
         x = net.layer3(net.layer2(adapters["layer2"](x)))
         x = net.layer4[1](adapters["layer4.1"](net.layer4[0](x)))
         expected = net.avgpool(x).flatten(1)
-        found = AdaptedNetwork(random_resnet, adapters).eval()(images())
-        assert (found - random_resnet(images())).abs().max() > 1e-3
+        found = AdaptedNetwork(random_resnet, adapters).eval()(IMAGES)
+        assert (found - random_resnet(IMAGES)).abs().max() > 1e-3
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_forward_pass_leaves_no_hook_on_the_backbone(random_resnet):
-    before = random_resnet(images())
+    before = random_resnet(IMAGES)
     network = AdaptedNetwork(
         random_resnet, make_adapters(random_resnet, ["layer2"], 64, seed=0, alpha=0.02)
     )
-    network(images())
+    network(IMAGES)
     assert number_of_hooks(random_resnet) == 0
-    assert torch.equal(random_resnet(images()), before)
+    assert torch.equal(random_resnet(IMAGES), before)
 
 
 @pytest.mark.parametrize("stages", [["layer2", "layer3"], ["layer3", "gone"]])
@@ -129,7 +127,7 @@ def test_a_failing_forward_pass_leaves_no_hook_either(random_resnet, stages):
     adapters.stage_names = tuple(stages)
     network = AdaptedNetwork(random_resnet, adapters)
     with pytest.raises((RuntimeError, AttributeError)):
-        network(images())
+        network(IMAGES)
     assert number_of_hooks(random_resnet) == 0
 
 
@@ -137,9 +135,9 @@ def test_networks_that_share_a_backbone_do_not_meet(random_resnet):
     sets = [make_adapters(random_resnet, ["layer2"], 64, seed=s, alpha=1.0) for s in (1, 2)]
     first, second = (AdaptedNetwork(random_resnet, s).eval() for s in sets)
     with torch.no_grad():
-        alone = first(images())
-        assert not torch.equal(second(images()), alone)
-        assert torch.equal(first(images()), alone)
+        alone = first(IMAGES)
+        assert not torch.equal(second(IMAGES), alone)
+        assert torch.equal(first(IMAGES), alone)
 
 
 def test_training_mode_reaches_the_adapters_but_not_the_backbone(random_resnet):
@@ -220,4 +218,4 @@ def test_adapters_that_do_not_fit_are_one_clear_error(random_resnet, stages, siz
 def test_valid_padding_works_down_to_maps_of_three_by_three(random_resnet):
     assert stage_shapes(random_resnet, ["layer4"], 48)["layer4"] == (256, 3, 3)
     adapters = make_adapters(random_resnet, ["layer4"], 48, seed=0, alpha=0.02, padding="valid")
-    assert AdaptedNetwork(random_resnet, adapters).eval()(images(size=48)).shape == (2, 512)
+    assert AdaptedNetwork(random_resnet, adapters).eval()(random_images(2, 48)).shape == (2, 512)

@@ -1,7 +1,4 @@
-"""The table of methods: every row leads to its class, and reading it loads none."""
-
-import subprocess
-import sys
+"""The table of methods: every row leads to its class."""
 
 import pytest
 
@@ -15,8 +12,6 @@ def test_every_row_leads_to_its_class(name):
     kind = load(name)
     assert issubclass(kind, Learner)
     assert kind.name == name
-    assert METHODS[name].family in FAMILIES
-    assert title(name) == METHODS[name].title
 
 
 def test_titles_are_told_apart_and_every_family_has_a_method():
@@ -47,13 +42,3 @@ def test_an_unknown_method_lists_the_known_ones(name):
 )
 def test_a_setting_belongs_to_the_method_with_the_longest_name_it_begins_with(setting, method, own):
     assert split_setting(setting) == (method, own)
-
-
-def test_reading_the_table_loads_neither_torch_nor_a_method():
-    program = (
-        "import sys, dynammo.catalogue\n"
-        "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'numpy')])\n"
-        "print([name for name in sys.modules if 'baselines' in name or 'methods' in name])"
-    )
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert found.stdout.split() == ["[]", "[]"], found.stdout + found.stderr

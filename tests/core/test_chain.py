@@ -84,15 +84,6 @@ def test_the_merged_set_is_the_mean_of_all_sets(two_sessions):
         torch.testing.assert_close(merged[name], expected[name], rtol=1e-6, atol=1e-7)
 
 
-def test_the_memory_is_shared_evenly_and_old_classes_are_cut_from_the_end(two_sessions, blobs):
-    first, second = two_sessions.memories
-    assert {k: len(v) for k, v in first.positions.items()} == {0: 12, 1: 12}
-    assert {k: len(v) for k, v in second.positions.items()} == {0: 6, 1: 6, 2: 6, 3: 6}
-    assert all(np.array_equal(second.positions[k], first.positions[k][:6]) for k in (0, 1))
-    for label, chosen in second.positions.items():
-        assert set(blobs.train.labels[chosen]) == {label}
-
-
 def test_exemplars_are_herded_on_the_newest_sets_features(
     two_sessions, new_chain, blobs, pretrained
 ):
@@ -155,36 +146,14 @@ def test_every_session_and_seed_has_random_numbers_of_its_own(new_chain, blobs, 
     assert len(set(seeds)) == len(seeds)
 
 
-def test_learning_leaves_the_global_generators_alone(new_chain):
-    torch.manual_seed(5)
-    before = torch.random.get_rng_state()
-    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
-    chain, learners = new_chain(adapter_epochs=1, head_epochs=1)
-    for _ in range(2):
-        learn_session(chain, learners)
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+def test_learning_leaves_the_global_generators_alone(two_sessions):
+    for before, after in zip(*two_sessions.generators, strict=True):
+        assert np.array_equal(before, after)
 
 
-def test_a_memory_smaller_than_the_classes_is_one_clear_error(new_chain):
-    chain, _ = new_chain(memory_budget=1, adapter_epochs=1)
-    chain.tune(progress=False)
-    chain.merge()
-    with pytest.raises(InputError, match="1 images cannot hold one of each of 2 classes"):
-        chain.choose_exemplars()
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"adapter_stages": ("stage9",)}, "no stage 'stage9'"),
-        ({"adapter_padding": "valid", "adapter_stages": ("stage7",)}, "is 1 x 1, under the 3 x 3"),
-        ({"adapter_padding": "reflect"}, "padding 'reflect'"),
-    ],
-)
-def test_settings_that_do_not_fit_the_backbone_are_one_clear_error(new_chain, changes, words):
-    chain, _ = new_chain(**changes)
-    with pytest.raises(InputError, match=words):
+def test_settings_that_do_not_fit_the_backbone_leave_the_chain_where_it_was(new_chain):
+    chain, _ = new_chain(adapter_stages=("stage9",))
+    with pytest.raises(InputError, match="no stage 'stage9'"):
         chain.tune(progress=False)
     assert chain.session == 0
 

@@ -13,7 +13,7 @@ from dynammo.catalogue import METHODS, load
 from dynammo.errors import InputError
 from dynammo.heads import TaskHeads, UnifiedHead
 from dynammo.learner import Setup
-from dynammo.methods import ACL, DynaMMo, LastAdapter, adapter_methods, learners_on, make_learner
+from dynammo.methods import ACL, DynaMMo, LastAdapter, adapter_methods, make_learner
 from dynammo.run.sessions import restore_chain_from, restore_learner
 
 FED = tuple(adapter_methods(METHODS))
@@ -155,12 +155,6 @@ def test_a_learner_on_its_own_has_its_chain_learn_first(
     assert learner.chain.adapter_states is before and late.session == 2
 
 
-def test_an_unknown_method_lists_the_known_ones(new_chain):
+def test_every_method_is_made_by_its_name(new_chain):
     chain, _ = new_chain()
-    with pytest.raises(InputError) as error:
-        learners_on(chain, ("acl", "dynamo"))
-    assert "Unknown method 'dynamo'" in str(error.value)
-    assert all(name in str(error.value) for name in METHODS)
-    with pytest.raises(InputError, match="Unknown method 'dynamo'"):
-        make_learner("dynamo", chain)
     assert [make_learner(name, chain).name for name in METHODS] == list(METHODS)

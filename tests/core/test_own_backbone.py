@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from helpers import random_images
 from torch import nn
 
 from dynammo.adapters import AdaptedNetwork
@@ -173,8 +174,7 @@ def test_a_network_of_timm_by_its_name(monkeypatch, blobs, tiny_settings):
         [0.1] * 3
     )
     assert backbone.network.stem.bias.eq(3).all()  # its own weights
-    generator = torch.Generator().manual_seed(1)
-    lengths = backbone(torch.randn(64, 3, 64, 64, generator=generator)).norm(dim=1)
+    lengths = backbone(random_images(64, 64, seed=1)).norm(dim=1)
     assert lengths.mean() == pytest.approx(10, rel=0.2)
     settings = tiny_settings.with_changes({"backbone": "timm:small", "adapter_stages": []})
     assert "small (timm)" in note(settings, blobs)

@@ -6,7 +6,6 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from dynammo.backbones import make_backbone
 from dynammo.baselines.lwf import LwF
 from dynammo.baselines.replay import Replay
 from dynammo.errors import InputError
@@ -143,14 +142,6 @@ def test_settings_survive_json():
     own = {f"frozen_features_{rate}" for rate in ("learning_rate", "head_learning_rate")}
     assert set(settings.as_dict()) == RunSettings.model_fields.keys() - {"of_methods"} | own
     assert not any(isinstance(v, tuple) for v in settings.as_dict().values())
-
-
-def test_a_wrong_backbone_or_weights_in_the_settings_is_one_clear_error():
-    settings = RunSettings().with_changes({"backbone": "vgg16", "weights": "places"})
-    with pytest.raises(InputError, match="Unknown backbone 'vgg16'"):
-        make_backbone(settings.backbone, settings.weights)
-    with pytest.raises(InputError, match="Unknown weights 'places'"):
-        make_backbone("resnet18", settings.weights)
 
 
 @pytest.mark.parametrize("name", ["adapter_start", "precision"])

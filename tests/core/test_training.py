@@ -5,8 +5,10 @@ import torch
 from helpers import generator
 from torch import nn
 
+from dynammo import training
 from dynammo.training import (
     descend,
+    fit_head,
     flip_half,
     generator_for,
     linear_head,
@@ -76,6 +78,20 @@ def test_the_learning_rate_drops_tenfold_after_each_milestone(epochs, milestones
     expected = [0.1 ** sum(drop <= epoch for drop in drops) for epoch in range(epochs)]
     assert rates == pytest.approx(expected, rel=1e-6)
     assert len(losses) == epochs
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(0, 4), (12, 4), (50, 17)])
+def test_a_head_is_tuned_for_its_epochs_or_until_it_had_so_many_steps(
+    steps, epochs, monkeypatch, tiny_settings
+):
+    asked = []
+    monkeypatch.setattr(training, "descend", lambda *given: asked.append(given[3]))
+    changes = {"head_epochs": 4, "head_steps": steps, "batch_size": 8}
+    head = linear_head(5, 2, 0, torch.device("cpu"))
+    features, labels = torch.zeros(2, 21, 1, 5), torch.zeros(21)  # three steps an epoch
+    settings = tiny_settings.with_changes(changes)
+    fit_head(list(head.parameters()), None, features, labels, settings, generator())
+    assert asked == [epochs]
 
 
 def test_an_epochs_loss_is_the_mean_over_images_not_over_batches():

@@ -81,6 +81,7 @@ LABELS = small_arrays()["train_labels"]
         (changed(train_images=IMAGES / 255), "dtype float64", "8-bit"),
         (changed(train_images=IMAGES.astype(np.uint16)), "dtype uint16", "8-bit"),
         (changed(train_images=IMAGES[..., :2]), "(6, 6, 6, 2)", "Give square images"),
+        (changed(train_images=IMAGES[..., [0, 1, 2, 0]]), "(6, 6, 6, 4)", "Give square images"),
         (changed(train_images=IMAGES[:, :5]), "(6, 5, 6, 3)", "crop or pad"),
         (changed(train_images=IMAGES.transpose(0, 3, 1, 2)), "(6, 3, 6, 6)", "channels last"),
         (changed(train_images=IMAGES[0, 0, 0, 0]), "shape ()", "Give square images"),

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import small_arrays
 
-from dynammo.data.make_stream import make_stream
+from dynammo.data.make_stream import make_stream, repeated_images
 from dynammo.data.npz import load_npz
 from dynammo.errors import InputError
 from dynammo.stream import SPLITS
@@ -137,6 +138,18 @@ def test_phantom_passes_its_options_on_and_stays_marked_as_synthetic():
     save_set("square", 2, size=32)
     joined = make_stream("square.npz+phantom@32", phantom_per_class=few)
     assert joined.synthetic
+
+
+def test_images_that_are_trained_on_as_well_are_counted():
+    arrays = small_arrays(classes=4)
+    np.savez("apart.npz", **arrays)
+    assert repeated_images(make_stream("apart.npz")) == {}
+    arrays["test_images"][[1, 6]] = arrays["train_images"][[3, 3]]
+    np.savez("shared.npz", **arrays)
+    assert repeated_images(make_stream("shared.npz")) == {"test": 2}
+    arrays["val_images"][0] = arrays["train_images"][7]
+    np.savez("both.npz", **arrays)
+    assert repeated_images(make_stream("both.npz")) == {"val": 1, "test": 2}
 
 
 @pytest.mark.parametrize(

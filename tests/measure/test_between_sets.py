@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import generator
 
 from dynammo.errors import InputError
 from dynammo.measure import between_sets
@@ -11,13 +12,13 @@ from dynammo.run.learn import last_session, learn_stream
 
 
 def states(count: int) -> list[dict[str, torch.Tensor]]:
-    generator = torch.Generator().manual_seed(3)
+    random = generator(3)
     return [
         {
-            "adapters.0.conv.weight": torch.randn(4, 3, 3, 3, generator=generator),
-            "adapters.0.bn1.running_var": torch.rand(4, generator=generator),
+            "adapters.0.conv.weight": torch.randn(4, 3, 3, 3, generator=random),
+            "adapters.0.bn1.running_var": torch.rand(4, generator=random),
             "adapters.0.bn1.num_batches_tracked": torch.tensor(i),
-            "adapters.0.alpha": torch.randn(1, generator=generator),
+            "adapters.0.alpha": torch.randn(1, generator=random),
         }
         for i in range(count)
     ]

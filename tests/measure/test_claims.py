@@ -38,17 +38,6 @@ def found(low: float, high: float, **others) -> pd.DataFrame:
     return pd.DataFrame([row | others])
 
 
-def test_differences_are_taken_run_by_run():
-    table = runs({"acl": [0.9, 0.5, 0.7], "dynammo": [0.88, 0.49]})  # the third has no partner
-    table.loc[(table.session == 2) & (table.method == "acl"), "accuracy"] += 0.02
-    found = over_runs(table).set_index(["method", "other", "measure"]).loc["dynammo", "acl"]
-    half = 6.3138 * np.std([-3, -2], ddof=1) / 2**0.5  # Student's t of two runs, 95 %
-    for measure, mean in (("average", np.mean([-3, -2])), ("last", np.mean([-4, -3]))):
-        expected = [2, mean, mean - half, mean + half]
-        columns = ["runs", "mean", "low", "high"]
-        np.testing.assert_allclose(found.loc[measure, columns].to_list(), expected, rtol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [

@@ -157,22 +157,13 @@ def draw(random, orders: int, by_order: float, by_image: float) -> np.ndarray:
 @pytest.mark.parametrize("orders", [3, 6])
 @pytest.mark.parametrize(("by_order", "by_image"), [(0, 0.3), (0.15, 0.3), (0.5, 0.8)])
 def test_each_bound_is_right_in_95_of_100_cases(orders, by_order, by_image):
-    """Also where a bootstrap over runs and images is not: its bounds are too tight or too wide."""
-    random, right, resampled = np.random.default_rng(1), [], []
-    for _ in range(600):
+    random, right = np.random.default_rng(1), []
+    for _ in range(2000):
         gaps = draw(random, orders, by_order, by_image) / 200
         noise = (gaps - gaps.mean(axis=1, keepdims=True)) * (200 / 199) ** 0.5
         _, low, high = bounds(gaps.sum(axis=1), noise)
         right.append((low <= 0, high >= 0))
-        which = random.multinomial(orders, [1 / orders] * orders, 200) / orders
-        images = random.multinomial(200, [1 / 200] * 200, 200)
-        low, high = np.quantile((which @ gaps * images).sum(axis=1), [0.05, 0.95])
-        resampled.append((low <= 0, high >= 0))
-    assert np.mean(right, axis=0) == pytest.approx([0.95, 0.95], abs=0.03)
-    if by_order == 0:
-        assert np.mean(resampled) > 0.985
-    if by_order == 0.5 and orders == 3:
-        assert np.mean(resampled) < 0.91
+    assert np.mean(right, axis=0) == pytest.approx([0.95, 0.95], abs=0.02)
 
 
 def sessions_table(accuracies: dict[str, list[float]]) -> pd.DataFrame:

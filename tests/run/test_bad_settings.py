@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from helpers import told
+from helpers import assert_told, run, told
 
 from dynammo.errors import InputError
 from dynammo.run.execute import execute
@@ -21,11 +24,6 @@ from dynammo.run.sessions import session_folder
 from dynammo.run.settings import RunSettings
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-
-
-def run(*arguments: str) -> Callable[[Path], str]:
-    """A case of bad arguments alone."""
-    return lambda folder: told(folder, *arguments)
 
 
 def weights(name: str) -> Callable[[Path], str]:
@@ -58,14 +56,22 @@ TINY = RunSettings(
 )
 
 
-def saved(spoil: Callable[[Path], object], **changes: object) -> Callable[[Path], str]:
-    """A case of a session that goes on from one that was saved, and spoilt or run otherwise."""
+@cache
+def learned() -> TemporaryDirectory:
+    """A run of one session, learned for all cases that spoil it; gone when the tests are."""
+    folder = TemporaryDirectory()
+    open_session(Path(folder.name), TINY, 0, 1, 1).learn_next(progress=False)
+    return folder
+
+
+def saved(spoil: Callable[[Path], object]) -> Callable[[Path], str]:
+    """A case of a session that goes on from one that was saved, and spoilt."""
 
     def case(folder: Path) -> str:
-        open_session(folder, TINY, 0, 1, 1).learn_next(progress=False)
+        shutil.copytree(learned().name, folder, dirs_exist_ok=True)
         spoil(session_folder(folder, 0, 1, 1))
         with pytest.raises(InputError) as refusal:
-            open_session(folder, TINY.with_changes(changes), 0, 1, 2)
+            open_session(folder, TINY, 0, 1, 2)
         return str(refusal.value)
 
     return case
@@ -88,15 +94,11 @@ def cut(name: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-40])
 
 
-def notebook(name: str, **parameters: object) -> Callable[[Path], str]:
-    """A case of a notebook that is given wrong parameters."""
-
-    def case(folder: Path) -> str:
-        with pytest.raises(InputError) as refusal:
-            execute(NOTEBOOKS / name, folder / "executed.ipynb", parameters)
-        return str(refusal.value)
-
-    return case
+def no_notebook(folder: Path) -> str:
+    """A notebook that is not there is to be run."""
+    with pytest.raises(InputError) as refusal:
+        execute(NOTEBOOKS / "99_more.ipynb", folder / "executed.ipynb", {})
+    return str(refusal.value)
 
 
 def file_in_the_way(folder: Path) -> str:
@@ -156,14 +158,6 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     "device that is not there": (run("--set", "device=cuda:97"), "try 'cpu' or 'auto'"),
     "enlarging to fewer pixels": (run("--set", "enlarge_to=16"), "as they are"),
     "a file where results should go": (file_in_the_way, "Make room or check permissions"),
-    "saved session of other settings": (
-        saved(lambda folder: None, adapter_alpha=0.5),
-        "another adapter_alpha",
-    ),
-    "saved session of other images": (
-        saved(edit(lambda record: record.update(data_checksum="0" * 64))),
-        "learned from other images of 'phantom@32'",
-    ),
     "saved session of other code": (
         saved(edit(lambda record: record["parts"][""].update(code="0" * 64))),
         "start again",
@@ -178,19 +172,11 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
         "of another stream",
     ),
     "record of a session cut off": (saved(cut("session.json")), "Remove it"),
-    "mistyped parameter of a notebook": (
-        notebook("01_prepare_data.ipynb", order_sed=1),
-        "no parameter 'order_sed'",
-    ),
-    "notebook that is not there": (notebook("99_more.ipynb"), "There is no notebook"),
+    "notebook that is not there": (no_notebook, "There is no notebook"),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_gets_one_message_that_says_what_to_do(name, tmp_path, monkeypatch):
     monkeypatch.setenv("DYNAMMO_DATA", str(tmp_path / "data"))
-    case, wanted = CASES[name]
-    message = case(tmp_path)
-    assert wanted in message
-    assert len(message) < 700 and "Traceback" not in message
-    assert not (tmp_path / "ran").exists()  # nothing was unpickled
+    assert_told(*CASES[name], tmp_path)

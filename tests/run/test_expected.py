@@ -105,10 +105,6 @@ def test_only_what_was_learned_alike_is_compared(published, monkeypatch):
     assert compare(RUN, DEMO).query("session == '1'").empty
 
 
-def test_a_method_of_ones_own_has_no_published_numbers(published):
-    assert compare(RUN.assign(method="mine"), DEMO).empty
-
-
 def test_part_of_the_sessions_has_no_average_and_part_of_the_orders_no_mean(published):
     second = compare(RUN[RUN.session == 2], DEMO)
     assert set(second.index.get_level_values("session")) == {"2"} and second.within.all()

@@ -29,7 +29,7 @@ def learners(tiny_settings, blobs, pretrained):
     learners = learners_on(chain, METHODS)
     for session in (1, 2):
         adapters = shake(chain.adapters(None), seed=session)
-        auxiliary = nn.Linear(pretrained.feature_size, len(blobs.classes(session)) + 1)
+        auxiliary = chain.fresh_auxiliary_head(session)
         chain.go_to(session, (*chain.adapter_states, adapters.state_dict()), auxiliary)
         chain.merge()
         chain.choose_exemplars()

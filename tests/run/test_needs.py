@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import yaml
 
-from dynammo.run import needs as module
 from dynammo.run.needs import needs
 from dynammo.run.settings import RunSettings
 from dynammo.stream import Split
@@ -27,24 +26,20 @@ def asked(size=64, sessions=4, train=800, **changes):
     return needs(RunSettings().with_changes(changes), stream)
 
 
-def test_every_measured_peak_is_asked_for_with_room_to_spare():
-    table = module.__doc__
-    for size, sessions, row in (
-        (64, 2, r"64 px, 2 sessions +(\d+)"),
-        (128, 4, r"128 and 224 px +(\d+)"),
-        (224, 4, r"128 and 224 px +\d+, (\d+)"),
-        (64, 8, r"the same, 64 px, 8 sessions +(\d+)"),
-        (64, 4, r"replay, 64 px +(\d+)"),
-        (64, 4, r"DER, 64 px, 4 and 8 sessions +(\d+)"),
-        (64, 8, r"DER, 64 px, 4 and 8 sessions +\d+, (\d+)"),
-        (128, 4, r"PODNet, 128 px +(\d+)"),
-        (64, 10, r"RanPAC, 10,000 features, 64 px, 10 sessions +(\d+)"),
-    ):
-        measured = int(re.search(row, table)[1])
-        projected = {"ranpac_features": 10_000} if "RanPAC" in row else {}
-        kind = "ranpac" if projected else "method"
-        found = asked(size, sessions, **projected)[kind]["mem_mb"]
-        assert 1.3 * measured < found < 4 * measured, row
+@pytest.mark.parametrize(
+    ("size", "sessions", "measured"),  # as in needs.py
+    [
+        *((64, 2, 896), (128, 4, 1315), (224, 4, 2381), (64, 8, 996)),  # a session
+        (64, 4, 1245),  # replay
+        *((64, 4, 1312), (64, 8, 1476)),  # DER
+        (128, 4, 2155),  # PODNet
+        (64, 10, 6200),  # RanPAC with 10,000 features
+    ],
+)
+def test_every_measured_peak_is_asked_for_with_room_to_spare(size, sessions, measured):
+    kind = "ranpac" if measured == 6200 else "method"
+    found = asked(size, sessions, ranpac_features=10_000)[kind]["mem_mb"]
+    assert 1.3 * measured < found < 4 * measured
 
 
 @pytest.mark.parametrize("change", [{"size": 128}, {"sessions": 10}, {"enlarge_to": 128}])
@@ -77,5 +72,5 @@ def test_every_rule_says_what_it_needs(graph):
 
 def test_a_cluster_s_own_profile_is_not_overridden():
     """What stands in both profiles is taken from this one alone, whole keys of it."""
-    path = Path(__file__).parents[2] / "notebooks/cluster/config.yaml"
-    assert set(yaml.safe_load(path.read_text())) == {"retries", "latency-wait", "keep-going"}
+    keys = yaml.safe_load((Path(__file__).parents[2] / "notebooks/cluster/config.yaml").read_text())
+    assert keys and not [key for key in keys if "resources" in key or "executor" in key]

@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import jupytext
@@ -103,14 +102,6 @@ def test_each_family_has_a_notebook_with_the_knobs_of_its_methods(method):
     wanted = settings_behind(RunSettings().with_changes({"head_epochs": 3, "threads": 2}), method)
     found = settings_behind(given_to(path, {"method": method, **wanted}), method)
     assert found == wanted
-
-
-def test_notebooks_are_told_of_no_widgets_that_are_not_there():
-    """tqdm.auto looks for widgets, and says so at the top of a notebook where there are none."""
-    program = "import sys, dynammo.run.learn, dynammo.run.collect, dynammo.draw.accuracy; "
-    program += "print('tqdm.auto' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert told.stdout == "False\n", told.stderr
 
 
 @each_notebook

@@ -15,6 +15,7 @@ import pytest
 
 from dynammo.methods import adapter_methods
 from dynammo.run.book import wanted
+from dynammo.run.command import main
 from dynammo.run.learn import learn_stream, open_session
 from dynammo.run.run_folder import settings_of
 
@@ -66,7 +67,9 @@ SMOKE = ("--profile", "smoke", "--methods", ",".join(METHODS))
 def smoke(tmp_path_factory) -> tuple[Path, str]:
     """A run that was stopped, then killed in a session, and went on each time it was called."""
     output = tmp_path_factory.mktemp("smoke")
-    process = wait_for(output / "runs/smoke/data/stream.json", start(output, *SMOKE))
+    log = output / "runs/smoke/snakemake.log"
+    process = wait_for(log, start(output, *SMOKE), "rule prepare_data:")
+    time.sleep(2)  # into its notebook
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -82,9 +85,10 @@ def smoke(tmp_path_factory) -> tuple[Path, str]:
     return output, finish(start(output, *SMOKE))
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> subprocess.Popen:
+def wait_for(path: Path, process: subprocess.Popen, said: str = "") -> subprocess.Popen:
+    """Wait until a file or folder is there, and the file has some words in it."""
     deadline = time.time() + 900  # a guard against hanging: slow machines are not wrong
-    while not path.exists():
+    while not path.exists() or (said and said not in path.read_text()):
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.1)
     return process
@@ -123,13 +127,6 @@ def test_tables_keep_their_contract(smoke):
         assert timed == (path.name == "timings.csv"), path.name
 
 
-def test_merged_adapters_cost_one_pass_and_acl_one_per_session(smoke):
-    macs = pd.read_csv(smoke[0] / "figures/smoke/summary.csv").set_index("method").macs
-    one = macs["last_adapter"]
-    assert macs["dynammo"] == pytest.approx(one, rel=1e-3)
-    assert macs["acl"] == pytest.approx(2 * one, rel=1e-3)
-
-
 def test_every_session_has_its_cost_counted_and_measured(smoke):
     figures = smoke[0] / "figures" / "smoke"
     sessions = pd.read_csv(figures / "sessions.csv").set_index(["method", "session"])
@@ -142,16 +139,6 @@ def test_every_session_has_its_cost_counted_and_measured(smoke):
     trained = timings[timings.part == "training"]
     assert set(trained.method) == {"adapters", *METHODS} - set(adapter_methods(METHODS))
     assert (trained.seconds > 0).all() and (trained.peak_megabytes > 50).all()
-
-
-def test_summary_follows_from_the_accuracy_table(smoke):
-    figures = smoke[0] / "figures" / "smoke"
-    accuracy = pd.read_csv(figures / "accuracy.csv").query("method == 'dynammo'")
-    accuracy["right"] = accuracy.accuracy * accuracy.images
-    per_session = accuracy.groupby("session")[["right", "images"]].sum()
-    expected = (per_session.right / per_session.images).mean()
-    summary = pd.read_csv(figures / "summary.csv").set_index("method")
-    assert summary.average_accuracy["dynammo"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_end_says_where_things_are_and_how_long_they_took(smoke):
@@ -179,11 +166,10 @@ def test_a_run_records_settings_versions_and_data(smoke):
 def test_a_second_call_has_nothing_to_do(smoke):
     record = smoke[0] / "runs/smoke/order0-seed1/session1/session.json"
     before = record.stat().st_mtime_ns
-    begun = time.time()
     text = finish(start(smoke[0], *SMOKE))
     assert record.stat().st_mtime_ns == before
-    assert "▸" not in text  # no notebook was executed
-    assert time.time() - begun < 60
+    assert "▸" not in text and " steps (" not in text  # no notebook was executed, nor any step
+    assert "note:" not in text
 
 
 def test_a_killed_run_ends_with_the_same_weights_as_one_in_a_single_process(smoke, tmp_path):
@@ -200,6 +186,12 @@ def test_a_killed_run_ends_with_the_same_weights_as_one_in_a_single_process(smok
         assert (chains[0] / name).read_bytes() == (chains[1] / name).read_bytes(), name
 
 
+def dry_run(capfd, output: Path, *arguments: str) -> str:
+    """What the command would run; the graph, a process of its own, says it to the same place."""
+    assert main(["--output", str(output), "--dry-run", *arguments]) == 0
+    return "".join(capfd.readouterr())
+
+
 @pytest.mark.parametrize(
     ("change", "again"),
     [
@@ -210,24 +202,23 @@ def test_a_killed_run_ends_with_the_same_weights_as_one_in_a_single_process(smok
         ),
         (["--set", "dynammo_ridge_stiffness=0.3"], {"figures", "report", "all"}),
         (["--set", "ablations=['alpha','merging']"], {"ablation", "figures", "report", "all"}),
-        ([], set()),
     ],
 )
-def test_a_change_runs_again_what_depends_on_it_and_nothing_else(smoke, change, again):
-    text = finish(start(smoke[0], *SMOKE, *change, "--dry-run"))
+def test_a_change_runs_again_what_depends_on_it_and_nothing_else(smoke, change, again, capfd):
+    text = dry_run(capfd, smoke[0], *SMOKE, *change)
     counts = {job: int(count) for job, count in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)}
     assert set(counts) - {"total"} == again
-    named = f"made with other settings ({change[-1].partition('=')[0]})" if change else ""
-    assert named in text and ("note:" in text) == bool(change)
+    name = change[-1].partition("=")[0]
+    assert "note:" in text and f"made with other settings ({name})" in text
     if "method" in again:
         assert counts["method"] == 1  # EWC's alone
     if "ablation" in again:
         assert counts["ablation"] == 2  # one notebook for all settings, one of its own
 
 
-def test_notebooks_that_measure_the_machine_have_it_alone(tmp_path):
-    asked = ("--profile", "checks", "--cores", "2", "--dry-run", "--", "--printshellcmds")
-    text = finish(start(tmp_path, *asked))
+def test_notebooks_that_measure_the_machine_have_it_alone(tmp_path, capfd):
+    asked = ("--profile", "checks", "--cores", "2", "--", "--printshellcmds")
+    text = dry_run(capfd, tmp_path, *asked)
     for name in ("21_how_fast", "22_what_survives"):
         job = text.partition(f"wildcards: executed={name}\n")[2].partition("Shell command:")
         assert "threads: 2" in job[0] and "run_folder" not in job[2].partition("\n")[0]
@@ -254,7 +245,7 @@ def test_own_npz_runs_from_file_to_figures(tmp_path):
 
 
 def test_bad_input_is_one_line_and_exit_status_2(tmp_path):
-    """What is said of which input is in tests/run/test_bad_inputs.py."""
+    """What is said of which input is in test_bad_inputs.py and in tests/data."""
     command = [sys.executable, "-m", "dynammo.run.command", "--output", str(tmp_path)]
     command += ["--stream", "bloodmnst"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -27,17 +27,3 @@ def test_predictions_come_back_as_they_were_saved(saved):
         for name in ("labels", "predicted", "lowest_others", "inferred_session"):
             np.testing.assert_array_equal(getattr(back[method], name), getattr(answer, name))
         assert back[method].auroc == answer.auroc > 0.5
-
-
-def test_learners_and_exemplars_come_back_as_they_were_saved(saved):
-    group, _ = saved
-    again = open_session(group.run, group.setup.settings, 0, 1, 2)
-    assert (again.session, again.chain.session) == (1, 1)
-    images = group.setup.stream.test.images[:5]
-    for before, after in zip(group.learners, again.learners, strict=True):
-        for one, other in zip(before.judge(images), after.judge(images), strict=True):
-            np.testing.assert_array_equal(one, other)
-    exemplars = again.chain.memory.positions
-    assert exemplars.keys() == group.chain.memory.positions.keys() == {0, 1}
-    for label, chosen in group.chain.memory.positions.items():
-        np.testing.assert_array_equal(exemplars[label], chosen)

@@ -7,7 +7,7 @@ import torch
 
 from dynammo.errors import InputError
 from dynammo.run.run_folder import choose_device
-from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, is_setting, settings_from
+from dynammo.run.settings import RunSettings, changes_of, is_setting, settings_from
 
 
 @pytest.mark.parametrize("name", ["cuda:97", "abacus", ""])
@@ -37,10 +37,6 @@ def test_settings_from_a_notebooks_variables_ignore_what_is_no_setting():
     for variables in ({"plugins": "my.py"}, {"more": {"plugins": "my.py"}}):
         with pytest.raises(InputError, match="plugins is 'my.py': it must be a list of files"):
             settings_from(variables)
-
-
-def test_the_settings_that_make_the_data_are_settings():
-    assert set(DATA_SETTINGS) <= RunSettings.model_fields.keys()
 
 
 def test_a_notebooks_variables_may_be_knobs_of_methods_and_more_in_a_dictionary():

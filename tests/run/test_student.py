@@ -19,16 +19,28 @@ PAGES = [path for path in NOTEBOOKS.glob("*.md") if path.name not in student.LEC
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A fresh student version."""
+    """The student version of all notebooks."""
     folder = tmp_path_factory.mktemp("project") / "student"
     make_student_version(folder)
     return folder
 
 
 @pytest.fixture
-def folder(made, tmp_path):
-    """A copy of it that a test may change."""
-    return shutil.copytree(made, tmp_path / "student")
+def few(tmp_path, monkeypatch):
+    """Two notebooks and a page in the place of all."""
+    sources = tmp_path / "notebooks"
+    sources.mkdir()
+    for path in (SOURCES[0], WITH_EXERCISES[-1], NOTEBOOKS / "GLOSSARY.md"):
+        shutil.copyfile(path, sources / path.name)
+    monkeypatch.setattr(student, "NOTEBOOKS", sources)
+    return sources
+
+
+@pytest.fixture
+def folder(few, tmp_path):
+    """The student version of these, which a test may change."""
+    make_student_version(tmp_path / "student")
+    return tmp_path / "student"
 
 
 def contents(folder):
@@ -95,9 +107,10 @@ def test_outputs_are_left_out_and_the_copy_is_not_paired_with_a_text_file(tmp_pa
     assert copy.metadata["jupytext"] == {"formats": "ipynb"}
 
 
-def test_making_it_twice_changes_nothing(made, folder):
+def test_making_it_twice_changes_nothing(folder):
+    before = contents(folder)
     make_student_version(folder)
-    assert contents(folder) == contents(made)
+    assert contents(folder) == before
 
 
 def test_a_notebook_that_was_only_run_keeps_its_outputs(folder):
@@ -124,40 +137,40 @@ def test_a_changed_notebook_is_never_overwritten_and_nothing_else_is_written(fol
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("text", ["", "not json", "{}", "[]", '{"cells": [1]}', '{"cells": 3}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"cells": [1]}'])
 def test_a_broken_notebook_counts_as_changed(folder, text):
     (folder / SOURCES[0].name).write_text(text)
     with pytest.raises(InputError, match="changes that would be lost"):
         make_student_version(folder)
 
 
-def test_files_as_they_were_made_are_replaced_when_the_notebooks_have_changed(folder, monkeypatch):
+def test_files_as_they_were_made_are_replaced_when_the_notebooks_have_changed(folder, few):
     first = SOURCES[0].name
-    sources = shutil.copytree(NOTEBOOKS, folder.parent / "notebooks")
-    monkeypatch.setattr(student, "NOTEBOOKS", sources)
-    change(sources / first, "## Exercises", "## Harder exercises")
+    change(few / first, "## Exercises", "## Harder exercises")
     make_student_version(folder)
     assert "## Harder exercises" in (folder / first).read_text()
     make_student_version(folder)
 
-    change(sources / first, "## Harder exercises", "## Exercises")
+    change(few / first, "## Harder exercises", "## Exercises")
     change(folder / first, "## Harder exercises", "## Mine")
     with pytest.raises(InputError, match=first):
         make_student_version(folder)
     assert "## Mine" in (folder / first).read_text()
 
 
-def test_a_deleted_notebook_comes_back(made, folder):
+def test_a_deleted_notebook_comes_back(folder):
+    before = contents(folder)
     (folder / SOURCES[0].name).unlink()
     make_student_version(folder)
-    assert contents(folder) == contents(made)
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize("record", ["", "[1]", "{"])
-def test_a_broken_record_is_made_anew(made, folder, record):
+def test_a_broken_record_is_made_anew(folder, record):
+    before = contents(folder)
     (folder / ".made.json").write_text(record)
     make_student_version(folder)
-    assert contents(folder) == contents(made)
+    assert contents(folder) == before
 
 
 def test_the_notebooks_themselves_are_no_place_for_it(tmp_path):
@@ -181,11 +194,13 @@ def test_the_command_says_where_the_notebooks_are_or_what_to_do(tmp_path, capsys
     assert said.out == "" and said.err.startswith("error: ") and "Traceback" not in said.err
 
 
-def test_the_default_folder_lies_beside_the_notebooks_and_is_ignored_by_git():
+def test_the_default_folder_lies_in_the_project_and_is_ignored_by_git(few, tmp_path, monkeypatch):
     assert "student/" in (ROOT / ".gitignore").read_text().splitlines()
-    assert NOTEBOOKS.parent == ROOT
+    monkeypatch.setattr(student, "ROOT", tmp_path)
+    assert main([]) == 0
+    assert (tmp_path / "student" / SOURCES[0].name).exists()
 
 
-def test_the_record_has_a_checksum_for_every_file(made):
-    record = json.loads((made / ".made.json").read_text())
-    assert sorted(record) == sorted(path.name for path in made.iterdir() if path.name[0] != ".")
+def test_the_record_has_a_checksum_for_every_file(folder):
+    record = json.loads((folder / ".made.json").read_text())
+    assert sorted(record) == sorted(path.name for path in folder.iterdir() if path.name[0] != ".")
