@@ -13,12 +13,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from dynammo.beyond.dynammo_ridge import DynaMMoRidge
+from dynammo.beyond.solved_head import SolvesItsHead
 from dynammo.chain import Chain
 from dynammo.learner import Learner, Setup
 from dynammo.memory import ExemplarMemory
 from dynammo.merging import StateDict
 from dynammo.methods import ACL, AdapterLearner, DynaMMo
-from dynammo.settings import Knobs, Weight
+from dynammo.settings import Knobs, Positive, Weight
 from dynammo.stream import Images
 
 
@@ -45,6 +46,8 @@ class OwnChain(Learner):
         settings = setup.settings.with_changes({**self.changes, **knobs})
         own = Setup(settings, setup.stream, setup.backbone, setup.train_seed)
         self.inner = self.kind(Chain.on(own))
+        heads = {k: v for k, v in self.knobs if k in self.kind.Knobs.model_fields}
+        self.inner.knobs = self.kind.Knobs(**heads)  # by this method's names, not the inner one's
         self.knows_others = self.inner.knows_others
         self.inner.chain.memory = ExemplarMemory(settings.memory_budget)
 
@@ -135,21 +138,29 @@ class DynaMMoFresh(FromFreshSets):
 
 
 class DynaMMoGentle(OwnChain):
-    """DynaMMo with a ridge head, whose adapters are tuned at a tenth of the usual rate.
+    """DynaMMo with a ridge head, whose adapters are tuned gently from session 2 on.
 
     Ours, not the paper's. A solved head remembers the features of old images, and follows them as
-    adapters move. The less they move, the less is lost in following; what they learn of a session
-    at a gentle rate is enough (notebooks/BEYOND.md, "Tuned gently").
+    adapters move. What adapters learn first serves all classes; what later sessions add is little,
+    and the less they move, the less is lost in following (notebooks/BEYOND.md, "Tuned gently").
     """
 
     name = "dynammo_gentle"
     kind = DynaMMoRidge
     needs_exemplars = False
 
-    class Knobs(OwnChain.Knobs):
-        """The rate of step 1."""
+    class Knobs(OwnChain.Knobs, DynaMMoRidge.Knobs):
+        """The rate of step 1 after the first session, and the head's."""
 
-        learning_rate: Weight = 0.01  # of four on blood's validation images, from 0.1 to 0.003
+        later_rate: Positive = 0.01
+        stiffness: Positive = 10.0
+
+    def learn_session(self, *, progress: bool = True) -> list[float]:
+        """Steps 1 to 4; session 1 as all other methods on adapters do."""
+        if self.session:
+            gentle, chain = {"adapter_learning_rate": self.knobs.later_rate}, self.inner.chain
+            chain.settings = chain.settings.with_changes(gentle)
+        return super().learn_session(progress=progress)
 
 
 class OnTheFirstSet(DynaMMoRidge):
@@ -171,10 +182,10 @@ class OnTheFirstSet(DynaMMoRidge):
 
 
 class AdaptedOnce(OwnChain):
-    """Adapters tuned gently in the first session alone, then frozen, under a solved head.
+    """Adapters tuned in the first session alone, then frozen, under a solved head.
 
     The control for merging: no drift, and no exemplar. First-session adaptation is that of APER
-    (arXiv 2303.07338) and RanPAC (arXiv 2307.02251); head and rate are those of `dynammo_gentle`.
+    (arXiv 2303.07338) and RanPAC (arXiv 2307.02251).
     """
 
     name = "adapted_once"
@@ -182,8 +193,8 @@ class AdaptedOnce(OwnChain):
     changes = MappingProxyType({"memory_budget": 0})
     remembers = False
 
-    class Knobs(DynaMMoGentle.Knobs):
-        """The rate of step 1."""
+    class Knobs(OwnChain.Knobs, SolvesItsHead.Knobs):
+        """How the set is tuned, and how classes weigh."""
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

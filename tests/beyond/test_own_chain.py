@@ -10,6 +10,7 @@ from dynammo.measure.metrics import macro_auroc
 from dynammo.measure.predictions import predict, session_row
 from dynammo.merging import uniform_mean
 from dynammo.methods import make_learner
+from dynammo.run.jobs import settings_behind
 from dynammo.run.sessions import restore_learner, save_learner
 
 
@@ -24,7 +25,7 @@ def setup(tiny_settings, blobs, pretrained):
     [
         (ACLFresh, {"adapter_start": "fresh"}),
         (DynaMMoFresh, {"adapter_start": "fresh"}),
-        (DynaMMoGentle, {"adapter_learning_rate": 0.01}),
+        (DynaMMoGentle, {"dynammo_ridge_stiffness": 10.0}),
     ],
 )
 def test_it_is_the_learner_on_a_chain_with_these_settings(kind, changes, setup, tmp_path):
@@ -35,6 +36,8 @@ def test_it_is_the_learner_on_a_chain_with_these_settings(kind, changes, setup, 
     plain = kind.kind(chain)
     images = setup.stream.test.images[:8]
     for session in (1, 2):
+        if kind is DynaMMoGentle and session == 2:
+            chain.settings = chain.settings.with_changes({"adapter_learning_rate": 0.01})
         assert learner.learn_session(progress=False) == plain.learn_session(progress=False)
         scores, others = learner.judge(images)
         wanted, wanted_others = plain.judge(images)
@@ -80,6 +83,15 @@ def test_its_sets_start_from_one_beginning_and_not_from_each_other(setup):
     mean = uniform_mean(chain.adapter_states)
     for name, value in chain.merged_state.items():
         torch.testing.assert_close(mean[name], value)
+
+
+def test_the_head_s_knobs_are_its_own_and_not_dynammo_ridge_s(setup):
+    settings = setup.settings.with_changes({"methods": ["dynammo_gentle", "dynammo_ridge"]})
+    changes = {"dynammo_gentle_stiffness": 3.0, "dynammo_ridge_stiffness": 4.0}
+    own = Setup(settings.with_changes(changes), setup.stream, setup.backbone, 1)
+    assert DynaMMoGentle(own).inner.knobs.stiffness == 3.0
+    changed = settings_behind(own.settings, "dynammo_gentle")
+    assert "dynammo_gentle_stiffness" in changed and "dynammo_ridge_stiffness" not in changed
 
 
 def test_adapted_once_stands_on_the_first_set_and_keeps_no_image(setup, tmp_path):

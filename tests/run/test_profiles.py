@@ -53,6 +53,9 @@ def test_no_order_of_the_study_was_tuned_on():
     assert {len(changes) for changes in tried.values()} == {5}  # as many for every method
 
 
+OWN_RATES = "acl_fresh|dynammo_fresh|adapted_once|dynammo_gentle|frozen_features"
+
+
 def test_the_study_has_what_the_trials_chose():
     """And what was tried with the defaults has the defaults, at the rate that it was tried with."""
     table, (_, tried, _) = pd.read_csv(TABLE), trials()
@@ -65,7 +68,7 @@ def test_the_study_has_what_the_trials_chose():
         for method, changes in tried.items():
             for knob in {knob for change in changes for knob in change} & set(found):
                 has, wanted = found[knob], best[method].get(knob, defaults[knob])
-                if fed := re.match("(acl_fresh|dynammo_fresh|frozen_features)_", knob):
+                if fed := re.match(f"({OWN_RATES})_", knob):
                     shared = f"adapter_{knob[fed.end() :]}"  # what 0 stands for
                     has, wanted = has or found[shared], wanted or defaults[shared]
                 # On ResNet-18 adapters have trials of their own (test_study.py).
