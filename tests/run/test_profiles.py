@@ -53,7 +53,7 @@ def test_no_order_of_the_study_was_tuned_on():
     assert {len(changes) for changes in tried.values()} == {5}  # as many for every method
 
 
-OWN_RATES = "acl_fresh|dynammo_fresh|adapted_once|dynammo_gentle|frozen_features"
+OWN_RATES = "acl_fresh|dynammo_fresh|adapted_once|frozen_features"
 
 
 def test_the_study_has_what_the_trials_chose():
