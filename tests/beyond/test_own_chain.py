@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dynammo.beyond.own_chain import ACLFresh, AdaptedOnce, DynaMMoFresh, DynaMMoGentle
+from dynammo.beyond.gentle import AdaptedOnce, DynaMMoGentle
+from dynammo.beyond.own_chain import ACLFresh, DynaMMoFresh
 from dynammo.chain import Chain
 from dynammo.learner import Setup
 from dynammo.measure.metrics import macro_auroc
