@@ -60,8 +60,12 @@ def test_it_says_of_the_study_what_was_measured():
     newest = found["DynaMMo, ridge head − last adapter, ridge head"] & main
     assert "beats the newest set on four of the five" in words and len(newest) == 4
     frozen = found["DynaMMo, ridge head − ridge, several depths"] & main
-    assert "the frozen network on two, [skin and CIFAR-100]" in words
+    assert "It beats the frozen network on two, skin and CIFAR-100" in words
     assert frozen == {"skin", "cifar"}
+    last = (ROOT / "figures/study/last_differences.md").read_text()
+    (row,) = (line for line in last.splitlines() if line.startswith("| DynaMMo − ACL  "))
+    lost = [-float(cell.split()[0]) for cell in row.strip("|").split("|")[1:]]
+    assert "after the last session one to five" in words and 1 <= min(lost) <= max(lost) <= 5
 
 
 def test_one_address_stands_for_the_repository():
