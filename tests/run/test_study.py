@@ -196,7 +196,9 @@ def test_the_page_tells_what_was_asked_and_what_there_is(archives):
     pairs = [tuple(NAMES.get(name, name) for name in row) for row in rows]
     methods = sorted({name for pair in pairs for name in pair if name in METHODS})
     for column, run in enumerate(STREAMS.values()):
-        known = held_by(archives / f"study-{run}", methods)["intervals"]
+        folder = archives / f"study-{run}"
+        wanted = settings_of_study(folder).with_changes({"methods": methods})
+        known = held_by(folder, learned_methods(folder, wanted))["intervals"]
         known = interval_text(known.set_index(["method", "other", "measure"])).to_dict()
         if (archives / f"study-{run}-balanced").exists():
             gains = gains_by_colours(archives, f"study-{run}", ["ridge_frozen"])
