@@ -25,6 +25,7 @@ from dynammo.run.jobs import jobs
 from dynammo.run.sessions import (
     AGAIN,
     load_predictions,
+    name_of,
     other_code,
     other_inputs,
     read_record,
@@ -61,7 +62,7 @@ def collect(
     wanted = settings.methods if methods is None else methods
     first_order, checksum, outdated = settings.order_seeds[0], "", set()
     for order_seed, train_seed, owner in jobs(settings, wanted):
-        session, sessions, owned_by = 1, 1, getattr(owner, "name", owner)
+        session, sessions, owned_by = 1, 1, name_of(owner)
         while session <= sessions:
             folder = session_folder(run, order_seed, train_seed, session, owned_by)
             record = read_record(folder)
@@ -71,7 +72,7 @@ def collect(
             answered = load_predictions(folder, record)
             for kind in [owner] if owner else adapter_methods(wanted):
                 outdated |= _checked(folder, record, settings, kind, checksum, steps)
-                method = getattr(kind, "name", kind)
+                method = name_of(kind)
                 answers = answered[method]
                 whose = (method, order_seed, train_seed)
                 right.setdefault(whose, []).append(right_or_wrong(answers))
@@ -122,12 +123,11 @@ def _checked(
     """The method's name, if other code learned it; InputError for other settings or images."""
     if why := other_inputs(record, settings, method, checksum):
         raise InputError(f"{folder} {why}: {AGAIN}")
-    name = getattr(method, "name", method)
     try:
         outdated = other_code(record, settings, method, steps)
     except (ImportError, OSError):  # its network's code is not here, and no image is looked at
         outdated = True
-    return {name} if outdated else set()
+    return {name_of(method)} if outdated else set()
 
 
 def _add_record(

@@ -43,13 +43,11 @@ def jobs(settings: RunSettings, methods: Sequence[str]) -> list[tuple[int, int, 
         for turn in range(len(seeds))
         for first, order in enumerate(orders)
     ][: settings.baseline_runs or None]
-    whole = [
-        name for name in own if not (kind_of(name).trains_nothing or kind_of(name).tunes_adapters)
-    ]
+    brief = [name for name in own if kind_of(name).trains_nothing or kind_of(name).tunes_adapters]
     found = []
     for pair in pairs(settings):
         found += [(*pair, "")] if fed else []
-        found += [(*pair, name) for name in own if pair in chosen or name not in whole]
+        found += [(*pair, name) for name in own if pair in chosen or name in brief]
     return found
 
 

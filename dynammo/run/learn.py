@@ -20,6 +20,7 @@ from dynammo.run.sessions import (
     AGAIN,
     changed,
     damage_told,
+    name_of,
     part_record,
     read_record,
     restore_chain_from,
@@ -131,7 +132,7 @@ class Group:
             save_predictions(answers, part)
             write_json(part / "measured.json", self._measured(stopwatch.rows))
             parts = {
-                getattr(one, "name", ""): part_record(self.setup.settings, one, self.steps)
+                name_of(one): part_record(self.setup.settings, one, self.steps)
                 for one in self.parts()
             }
             write_record(part, self.setup, self.session, parts, losses, costs)

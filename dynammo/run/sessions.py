@@ -44,22 +44,31 @@ def session_folder(
     return run / f"order{order_seed}-seed{train_seed}" / method / f"session{session}"
 
 
+def name_of(method: str | type[Learner]) -> str:
+    """A method's name, by name or class; nothing for the adapters."""
+    return method if isinstance(method, str) else method.name
+
+
 def part_record(
     settings: RunSettings, method: str | type[Learner] = "", steps: Steps = DYNAMMO
 ) -> dict[str, Any]:
     """What a method's result depends on, or without one that of the tuned adapters."""
+    code = _code_of(settings, method, steps)
+    return {"settings": settings_behind(settings, method), "code": code}
+
+
+def _code_of(settings: RunSettings, method: str | type[Learner], steps: Steps) -> str:
     own = steps.of_ones_own()
     if ":" in settings.backbone:
         own += (own_function(settings.backbone),)
-    code = code_behind(method, own)
-    return {"settings": settings_behind(settings, method), "code": code}
+    return code_behind(method, own)
 
 
 def other_inputs(
     record: Mapping[str, Any], settings: RunSettings, method: str | type[Learner], checksum: str
 ) -> str:
     """In words, which settings or images of a session's record are others; nothing if none are."""
-    name = method if isinstance(method, str) else method.name
+    name = name_of(method)
     before, now = record["parts"].get(name), settings_behind(settings, method)
     if before is None:
         return f"was run without '{name}'"
@@ -79,8 +88,7 @@ def other_code(
     steps: Steps = DYNAMMO,
 ) -> bool:
     """Whether other code than today's made a method's part of a session's record."""
-    name = method if isinstance(method, str) else method.name
-    return record["parts"][name]["code"] != part_record(settings, method, steps)["code"]
+    return record["parts"][name_of(method)]["code"] != _code_of(settings, method, steps)
 
 
 def changed(

@@ -3,6 +3,7 @@
 The runs are on a network of two layers with random weights, which learns the blobs in a second.
 """
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ from helpers_for_baselines import (
 from torch import nn
 
 from dynammo.backbones import Backbone
+from dynammo.baselines import ridge
 from dynammo.baselines.whole_network import Classifier
 from dynammo.data.make_stream import make_stream
 from dynammo.learner import Learner, Setup
@@ -111,6 +113,24 @@ def start(settings, blobs, backbone):
     return make
 
 
+PENALTIES = ridge.PENALTIES  # before any fixture
+
+
+@contextmanager
+def all_penalties():
+    """All that there are: on this network each is cheap, and seeds differ by which is chosen."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ridge, "PENALTIES", PENALTIES)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def every_penalty():
+    """For each test here; other tests have few."""
+    with all_penalties():
+        yield
+
+
 @pytest.fixture(scope="session")
 def runs(start, backbone, tmp_path_factory):
     """Two sessions of every baseline, saved and with notes of all counts after each."""
@@ -122,7 +142,8 @@ def runs(start, backbone, tmp_path_factory):
         run = SimpleNamespace(learner=learner, losses=[], accuracies=[], scores=[], folders=[])
         run.counts, run.memories = [], []
         for session in (1, 2):
-            run.losses.append(learner.learn_session(progress=False))
+            with all_penalties():
+                run.losses.append(learner.learn_session(progress=False))
             run.accuracies.append(accuracies(learner))
             run.scores.append(scores(learner))
             run.counts.append(

@@ -86,6 +86,20 @@ def test_its_sets_start_from_one_beginning_and_not_from_each_other(setup):
         torch.testing.assert_close(mean[name], value)
 
 
+@pytest.mark.parametrize("knob", ["learning_rate", "alpha"])
+def test_a_knob_is_a_setting_of_its_chain(knob, tiny_settings, blobs, pretrained):
+    def chain(**changes):
+        setup = Setup(tiny_settings.with_changes(changes), blobs, pretrained, 1)
+        return ACLFresh(setup).inner.chain
+
+    own, shared = chain(**{f"acl_fresh_{knob}": 0.03}), chain()
+    name = f"adapter_{knob}"
+    assert getattr(own.settings, name) == 0.03
+    assert getattr(shared.settings, name) == getattr(tiny_settings, name) != 0.03
+    alpha = own.adapters(None)["stage4"].alpha.item()
+    assert alpha == pytest.approx(0.03 if knob == "alpha" else tiny_settings.adapter_alpha)
+
+
 def test_the_head_s_knobs_are_its_own_and_not_dynammo_ridge_s(setup):
     settings = setup.settings.with_changes({"methods": ["dynammo_gentle", "dynammo_ridge"]})
     changes = {"dynammo_gentle_stiffness": 3.0, "dynammo_ridge_stiffness": 4.0}
