@@ -21,11 +21,10 @@ from dynammo.measure.intervals import intervals, right_or_wrong
 from dynammo.measure.predictions import Predictions, accuracy_rows, session_row
 from dynammo.measure.summary import readable
 from dynammo.methods import adapter_methods
-from dynammo.run.jobs import jobs
+from dynammo.run.jobs import jobs, name_of
 from dynammo.run.sessions import (
     AGAIN,
     load_predictions,
-    name_of,
     other_code,
     other_inputs,
     read_record,

@@ -51,6 +51,11 @@ def jobs(settings: RunSettings, methods: Sequence[str]) -> list[tuple[int, int, 
     return found
 
 
+def name_of(method: str | type[Learner]) -> str:
+    """A method's name, by name or class; nothing for the adapters."""
+    return method if isinstance(method, str) else method.name
+
+
 def settings_behind(settings: RunSettings, method: str | type[Learner] = "") -> dict[str, Any]:
     """The settings that a session depends on: of a method, or without one of the adapters.
 

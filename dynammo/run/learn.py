@@ -15,12 +15,12 @@ from dynammo.measure.cost import count_cost, exemplar_bytes
 from dynammo.measure.predictions import Predictions, predict
 from dynammo.measure.stopwatch import Stopwatch
 from dynammo.methods import AdapterLearner, kind_of, learners_on, make_learner
+from dynammo.run.jobs import name_of
 from dynammo.run.run_folder import open_setup
 from dynammo.run.sessions import (
     AGAIN,
     changed,
     damage_told,
-    name_of,
     part_record,
     read_record,
     restore_chain_from,

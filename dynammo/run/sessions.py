@@ -29,7 +29,7 @@ from dynammo.measure.predictions import Predictions
 from dynammo.memory import ExemplarMemory
 from dynammo.methods import AdapterLearner
 from dynammo.networks.own import own_function
-from dynammo.run.jobs import settings_behind
+from dynammo.run.jobs import name_of, settings_behind
 from dynammo.run.provenance import code_behind
 from dynammo.run.settings import RunSettings
 from dynammo.training import linear_head
@@ -42,11 +42,6 @@ def session_folder(
 ) -> Path:
     """Where a session's state lies; without a method, that of the adapters."""
     return run / f"order{order_seed}-seed{train_seed}" / method / f"session{session}"
-
-
-def name_of(method: str | type[Learner]) -> str:
-    """A method's name, by name or class; nothing for the adapters."""
-    return method if isinstance(method, str) else method.name
 
 
 def part_record(
