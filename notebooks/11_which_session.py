@@ -23,8 +23,8 @@
 # compete. DynaMMo and ACL first guess the session, and only then the class.
 #
 # **What you will see.** How the guess is made, for single images and for all of them; how many
-# answers fail by the session and how many by the class; other rules to guess by, one of them yours;
-# and which session's knowledge the merge loses.
+# answers fail by the session and how many by the class; and other rules to guess by, one of them
+# yours.
 #
 # **Expected.** Most wrong answers are wrong about the session: told the session, every method would
 # be right for nearly all images. The tables and captions below have the numbers of this run.
@@ -49,7 +49,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
 
 from dynammo.catalogue import title
 from dynammo.draw import between_sets as pictures
@@ -57,7 +56,6 @@ from dynammo.draw.style import save_figure
 from dynammo.draw.which_session import answers_figure, heads_figure
 from dynammo.heads import TaskHeads
 from dynammo.measure import between_sets
-from dynammo.measure.metrics import backward_transfer
 from dynammo.methods import DynaMMo
 from dynammo.run import ablations, command
 from dynammo.run.collect import collect
@@ -290,36 +288,6 @@ columns = ["average_accuracy", "last_accuracy"]
 wide = 100 * ablations.averages(replayed).pivot_table(columns, key, "label")
 difference = wide.xs("another rule", axis=1, level=1) - wide.xs("lowest others", axis=1, level=1)
 pd.DataFrame({"points": difference.mean(), "sd": difference.std()}).round(2)
-
-# %% [markdown]
-# ## Which session's knowledge is lost?
-# What was known of a session's classes when it had just been learned, and what is left at the end:
-# the diagonal of the accuracy matrix, and its last row.
-
-
-# %%
-def kept(accuracy, method):
-    """Accuracy on each session's classes as learned and at the end, mean over runs."""
-    own = accuracy[accuracy.method == method]
-    matrix = own.pivot_table("accuracy", "session", "evaluated_session").to_numpy()
-    return pd.DataFrame({"as learned": matrix.diagonal(), "at the end": matrix[-1]}), matrix
-
-
-accuracy = collect(run, settings, list(learners))["accuracy"]
-table, matrix = kept(accuracy, shown)
-lost = table["at the end"] - table["as learned"]
-assert abs(lost[:-1].mean() - backward_transfer(matrix)) < 1e-9
-(100 * table.rename(index=lambda i: f"session {i + 1}")).round(1)
-
-# %% [markdown]
-# A bar shows the accuracy on a session's classes just after they were learned, when there were
-# fewer classes to confuse them with. ACL's mark shows what is left at the end if every set is kept:
-# the drop to it is due to more classes. Any further drop is the price of keeping one set.
-
-# %%
-if "acl" in set(accuracy.method):
-    figure = pictures.kept_figure(accuracy, note(settings, data))
-    display(save(figure, accuracy, "inside_kept"))
 
 # %% [markdown]
 # ## Now change a line

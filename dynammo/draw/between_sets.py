@@ -20,13 +20,10 @@ from dynammo.draw.style import (
     draw_means,
     finished,
     label_ends,
-    look,
-    methods_in,
     panels,
     short_name,
     styled,
 )
-from dynammo.errors import InputError
 
 SESSION_MARKERS = "osD^vPX<>ph"
 
@@ -226,37 +223,4 @@ def others_figure(scores: pd.DataFrame, note: str) -> Figure:
         ax.set(xlim=(0, 1), ylim=(0, 101))
         ax.set_title(f"head {head}: finds {100 * found[head]:.0f} %", fontsize=9.5)
     axes[0].legend(loc="upper center", fontsize=8)
-    return finished(figure)
-
-
-@styled
-def kept_figure(accuracy: pd.DataFrame, note: str) -> Figure:
-    """What is left of each session at the end, against what its own set knew when it was tuned.
-
-    The table is ``accuracy`` of :func:`dynammo.run.collect.collect`, with ACL.
-    """
-    columns = ["method", "session", "evaluated_session", "accuracy"]
-    table = checked(accuracy, columns, "accuracy")
-    if "acl" not in set(table.method):
-        raise InputError("What was learned at first is read from ACL: run the method 'acl' too.")
-    last = table.session.max()
-    first = table[(table.method == "acl") & (table.session == table.evaluated_session)]
-    first = 100 * first.groupby("evaluated_session").accuracy.mean()
-    end = table[table.session == last]
-    methods = [m for m in methods_in(table) if m in ("acl", "dynammo", "last_adapter")]
-    end = 100 * end.groupby(["method", "evaluated_session"]).accuracy.mean()
-    left = {method: end[method] for method in methods}
-    lost = first - left.get("dynammo", left[methods[0]])
-    finding = f"The merge loses most of session {lost.idxmax()}: {lost.max():.0f} points since it "
-    figure, ax = canvas(f"{finding}was learned · {note}", 7.6, 4)
-    kind = Look("as learned", (0.45,) * 3, "_", "")
-    points = [draw_means(ax, first.index, first, None, kind, ms=26, mew=1.5, mec=kind.colour)]
-    for i, method in enumerate(methods):
-        x = left[method].index + 0.07 * (i - (len(methods) - 1) / 2)
-        points.append(draw_means(ax, x, left[method], None, look(method), ls=""))
-    ax.set_xticks(first.index)
-    ax.set(ylim=(0, 101), xlabel="classes of session", ylabel="accuracy (%)")
-    ax.set_title(f"What is left after session {last}")
-    ax.grid(axis="y")
-    label_ends({ax: points})
     return finished(figure)

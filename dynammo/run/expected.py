@@ -90,7 +90,9 @@ def _alike(one: RunSettings, other: RunSettings, method: str) -> bool:
 
 
 def as_expected(
-    found: Mapping[str, tuple[str, bool]], settings: RunSettings | None = None
+    found: Mapping[str, tuple[str, bool]],
+    settings: RunSettings | None = None,
+    sessions: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """A notebook's expectations as a table: each in words, with what came out and whether it is so.
 
@@ -98,7 +100,14 @@ def as_expected(
         found: for each expectation what came out, in words, and whether that agrees.
         settings: of what was run. Where they are not the demo's, the table's heading says so: the
             expectations are the demo's.
+        sessions: accuracies of the one run that was made; the published ones are rows, too.
     """
+    found = dict(found)
+    if sessions is not None:
+        for (method, _, _, session), row in compare(sessions, settings).iterrows():
+            when = session if session == "average" else f"session {session}"
+            words = f"{method}, {when}: {row.published:.1f} ± {row.tolerance:.1f} %"
+            found[words] = (f"{row.found:.1f} %", row.within)
     rows = [(words, got, "✓" if so else "✗") for words, (got, so) in found.items()]
     known = [name for name in settings.methods if name in METHODS] if settings else []
     demo = load_profile("demo")

@@ -7,14 +7,12 @@ from helpers_for_draw import NOTE
 
 from dynammo.draw.between_sets import (
     cosine_figure,
-    kept_figure,
     line_figure,
     others_figure,
     triangle_figure,
     turning_images,
     weight_figure,
 )
-from dynammo.errors import InputError
 from dynammo.measure import between_sets
 from dynammo.run.learn import learn_stream
 
@@ -63,18 +61,6 @@ def test_the_triangle_figure_names_the_best_mix():
     points["loss"] = 1 - points.accuracy + 0.1 * points["share 1"]
     figure = triangle_figure(points, ["a", "b", "c"], NOTE)
     assert any("33 %, 33 %, 33 % of a, b, c: 90.0 %" in text.get_text() for text in figure.texts)
-
-
-def test_what_is_kept_is_measured_against_what_was_learned():
-    rows = [
-        ("acl", 1, 1, 0.9), ("acl", 2, 1, 0.8), ("acl", 2, 2, 0.7),
-        ("dynammo", 1, 1, 0.9), ("dynammo", 2, 1, 0.5), ("dynammo", 2, 2, 0.6),
-    ]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["method", "session", "evaluated_session", "accuracy"])
-    figure = kept_figure(table, NOTE)
-    assert any("most of session 1: 40 points" in text.get_text() for text in figure.texts)
-    with pytest.raises(InputError, match="run the method 'acl' too"):
-        kept_figure(table[table.method == "dynammo"], NOTE)
 
 
 def test_other_pictures_are_drawn_from_what_they_are_given(tmp_path, tiny_settings):

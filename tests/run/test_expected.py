@@ -126,6 +126,19 @@ def test_expectations_stand_beside_what_came_out():
     assert table.loc["above 90 %"].tolist() == ["70 %", "✗"]
 
 
+def test_published_accuracies_of_the_run_are_expectations_too(published):
+    one = learned({"dynammo": [(1.0, 0.5)]}, orders=(0,))
+    table = as_expected({"near 0 %": ("3 %", True)}, DEMO, one)
+    assert table.loc["near 0 %", "so?"] == "✓"
+    rows = table.iloc[1:]
+    words = [f"dynammo, {when}: " for when in ("session 1", "session 2", "average")]
+    assert [next(w for w in words if row.startswith(w)) for row in rows.index] == words
+    assert rows.here.tolist() == ["100.0 %", "50.0 %", "75.0 %"]
+    assert rows["so?"].tolist() == ["✓", "✗", "✗"]
+    other = DEMO.with_changes({"memory_budget": 8})
+    assert len(as_expected({}, other, one)) == 0
+
+
 def test_expectations_are_said_to_be_the_demo_s_where_settings_are_others():
     told, demo = {"near 0 %": ("3 %", True)}, load_profile("demo").with_changes({"threads": 1})
     assert as_expected(told, demo).index.name == "expected"
