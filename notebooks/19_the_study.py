@@ -288,6 +288,7 @@ kept("last", all_methods("last_accuracy"))
 pairs = [("dynammo", other) for other in ordered if other != "dynammo"]
 pairs += [("acl", "ridge_frozen")]
 pairs += [("dynammo_ridge", other) for other in ("ridge_frozen", "last_adapter_ridge")]
+pairs += [("dynammo_gentle", "ridge_frozen")]
 
 
 def all_differences(measure):
