@@ -187,6 +187,17 @@ def test_the_page_tells_what_weights_of_classes_change(archives):
         assert cells == [f"{value:.1f}" for value in found.loc[name]], row
 
 
+def test_the_page_tells_what_going_on_without_any_image_costs(archives):
+    (table,) = tables("Where no image may be kept")
+    names = [NAMES.get(row, "dynammo_gentle") for row in table]
+    kept = held_by(archives / "study-blood", names)["sessions"]
+    none = held_by(archives / "study-blood-no-exemplars", ["dynammo_gentle"], memory_budget=0)
+    found = over_runs(pd.concat([kept, none["sessions"].assign(method="none")]))
+    texts = interval_text(found.set_index(["method", "other", "measure"]))
+    for name, cells in zip(names, table.values(), strict=True):
+        assert cells == [texts["none", name, measure] for measure in ("average", "last")], name
+
+
 STREAMS = "blood", "mixed", "skin", "histology", "cifar"  # as the page's columns
 
 
