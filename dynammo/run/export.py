@@ -14,6 +14,8 @@ import warnings
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
@@ -47,6 +49,7 @@ class DeployedNetwork(nn.Module):
                 network.adapters.adapters = nn.ModuleList(folded)
         self.backbone = networks[0].backbone
         self.knows_others = learner.knows_others
+        self.temperature = 1.0
         self.requires_grad_(False)
         self.eval()
 
@@ -54,14 +57,31 @@ class DeployedNetwork(nn.Module):
         """Map uint8 images [N, H, W, 3] to probabilities [N, K], and "none of these" [N].
 
         Of task heads, those of the session believed, whose "others" is what is left to 1. Of one
-        head over all classes, which knows no "others", 1 less the largest probability.
+        head over all classes, which knows no "others", 1 less the largest softmax of its scores.
         """
-        scores = self.inference(self.backbone.normalise(images))
+        scores = self.scores(images)
         if self.knows_others:
             probabilities = scores.exp()
             return probabilities, 1 - probabilities.sum(dim=1)
-        probabilities = scores.softmax(dim=1)
-        return probabilities, 1 - probabilities.amax(dim=1)
+        probabilities = (scores / self.temperature).softmax(dim=1)
+        return probabilities, 1 - scores.softmax(dim=1).amax(dim=1)
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Map uint8 images [N, H, W, 3] to the head's scores [N, K]."""
+        return self.inference(self.backbone.normalise(images))
+
+
+def temperature(scores: Tensor, labels: Tensor) -> float:
+    """What to divide scores [N, K] by, so that their softmax is as sure as it is right.
+
+    Labels [N] are then as likely as can be (Guo et al., *On calibration of modern neural networks*,
+    ICML 2017). A solved head's scores are near 0 and 1: undivided, their softmax is never sure.
+    """
+
+    def surprise(exponent: float) -> float:
+        return F.cross_entropy(scores.double() / math.exp(exponent), labels).item()
+
+    return math.exp(minimize_scalar(surprise, bounds=(-7, 7), method="bounded").x)
 
 
 def export(learner: AdapterLearner, folder: Path, false_positives: float = float("nan")) -> Path:
@@ -76,8 +96,16 @@ def export(learner: AdapterLearner, folder: Path, false_positives: float = float
         The folder.
     """
     network = DeployedNetwork(learner).cpu()  # where it was learned need not be where it is used
-    export_program(network, learner.stream.image_size, folder / PROGRAM)
-    write_json(folder / CARD, card(learner, network, false_positives))
+    stream = learner.stream
+    positions = stream.indices("val", range(1, learner.session + 1))
+    known, starts = stream.val.select(positions), range(0, len(positions), EVALUATION_BATCH)
+    batches = [torch.as_tensor(known[i : i + EVALUATION_BATCH]) for i in starts]
+    if not network.knows_others:
+        scores = torch.cat([network.scores(images) for images in batches])
+        network.temperature = temperature(scores, torch.as_tensor(stream.val.labels[positions]))
+    unlike = torch.cat([network(images)[1] for images in batches])
+    export_program(network, stream.image_size, folder / PROGRAM)
+    write_json(folder / CARD, card(learner, unlike, false_positives))
     return folder
 
 
@@ -127,14 +155,13 @@ def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:
     return write_whole(path, lambda part: part.write_bytes(content.getvalue()))
 
 
-def card(learner: AdapterLearner, network: DeployedNetwork, false_positives: float) -> dict:
-    """What the user of an exported network has to know."""
+def card(learner: AdapterLearner, unlike: Tensor, false_positives: float) -> dict:
+    """What the user of an exported network has to know.
+
+    Args:
+        unlike: how unlike all classes validation images [N] of these are.
+    """
     stream, session = learner.stream, learner.session
-    known = stream.val.select(stream.indices("val", range(1, session + 1)))
-    starts = range(0, len(known), EVALUATION_BATCH)
-    unlike = torch.cat(
-        [network(torch.as_tensor(known[i : i + EVALUATION_BATCH]))[1] for i in starts]
-    )
     share = None if math.isnan(false_positives) else round(false_positives, 4)
     return {
         "program": PROGRAM,

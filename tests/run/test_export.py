@@ -6,6 +6,7 @@ import sys
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import shake
 from PIL import Image
 from torch import nn
@@ -15,7 +16,7 @@ from dynammo.errors import InputError
 from dynammo.learner import Setup
 from dynammo.methods import learners_on
 from dynammo.run import onnx
-from dynammo.run.export import DeployedNetwork, export
+from dynammo.run.export import DeployedNetwork, export, temperature
 from dynammo.run.predict import main
 
 METHODS = ("acl", "dynammo", "dynammo_unified_head", "dynammo_ridge")
@@ -62,14 +63,35 @@ def test_an_exported_program_answers_for_any_number_of_images(learners, name, bl
     program, network = torch.export.load(path).module(), DeployedNetwork(learners[name])
     for count in (1, 2, 5):
         images = torch.as_tensor(blobs.test.images[:count])
-        for found, expected in zip(program(images), network(images), strict=True):
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        probabilities, unlike = network(images)
+        found = program(images)
+        assert (found[0].argmax(dim=1) == probabilities.argmax(dim=1)).all()
+        torch.testing.assert_close(found[1], unlike, rtol=1e-4, atol=1e-5)
     assert path.stat().st_size < 25e6  # weights, and no second-order statistics
     card = json.loads((folder / "card.json").read_text())
     assert card["classes"] == list(blobs.class_names) and card["image_size"] == blobs.image_size
     assert card["unseen_that_pass"] == 0.25 and "Not for clinical use" in card["use"]
     unlike = network(torch.as_tensor(blobs.val.images[:]))[1]
     assert (unlike <= card["none_of_these_above"]).double().mean() >= 0.94
+
+
+def test_a_solved_head_is_as_sure_as_it_is_right():
+    labels = torch.arange(4).repeat(50)
+    scores = F.one_hot(labels, 4).double()
+    scores[:40] = scores[:40].roll(1, dims=1)  # a fifth is wrong, and all say "1 to 0"
+    sure = (scores / temperature(scores, labels)).softmax(dim=1).amax(dim=1)
+    torch.testing.assert_close(sure, torch.full((200,), 0.8, dtype=torch.double), rtol=0, atol=1e-3)
+    assert scores.softmax(dim=1).amax() < 0.5
+
+
+def test_only_a_head_that_knows_no_others_is_scaled(learners, blobs, tmp_path):
+    images, labels = torch.as_tensor(blobs.val.images[:]), torch.as_tensor(blobs.val.labels[:])
+    for name, scaled in (("dynammo", False), ("dynammo_ridge", True)):
+        program = torch.export.load(export(learners[name], tmp_path / name) / "network.pt2")
+        plain, (found, unlike) = DeployedNetwork(learners[name])(images), program.module()(images)
+        torch.testing.assert_close(unlike, plain[1], rtol=1e-4, atol=1e-5)
+        likely = [F.nll_loss(each.log(), labels) for each in (found, plain[0])]
+        assert (likely[0] < likely[1] - 1e-3) == scaled
 
 
 def test_a_folder_of_images_is_named(learners, blobs, tmp_path, capsys):
