@@ -31,15 +31,21 @@
 # Words are in the [glossary](GLOSSARY.md). DynaMMo is short for *dynamic model merging*.
 
 # %% tags=["colab", "remove-cell"] jupyter={"source_hidden": true}
-# Only on Colab: fetch the project and its packages (some minutes). Elsewhere this does nothing.
+# Only on Colab: fetch the project, and the packages that Colab lacks. What it has stays as it is:
+# this kernel runs on it. Elsewhere this cell does nothing.
 import os
 import sys
+from importlib.metadata import distributions
 
 project = "https://github.com/OWNER/NAME"  # where this notebook is from
 if "COLAB_RELEASE_TAG" in os.environ:
-    packages = "pip install -q -r project/requirements.txt"
-    if os.system(f"git clone -q --depth 1 {project} project && {packages}"):
+    if os.system(f"git clone -q --depth 1 {project} project"):
         raise SystemExit(f"This did not work: is {project} where the project is?")
+    has = {found.name.lower().replace("_", "-") for found in distributions()}
+    with open("project/requirements.txt") as file:
+        pins = [pin for pin in file.read().split("\n") if "==" in pin]
+    lacks = [pin for pin in pins if pin.partition("==")[0].lower().replace("_", "-") not in has]
+    os.system(" ".join(["pip install -q --no-deps", *lacks]))
     sys.path.insert(0, os.path.abspath("project"))
     os.chdir("project/notebooks")
 

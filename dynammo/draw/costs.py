@@ -100,7 +100,7 @@ def cost_finding(found: pd.DataFrame) -> str:
     if not {"acl", "dynammo"} <= set(macs.index):
         return "Accuracy and what it costs"
     points = -found.loc[found["method"] == "acl", "points_over_dynammo"].mean()
-    more = f"{abs(points):.1f} points {'more' if points > 0 else 'fewer'}"
+    more = f"{abs(points):.1f} points {'more' if points > 0 else 'less'} accurate"
     fewer = f"{macs['acl'] / macs['dynammo']:.1f} times fewer multiply-accumulates"
     return f"DynaMMo beside ACL: {fewer}, {more}"
 
