@@ -43,7 +43,9 @@ def test_pictures_tell_points_costs_and_what_was_saved():
     table.loc[table["method"] == "frozen_features", "accuracy"] = 0.5
     figure = accuracy_and_cost(average_and_cost(table), NOTE)
     told = words(figure)
-    assert "DynaMMo beside ACL: 4.0 times fewer multiply-accumulates, 5.0 points less accurate" in told
+    assert (
+        "DynaMMo beside ACL: 4.0 times fewer multiply-accumulates, 5.0 points less accurate" in told
+    )
     assert line(figure, "acl").get_xdata() == pytest.approx([5])
     assert "\u221230" in told  # too far away to draw to scale
     bars = [bar.get_width() for bar in figure.axes[1].patches]
