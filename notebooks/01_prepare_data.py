@@ -31,8 +31,8 @@
 # %% [markdown]
 # ## Parameters
 # Change them here, or from outside with Papermill. `stream` may be a MedMNIST name such as
-# `bloodmnist@28`, `phantom`, cells drawn by the computer
-# in any number, a path to your own `.npz` or image folder, or several of these joined with `+`.
+# `bloodmnist@28`, `phantom` (cells that the computer draws, as many as you like), a path to your
+# own `.npz` or image folder, or several of these joined with `+`.
 
 # %% tags=["parameters"]
 stream: str = "blood"  # which data: see RUNNING.md, "Your own data"

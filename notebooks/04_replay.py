@@ -248,8 +248,8 @@ for share in sorted({0, len(after_each[-1][0]), len(after_each[0][0])}):
 # %% [markdown]
 # Without exemplars the old logits sink below the new ones, as in notebook 3. Each exemplar pushes
 # its own class up again. So with a few in each batch the old logits sink more slowly, and with many
-# they hold. Note what a handful does not do: the images that are asked about are others than the
-# exemplars, and a class has many more ways to look than a handful shows.
+# they hold. Still, a handful of exemplars is not enough: it shows only a few of the ways in which
+# images of a class can look.
 
 # %%
 tried = f"a small experiment on few images; {data_note(data)}; {settings.backbone}"

@@ -428,7 +428,7 @@ cost_by_session(found)[["accuracy (%)", "training (s)", "numbers stored (M)", "p
 # the diagonal, and fall on it. Run that cell again, skip the one with the assert, which would now
 # stop you, set `learns = [method, MyLwF]`, and run that cell and those below it. The library sees
 # that the class was changed, and learns all sessions anew. Or leave out the second line of
-# `MyWA.finish_session`: what the matrix of WA has and yours has not is the aligning.
+# `MyWA.finish_session`: the difference between WA's matrix and yours is what aligning does.
 
 # %% [markdown]
 # ## Code it: hold the features

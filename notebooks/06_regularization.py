@@ -109,9 +109,9 @@ def some(session, count):
 # network's own answer. Note what is squared: the gradient of each single image. The mean gradient
 # of a batch, squared, would be something else, and far smaller.
 #
-# A drawn label makes the mean right but rough: where the network is sure, the few images that draw
-# an unlikely label decide it (exercise 5). Much code takes the true label instead, which is another
-# number, often far smaller (van de Ven 2025).
+# With drawn labels the mean is right on average, but noisy: where the network is sure, the few
+# images that draw an unlikely label decide it (exercise 5). Much code takes the true label instead,
+# which is another number, often far smaller (van de Ven 2025).
 
 
 # %%
@@ -155,8 +155,8 @@ for name, value in theirs.items():
 # there are no springs, and the head's new rows are always free.
 #
 # One thing is added to the paper: a stiffness of 1 over the learning rate brings a weight right
-# back in one step of gradient descent, and a larger one would throw it beyond, further each time.
-# So this is the limit.
+# back in one step of gradient descent, and with a larger one it would overshoot, more with every
+# step. So this is the limit.
 
 
 # %%
@@ -504,7 +504,7 @@ print("That is MAS's importance. Use it in MyEWC.finish_session in place of `inf
 # 4. Put `sensitivity` into `MyEWC` and learn the stream with it. Its numbers are on another scale
 #    than the Fisher information. How do you choose `ewc_strength` then?
 # 5. In `information`, sum over all labels, each weighted by its probability, instead of drawing
-#    one. Compute $F$ both ways with two generators. Which way agrees with itself?
+#    one. Compute $F$ both ways with two generators. With which way do the two agree?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions

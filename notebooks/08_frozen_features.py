@@ -179,9 +179,9 @@ def solve(gram, correlation, penalty):
 
 
 # %% [markdown]
-# Three asserts. The first is the library's word. The second says that sums session by session are
-# the sums of all images at once. The third asks what $W$ is for: the gradient of the loss at $W$ is
-# 0, so no step of gradient descent could improve it.
+# Three asserts. The first compares with the library. The second says that sums session by session
+# are the sums of all images at once. The third asks what $W$ is for: the gradient of the loss at
+# $W$ is 0, so no step of gradient descent could improve it.
 
 # %%
 random = torch.Generator().manual_seed(0)

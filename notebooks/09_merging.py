@@ -168,7 +168,7 @@ lengths = {rule.__name__: float(rule(changes).norm() / last) for rule in (mean, 
 pd.Series(lengths, name="length, in lengths of the last set's change").to_frame().round(2)
 
 # %% [markdown]
-# Sets agree where they do because each grew out of the one before: a change that session 1 made is
+# Where sets agree, it is because each grew out of the one before: a change that session 1 made is
 # in all later sets, unless a session took it back.
 #
 # ## The strategies

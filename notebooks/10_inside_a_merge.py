@@ -256,7 +256,7 @@ as_expected(
 # ## Now change a line
 # * In `between`, leave what batch norm measured as the last set has it: put `if "running_" in name:
 #   continue` below `mixed[name] = newest`. Run the cells of the line again, without the one with
-#   the `assert`. How much of the peace between the sets is due to the statistics?
+#   the `assert`. How much of the low loss between the sets is due to the statistics?
 # * Take `ends = [beginning.state_dict(), sets[-1]]`, and see what tuning itself added on its way.
 # * Give `line_shares` weights beyond the last set, such as `(-0.5, 1.5)`: does it go on to improve?
 

@@ -131,8 +131,8 @@ for name, learner in learners.items():
 
 # %% [markdown]
 # ## Two images
-# One whose session DynaMMo finds, and one that it sends to a wrong session, each with the least
-# doubt of its kind. A head may be sure of an image that it was never taught: what it learned is
+# One whose session DynaMMo finds, and one that it sends to a wrong session: in each case the image
+# that it is surest about. A head may be sure of an image that it was never taught: what it learned is
 # its own classes, and of others a few *exemplars*, the images that were kept.
 
 
@@ -365,8 +365,8 @@ print("    confused_sessions(session, lowest_others(logits['dynammo']), last)")
 # 2. The wrong head is believed. Can the answer still be right?
 # 3. Why do "lowest others" and the largest margin nearly always agree? When do they not?
 # 4. Why is the loudest head a bad guess, although every head was trained to be loud for its own?
-# 5. A column of the table by session may be high because its head says "others" seldom, of any
-#    image. In which histogram do you see that, and whom does it harm?
+# 5. A column of the table by session may be high because its head rarely says "others",
+#    whatever the image. In which histogram do you see that, and whom does it harm?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions

@@ -68,8 +68,8 @@ run = Path(run_folder)
 # mean of all sets is a mean of points on one path. Why does the mean work: because averaging
 # collects what each set learned, or because all sets are nearly the same? To decide, we move the
 # sets apart, and together. *Fresh* sets start from the same random weights and see the same
-# exemplars, but never go on from each other. *Gentle* sets go on from each other in small steps.
-# And where the first set is all, nothing moves: whatever later sessions could teach is given up.
+# exemplars, but never go on from each other. *Gentle* sets go on from each other in small steps. If
+# only the first set is ever tuned, nothing moves: whatever later sessions could teach is given up.
 
 # %% [markdown]
 # ## Learn the stream, session after session

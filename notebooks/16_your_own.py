@@ -20,9 +20,9 @@
 # cell, learned over the whole stream and drawn beside DynaMMo and ACL. Then a learner, and a
 # network, each from a cell; and adapter sets merged as files.
 #
-# **Expected.** It runs, and need not win: the loss has softer labels, and the mean always moves
-# half way to the newest set. The picture shows the difference, and the table below it says how
-# large it is.
+# **Expected.** It runs, and need not win: the loss has softer labels, and in the mean the newest
+# set counts less, the further it has moved. The picture shows the difference, and the table below
+# it says how large it is.
 #
 # **Takes** about nine minutes on one core with the default parameters: two chains of adapters for
 # each of three class orders, and one on a small network. Each session is saved as it ends, so an
@@ -53,6 +53,7 @@ from dynammo import merging
 from dynammo.chain import Steps
 from dynammo.draw.costs import accuracy_and_cost, average_and_cost
 from dynammo.draw.style import save_figure
+from dynammo.measure.between_sets import relative_distance
 from dynammo.methods import DynaMMo
 from dynammo.networks.recipes import Recipe
 from dynammo.run import merge
@@ -80,14 +81,15 @@ def soft(logits, targets):
     return F.cross_entropy(logits, targets, label_smoothing=0.1)
 
 
-def halfway(merged, newest, count):
-    """Half the merged set, half the newest: old sets count 1/2, 1/4, 1/8 ..."""
+def wary(merged, newest, count):
+    """The mean, but the newest set counts less, the further it is from the merged one."""
     if count == 1:
         return dict(newest)
-    return merging.entry_by_entry([merged, newest], lambda old, new: (old + new) / 2)
+    share = 1 / count / (1 + relative_distance(newest, merged))
+    return merging.entry_by_entry([merged, newest], lambda old, new: old + share * (new - old))
 
 
-mine = Steps(loss=soft, mean=halfway)
+mine = Steps(loss=soft, mean=wary)
 
 # %% [markdown]
 # ## Over the whole stream
@@ -102,7 +104,7 @@ for name, steps in {"theirs": Steps(), "mine": mine}.items():
     tables.append(collect(Path(run_folder) / name, settings, steps=steps)["sessions"])
 
 # %%
-own = tables[1].query("method == 'dynammo'").assign(method="soft_and_halfway")
+own = tables[1].query("method == 'dynammo'").assign(method="soft_and_wary")
 found = average_and_cost(pd.concat([tables[0], own]))
 figure = accuracy_and_cost(found, note=under)
 save_figure(figure, found, Path(figures_folder) / "your_own", provenance(data))
@@ -110,8 +112,9 @@ figure
 
 # %%
 runs = found.set_index("method").average_accuracy.groupby(level=0).mean()
-points = runs["soft_and_halfway"] - runs["dynammo"]
-as_expected({"learned to the end, and not the same": (f"{points:+.2f} points", points != 0)})
+points = runs["soft_and_wary"] - runs["dynammo"]
+found_so = f"{points:+.2f} points", 0 < abs(points) < 5
+as_expected({"learned to the end: another method, less than 5 points apart": found_so}, settings)
 
 # %% [markdown]
 # ## A learner of your own
@@ -243,7 +246,7 @@ print("Now learn with Steps(choose=farthest): see the exercises.")
 
 # %% [markdown] tags=["solution"]
 # ## Solutions
-# 1. `Steps(loss=soft)` and `Steps(mean=halfway)`, each in a folder of its own. Compare run by run:
+# 1. `Steps(loss=soft)` and `Steps(mean=wary)`, each in a folder of its own. Compare run by run:
 #    the same class order and seed.
 # 2. The heads are then tuned on what is unusual about each class, and are worse for what is usual.
 

@@ -143,6 +143,26 @@ def test_links_lead_to_something_that_is_kept(path):
     assert ignored.stdout == ""  # a file that git ignores is here, and in no clone
 
 
+def test_method_notebooks_share_no_code_cell():
+    """One line may stand in several: the call that draws a picture."""
+    places = {}
+    for path in NOTEBOOKS[3:8]:
+        for cell in nbformat.read(path, 4).cells:
+            lines = [line for line in cell.source.splitlines() if line]
+            if cell.cell_type == "code" and len(lines) > 1:
+                places.setdefault(tuple(lines), set()).add(path.stem)
+    assert not {cell: where for cell, where in places.items() if len(where) > 1}
+
+
+def test_the_lecturer_is_sent_to_headings_that_there_are():
+    text = (ROOT / "notebooks/LECTURER.md").read_text()
+    sent = re.findall(r'\]\((\d\d_\w+)\.ipynb\), "([^"]+)"', text)
+    assert len(sent) > 1
+    for name, heading in sent:
+        notebook = (ROOT / f"notebooks/{name}.py").read_text()
+        assert re.search(rf"^# #+ (\d\. )?{re.escape(heading)}(:.+)?$", notebook, re.MULTILINE), heading
+
+
 def test_the_glossary_is_in_alphabetical_order():
     terms = re.findall(r'^\* \*\*"?(.+?)"?\.\*\*', PAGES[0].read_text(), re.MULTILINE)
     assert len(terms) >= 45

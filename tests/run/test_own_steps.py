@@ -133,7 +133,7 @@ def test_a_notebook_has_a_loss_a_mean_a_learner_and_a_network_of_ones_own(tmp_pa
     given |= {"stream": "phantom@32", "order_seeds": [0], "more": tiny | {"memory_budget": 16}}
     execute(NOTEBOOKS / "16_your_own.ipynb", tmp_path / "done.ipynb", given)
     table = pd.read_csv(tmp_path / "figures/your_own.csv")
-    assert {"soft_and_halfway", "dynammo", "acl"} <= set(table.method)
+    assert {"soft_and_wary", "dynammo", "acl"} <= set(table.method)
     record = tmp_path / "run/small/order0-seed1/session2/session.json"
     assert '"backbone": "__main__:small"' in record.read_text()
 

@@ -119,6 +119,36 @@ def test_the_page_tells_what_more_epochs_change(archives):
         assert cells == wanted, name
 
 
+HEADS = {
+    "as in the study": {},
+    "longer: 6,000 steps": {"head_steps": 6000},
+    "later heads begin with random weights": {"later_heads": "fresh"},
+    "100 epochs, however few steps that is": {"head_steps": 0},
+    "both, as released": {"later_heads": "fresh", "head_steps": 0},
+}
+
+
+def heads_row(archives: Path, row: str) -> list[str]:
+    """Accuracy of DynaMMo and of the frozen network under such heads, and differences."""
+    name = {"longer: 6,000 steps": "long", "both, as released": "released"}.get(row, row.split()[0])
+    name = {"later": "fresh", "100": "epochs"}.get(name, name)
+    run = archives / ("study-blood" if name == "as" else f"study-blood-heads-{name}")
+    few = {"order_seeds": (0, 1, 2), **HEADS[row]}
+    found = held_by(run, ["dynammo", "acl", "last_adapter", "frozen_features"], **few)
+    known = measures(found["sessions"]).xs("mean", axis=1, level=1)
+    own = ("{:.1f} / {:.1f}".format(*known.loc[one]) for one in ("dynammo", "frozen_features"))
+    texts = interval_text(found["intervals"].set_index(["method", "other", "measure"]))
+    others = "acl", "last_adapter", "frozen_features"
+    return [*own, *(texts["dynammo", other, "average"] for other in others)]
+
+
+def test_the_page_tells_what_heads_change(archives):
+    (table,) = tables("How heads are tuned")
+    assert list(table) == list(HEADS)
+    for row, cells in table.items():
+        assert cells == heads_row(archives, row), row
+
+
 def test_the_page_tells_what_was_tried_on_resnet():
     tried = pd.read_csv(STUDY / "resnet_trials.csv")
     runs = 100 * tried.groupby(["variant", "method"]).accuracy.agg(["mean", "last"])
