@@ -132,8 +132,8 @@ for name, learner in learners.items():
 # %% [markdown]
 # ## Two images
 # One whose session DynaMMo finds, and one that it sends to a wrong session: in each case the image
-# that it is surest about. A head may be sure of an image that it was never taught: what it learned is
-# its own classes, and of others a few *exemplars*, the images that were kept.
+# that it is surest about. A head may be sure of an image that it was never taught: what it learned
+# is its own classes, and of others a few *exemplars*, the images that were kept.
 
 
 # %%

@@ -43,6 +43,8 @@ def entry_point(main: Callable[[Sequence[str]], int]) -> Callable[[Sequence[str]
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Have ``write`` fill a file beside ``path`` and move it there when it is complete."""
+    if not path.name or path.is_dir():
+        raise InputError(f"{path} is a folder: name a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

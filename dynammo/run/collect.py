@@ -124,7 +124,8 @@ def _checked(
         raise InputError(f"{folder} {why}: {AGAIN}")
     try:
         outdated = other_code(record, settings, method, steps)
-    except (ImportError, OSError):  # its network's code is not here, and no image is looked at
+    # Its network's code is not here; no image is looked at, so it is not needed.
+    except (ImportError, OSError, AttributeError):
         outdated = True
     return {name_of(method)} if outdated else set()
 

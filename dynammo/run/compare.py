@@ -105,7 +105,7 @@ def changed_settings(settings: dict[str, dict]) -> pd.DataFrame:
 def _provenance(figures: Path, name: str) -> dict:
     try:
         found = json.loads((figures / name / "provenance.json").read_text())
-        found["settings"], found["data_checksum"]
+        found["settings"], found["data_checksum"], (figures / name / "sessions.csv").stat()
         return found
     except (OSError, KeyError, ValueError) as error:
         known = sorted(path.parent.name for path in figures.glob("*/provenance.json"))

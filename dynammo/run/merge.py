@@ -78,7 +78,10 @@ def merge_files(options: argparse.Namespace) -> int:
     if options.statistics == "mixture":
         merged = mixture_variance(sets, merged)
     whole = {name: tensor.contiguous() for name, tensor in merged.items()}
-    write_whole(options.out, lambda part: save_file(whole, part))
+    try:
+        write_whole(options.out, lambda part: save_file(whole, part, metadata={"format": "pt"}))
+    except SafetensorError as error:
+        raise InputError(f"{options.out} cannot be written ({error}): make room.") from error
     numbers = sum(tensor.numel() for tensor in whole.values())
     whole_numbers = sum(t.numel() for t in whole.values() if not t.is_floating_point())
     told = f"; {whole_numbers:,} whole numbers are the last set's" if whole_numbers else ""
@@ -111,10 +114,10 @@ def _failed(name: str, error: Exception) -> InputError:
 
 def read(path: Path) -> dict[str, Tensor]:
     """A state dict from a file; InputError if it cannot be read, or has numbers that are none."""
+    if not path.is_file():
+        raise InputError(f"There is no file {path}: check the path.")
     try:
         state = load_file(path)
-    except FileNotFoundError as error:
-        raise InputError(f"There is no {path}: check the path.") from error
     except SafetensorError as error:
         told = "Save a state dict with safetensors.torch.save_file."
         raise InputError(f"{path} is not a whole safetensors file. {told}") from error

@@ -7,6 +7,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def check_executor(name: str) -> None:
+    """InputError unless Snakemake has such an executor here."""
+    plugin = f"snakemake_executor_plugin_{name.replace('-', '_')}"
+    if name not in ("local", "dryrun", "touch") and not find_spec(plugin):
+        install = f"python -m pip install snakemake-executor-plugin-{name}"
+        raise InputError(f"There is no executor '{name}' here: {install}.")
+
+
 def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     """Settings of each run that the command line asks for, by the run's name.
 
@@ -84,6 +93,8 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
         raise InputError("--classes-per-session and --cores must be 1 or more.")
     if options.classes_per_session:
         changes["classes_per_session"] = options.classes_per_session
+    if options.executor:
+        check_executor(options.executor)
     of_plugins = load_plugins(changes.get("plugins", []))
     if options.methods == "all":
         changes["methods"] = list(METHODS)

@@ -72,6 +72,8 @@ def main(arguments: Sequence[str]) -> int:
     add("images", type=Path, help="a folder of images")
     add("--out", type=Path, default=Path("predictions"), help="csv and sheet are called so")
     options = parser.parse_args(arguments)
+    if not options.out.name:
+        raise InputError(f"--out {options.out} is a folder: name a file in it, without an ending.")
     found, images = predict_folder(options.export, options.images)
     table = write_csv(options.out.with_name(f"{options.out.name}.csv"), found)
     order = np.argsort(found["probability"].to_numpy(), kind="stable")[:SHOWN]

@@ -243,7 +243,7 @@ def note(settings: RunSettings, stream: Stream, varied: Collection[str] = ()) ->
     weights = "ImageNet weights" if settings.weights == "imagenet" else "NOT pretrained"
     network = f"{settings.backbone}, {weights}"
     if ":" in settings.backbone and settings.weights == "imagenet":
-        network = recipe_of(settings.backbone).title or settings.backbone.rpartition(":")[2]
+        network = _title_of(settings.backbone)
     parts = [data_note(stream), network, f"{runs} ({seeds})"]
     if {"backbone", "weights"} & set(varied):
         parts.remove(network)
@@ -254,6 +254,15 @@ def note(settings: RunSettings, stream: Stream, varied: Collection[str] = ()) ->
     if settings.adapter_epochs < PAPER_EPOCHS and "adapter_epochs" not in varied:
         parts.append(f"shortened: {settings.adapter_epochs} epochs of the paper's {PAPER_EPOCHS}")
     return "; ".join(parts)
+
+
+def _title_of(backbone: str) -> str:
+    """What one's own network is called: by its recipe, or by its function if that is not here."""
+    try:
+        title = recipe_of(backbone).title
+    except InputError:  # as where tables of an older run are read, which need no network
+        title = ""
+    return title or backbone.rpartition(":")[2]
 
 
 def _counted(count: int, noun: str) -> str:

@@ -146,6 +146,10 @@ CASES: dict[str, tuple[Callable[[Path], str], str]] = {
     "negative classes a session": (run("--classes-per-session", "-1"), "must be 1 or more"),
     "run that is no folder's name": (run("--name", ".."), "cannot be called '..'"),
     "run elsewhere": (run("--fresh", "--name", "/results"), "cannot be called '/results'"),
+    "cluster that Snakemake does not know": (
+        run("--executor", "moon"),
+        "no executor 'moon' here: python -m pip install snakemake-executor-plugin-moon",
+    ),
     "no cores": (run("--cores", "0"), "must be 1 or more"),
     "memory smaller than the classes": (run("--set", "memory_budget=7"), "raise memory_budget"),
     "stage that the backbone lacks": (

@@ -72,6 +72,9 @@ def test_runs_that_cannot_be_compared_are_refused(figures, capsys):
     (figures / "two" / "provenance.json").write_text(json.dumps(told))
     assert compare(figures, "one", "two") == 2
     assert "one, two learned other images under one name" in capsys.readouterr().err
+    (figures / "two" / "sessions.csv").unlink()
+    assert compare(figures, "one", "two") == 2
+    assert "no whole run 'two'" in capsys.readouterr().err
     assert not list(figures.glob("compare-*"))
 
 

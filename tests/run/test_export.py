@@ -121,6 +121,10 @@ def test_folders_that_cannot_be_named_are_refused(learners, tmp_path, capsys):
     empty.mkdir()
     assert main([str(empty), str(empty)]) == 2
     assert "no card.json" in capsys.readouterr().err
+    assert main([str(empty), str(empty), "--out", "."]) == 2
+    assert "--out . is a folder" in capsys.readouterr().err
+    assert main([str(empty), str(empty), "--out", "."]) == 2
+    assert "--out . is a folder" in capsys.readouterr().err
     export(learners["dynammo"], tmp_path / "dynammo")
     assert main([str(tmp_path / "dynammo"), str(empty)]) == 2
     assert "no images in" in capsys.readouterr().err

@@ -142,7 +142,9 @@ def test_sets_that_do_not_go_together_are_refused(change, said, capsys):
         (["--option", "much"], "takes NAME=NUMBER"),
         (["--how", "ties", "--base", "base.safetensors", "--option", "density=2"], "at most 1"),
         (["--how", "dare", "--base", "base.safetensors", "--option", "seed=0.5"], "a whole number"),
-        (["--how", "magmax", "--base", "no.safetensors"], "There is no no.safetensors"),
+        (["--how", "magmax", "--base", "no.safetensors"], "There is no file no.safetensors"),
+        (["--how", "magmax", "--base", "."], "There is no file .:"),
+        (["--how", "mean", "--out", "."], ". is a folder: name a file"),
         (["--how", "magmax", "--base", "text.safetensors"], "not a whole safetensors file"),
     ],
 )

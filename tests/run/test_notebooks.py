@@ -160,7 +160,9 @@ def test_the_lecturer_is_sent_to_headings_that_there_are():
     assert len(sent) > 1
     for name, heading in sent:
         notebook = (ROOT / f"notebooks/{name}.py").read_text()
-        assert re.search(rf"^# #+ (\d\. )?{re.escape(heading)}(:.+)?$", notebook, re.MULTILINE), heading
+        assert re.search(rf"^# #+ (\d\. )?{re.escape(heading)}(:.+)?$", notebook, re.MULTILINE), (
+            heading
+        )
 
 
 def test_the_glossary_is_in_alphabetical_order():
