@@ -4,6 +4,7 @@ import numpy as np
 
 from dynammo.baselines.replay import Replay
 from dynammo.baselines.whole_network import WholeNetworkKnobs
+from dynammo.merging import uniform_mean
 from dynammo.methods import DynaMMo
 from dynammo.settings import Count
 
@@ -29,3 +30,13 @@ class Newest2(DynaMMo):
 
     def adapter_sets(self):
         return [self.chain.adapter_states[-1]]
+
+
+class FirstAndLast(DynaMMo):
+    """Merged in a way of one's own: the mean of the oldest set and the newest."""
+
+    name = "first_and_last"
+
+    def adapter_sets(self):
+        sets = self.chain.adapter_states
+        return [uniform_mean([sets[0], sets[-1]])]

@@ -51,7 +51,7 @@ def test_its_methods_are_in_the_catalogue_with_their_settings():
     assert catalogue.title("replay_twice") == "replay, twice"
     assert catalogue.title("newest_2") == "newest 2"
     assert catalogue.family("newest_2") == "one's own"
-    assert list(catalogue.METHODS)[-2:] == ["replay_twice", "newest_2"]
+    assert list(catalogue.METHODS)[-3:] == ["replay_twice", "newest_2", "first_and_last"]
 
 
 def test_two_files_of_one_name_are_two_plugins(tmp_path):
@@ -72,7 +72,7 @@ def test_the_command_takes_it():
 
 
 def test_its_methods_are_run_beside_the_profiles_or_all_others():
-    own = ["replay_twice", "newest_2"]
+    own = ["replay_twice", "newest_2", "first_and_last"]
     plain = resolve(parse(["--profile", "quick"]))["quick"].methods
     found = resolve(parse(["--profile", "quick", "--plugin", EXAMPLE]))["quick"].methods
     assert list(found) == [*plain, *own]
@@ -83,7 +83,7 @@ def test_its_methods_are_run_beside_the_profiles_or_all_others():
         for name, settings in found.items():
             assert list(settings.methods) == [*runs[name].methods, *more]
     found = resolve(parse(["--plugin", EXAMPLE, "--methods", "all"]))["demo"].methods
-    assert list(found)[-2:] == own and len(found) > 20
+    assert list(found)[-3:] == own and len(found) > 20
 
 
 def test_an_earlier_run_with_a_plugin_that_is_gone_refuses_nothing(tmp_path, capsys):
@@ -126,11 +126,12 @@ def test_the_results_of_others_do_not_depend_on_it():
 
 
 def test_it_is_learned_and_collected_beside_the_others(tiny_settings, tmp_path):
-    methods = ["dynammo", "last_adapter", "newest_2"]
+    methods = ["dynammo", "first_and_last", "last_adapter", "newest_2"]
     settings = tiny_settings.with_changes({"plugins": [EXAMPLE], "methods": methods})
     learn_stream(tmp_path, settings, "", 0, 1, progress=False)
     found = collect(tmp_path, settings)["sessions"].pivot_table("accuracy", "method", "session")
     assert found.loc["newest_2"].tolist() == found.loc["last_adapter"].tolist()
+    assert found.loc["first_and_last"].tolist() == found.loc["dynammo"].tolist()  # of two sets
     assert list(found.index) == sorted(methods)
 
 

@@ -121,7 +121,6 @@ def test_the_page_tells_what_more_epochs_change(archives):
 
 HEADS = {
     "as in the study": {},
-    "longer: 6,000 steps": {"head_steps": 6000},
     "later heads begin with random weights": {"later_heads": "fresh"},
     "100 epochs, however few steps that is": {"head_steps": 0},
     "both, as released": {"later_heads": "fresh", "head_steps": 0},
@@ -130,7 +129,7 @@ HEADS = {
 
 def heads_row(archives: Path, row: str) -> list[str]:
     """Accuracy of DynaMMo and of the frozen network under such heads, and differences."""
-    name = {"longer: 6,000 steps": "long", "both, as released": "released"}.get(row, row.split()[0])
+    name = {"both, as released": "released"}.get(row, row.split()[0])
     name = {"later": "fresh", "100": "epochs"}.get(name, name)
     run = archives / ("study-blood" if name == "as" else f"study-blood-heads-{name}")
     few = {"order_seeds": (0, 1, 2), **HEADS[row]}
