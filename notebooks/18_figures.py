@@ -29,6 +29,7 @@
 # %% tags=["parameters"]
 run_folder: str = "../runs/demo"  # the run to draw
 figures_folder: str = "../figures/by-hand"  # where pictures and numbers go
+exported: str = "dynammo"  # whose network to take away: any method on this run's adapters
 
 # %%
 # %matplotlib inline
@@ -270,7 +271,7 @@ from dynammo.run.export import export
 from dynammo.run.sessions import session_folder
 
 seeds = settings.order_seeds[0], settings.train_seeds[0]
-weights = session_folder(run, *seeds, data.number_of_sessions) / "head_dynammo.safetensors"
+weights = session_folder(run, *seeds, data.number_of_sessions) / f"head_{exported}.safetensors"
 group = None
 try:
     if weights.exists():  # an archive has none
@@ -279,10 +280,10 @@ except InputError as error:  # of an older run
     print(f"Not exported: {error}")
 
 # %%
-if group and "dynammo" in settings.methods:
-    learner = next(one for one in group.learners if one.name == "dynammo")
-    own = collected["sessions"].query("method == 'dynammo'")
-    folder = export(learner, run / "export" / "dynammo", own["open_set_fpr95"].mean())
+if group:
+    learner = next(one for one in group.learners if one.name == exported)
+    own = collected["sessions"].query("method == @exported")
+    folder = export(learner, run / "export" / exported, own["open_set_fpr95"].mean())
 
     program = torch.export.load(folder / "network.pt2").module()  # all that its user has to write
     images = data.test.images[:64]
