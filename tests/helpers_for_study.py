@@ -1,0 +1,65 @@
+"""What tests of the study's pages read: the pages' tables, and what its archives hold."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from dynammo.catalogue import METHODS, title
+from dynammo.draw.all_streams import interval_text
+from dynammo.run.collect import collect
+from dynammo.run.compare import differences
+from dynammo.run.profiles import load_runs
+from dynammo.run.settings import RunSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDY = ROOT / "figures/study"
+PAGE = "".join((ROOT / f"notebooks/{name}.md").read_text() for name in ("STUDY", "BEYOND"))
+NAMES = {title(name): name for name in METHODS}
+MOVED = {"colour_shift": 0.5, "order_seeds": (0, 1, 2), "train_seeds": (1,)}  # half way, three runs
+
+
+def tables(heading: str, keys: int = 1) -> list[dict]:
+    """The tables of a section: each row's cells, by its first one or first ones, without stars."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0].replace("*", "")
+    found = [block.splitlines()[2:] for block in section.split("\n\n") if block[:2] == "| "]
+    rows = [[line.strip("| ").split(" | ") for line in block] for block in found]
+
+    def key(cells: list[str]) -> str | tuple[str, ...]:
+        return tuple(cells[:keys]) if keys > 1 else cells[0]
+
+    return [{key(cells): cells[keys:] for cells in block} for block in rows]
+
+
+def held_by(run: Path, methods: list[str], **changes) -> dict[str, pd.DataFrame]:
+    """The tables of an archive of the study."""
+    settings = settings_of_study(run).with_changes({"methods": methods, **changes})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the code that made them, which is not today's
+        return collect(run, settings)
+
+
+def settings_of_study(run: Path) -> RunSettings:
+    """Of the run that an archive is of, or varies: study-blood, study-blood-balanced."""
+    own = json.loads((run / "settings.json").read_text())
+    as_run = {name: own[name] for name in ("order_seeds", "train_seeds", "backbone")}
+    return load_runs("study")["-".join(run.name.split("-")[:2])].with_changes(as_run)
+
+
+def gains_by_colours(archives: Path, run: str, methods: list[str]) -> dict[tuple[str, str], str]:
+    """What a white balance adds to methods, by method and measure, with intervals."""
+    plain = held_by(archives / run, methods)["sessions"]
+    moved = held_by(archives / f"{run}-balanced", methods, **MOVED)["sessions"]
+    gains = differences({"plain": plain, "moved": moved}).set_index(["method", "measure"])
+    return interval_text(gains).to_dict()
+
+
+def measures(sessions: pd.DataFrame) -> pd.DataFrame:
+    """Average and last accuracy in percent, by method, mean and deviation over runs."""
+    runs = sessions.groupby(["method", "order_seed", "train_seed"]).accuracy
+    return (100 * runs.agg(["mean", "last"])).groupby("method").agg(["mean", "std"])
+
+
+def said(numbers: pd.DataFrame, name: str) -> list[str]:
+    return ["{:.1f} ± {:.1f}".format(*numbers.loc[name, part]) for part in ("mean", "last")]
