@@ -22,7 +22,7 @@
 #
 # **Expected.** No single answer. The longer the sets are tuned, the further each moves from the one
 # before, and the less an average of them is like any of them. [What came out
-# here](STUDY.md#when-does-merging-pay), in one run.
+# here](STUDY.md#when-does-merging-pay).
 #
 # **Takes** an hour on one core with the default parameters: 18 combinations of three runs each; a
 # third of that with `runs = 1`. Each session is saved as it ends, so an interrupted notebook goes
