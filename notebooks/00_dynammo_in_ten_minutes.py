@@ -35,17 +35,21 @@
 # this kernel runs on it. Elsewhere this cell does nothing.
 import os
 import sys
-from importlib.metadata import distributions
 
 project = "https://github.com/OWNER/NAME"  # where this notebook is from
 if "COLAB_RELEASE_TAG" in os.environ:
     if os.system(f"git clone -q --depth 1 {project} project"):
         raise SystemExit(f"This did not work: is {project} where the project is?")
-    has = {found.name.lower().replace("_", "-") for found in distributions()}
+    from importlib.metadata import distributions
+
+    from packaging.utils import canonicalize_name
+
+    has = {canonicalize_name(found.name) for found in distributions()}
     with open("project/requirements.txt") as file:
-        pins = [pin for pin in file.read().split("\n") if "==" in pin]
-    lacks = [pin for pin in pins if pin.partition("==")[0].lower().replace("_", "-") not in has]
-    os.system(" ".join(["pip install -q --no-deps", *lacks]))
+        pins = [line for line in file.read().splitlines() if "==" in line]
+    lacks = [pin for pin in pins if canonicalize_name(pin.partition("==")[0]) not in has]
+    if lacks and os.system(" ".join(["pip install -q --no-deps", *lacks])):
+        raise SystemExit("pip could not install what Colab lacks: see above, and run this again.")
     sys.path.insert(0, os.path.abspath("project"))
     os.chdir("project/notebooks")
 

@@ -276,6 +276,8 @@ group = None
 try:
     if weights.exists():  # an archive has none
         group = last_session(run, settings, *seeds)
+    elif exported != "dynammo":
+        print(f"Not exported: this run has no heads of {exported}.")
 except InputError as error:  # of an older run
     print(f"Not exported: {error}")
 

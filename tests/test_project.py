@@ -18,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dynammo.run.ablations import ablations
+from dynammo.run.command import LOOK_CLOSER
 from dynammo.run.options import parse, resolve
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +58,8 @@ def test_what_other_machines_run_is_there():
                     assert os.access(ROOT / line.split()[0], os.X_OK), line
                 _, *words = shlex.split(line) if line.startswith("./run_all.sh") else [""]
                 if words and words != ["--test"]:
-                    resolve(parse(words))  # refuses what there is not
+                    (settings,) = resolve(parse(words)).values()  # refuses what there is not
+                    assert set(settings.ablations) <= {*LOOK_CLOSER, *ablations(settings, 8)}
                 for name in re.findall(r"python -m ([\w.]+)", line):
                     assert find_spec(name), line
     book = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text())["jobs"]

@@ -15,7 +15,9 @@ FINDINGS = README.partition("## What we found\n")[2].partition("\n## ")[0]
 
 def sentences(text):
     """Sentences of a page's prose, without code, tables, pictures and addresses."""
-    text = re.sub(r"```.*?```|^\|.*?$|^#.*?$|`[^`]*`", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(
+        r"```.*?```|^\|.*?$|^#.*?$|`(?:[^`\n]|\n(?!\n))*`", "", text, flags=re.DOTALL | re.MULTILINE
+    )
     text = re.sub(r"!?\[([^][]*)\]\([^)]*\)", r"\1", text)
     blocks = re.split(r"\n\n|\n\* ", text)
     return [s for block in blocks for s in re.split(r"(?<=[.:;])\s", " ".join(block.split())) if s]

@@ -108,7 +108,7 @@ def _provenance(figures: Path, name: str) -> dict:
         found["settings"], found["data_checksum"], (figures / name / "sessions.csv").stat()
         return found
     except (OSError, KeyError, ValueError) as error:
-        known = sorted(path.parent.name for path in figures.glob("*/provenance.json"))
+        known = sorted(path.parent.name for path in figures.glob("*/sessions.csv"))
         raise InputError(
             f"There is no whole run '{name}' in {figures}: there are {', '.join(known) or 'none'}."
         ) from error

@@ -59,16 +59,19 @@ class DeployedNetwork(nn.Module):
         Of task heads, those of the session believed, whose "others" is what is left to 1. Of one
         head over all classes, which knows no "others", 1 less the largest softmax of its scores.
         """
-        scores = self.scores(images)
+        return self.answers(self.scores(images))
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Map uint8 images [N, H, W, 3] to the head's scores [N, K]."""
+        return self.inference(self.backbone.normalise(images))
+
+    def answers(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Map the head's scores [N, K] to what :meth:`forward` returns."""
         if self.knows_others:
             probabilities = scores.exp()
             return probabilities, 1 - probabilities.sum(dim=1)
         probabilities = (scores / self.temperature).softmax(dim=1)
         return probabilities, 1 - scores.softmax(dim=1).amax(dim=1)
-
-    def scores(self, images: Tensor) -> Tensor:
-        """Map uint8 images [N, H, W, 3] to the head's scores [N, K]."""
-        return self.inference(self.backbone.normalise(images))
 
 
 def temperature(scores: Tensor, labels: Tensor) -> float:
@@ -99,11 +102,11 @@ def export(learner: AdapterLearner, folder: Path, false_positives: float = float
     stream = learner.stream
     positions = stream.indices("val", range(1, learner.session + 1))
     known, starts = stream.val.select(positions), range(0, len(positions), EVALUATION_BATCH)
-    batches = [torch.as_tensor(known[i : i + EVALUATION_BATCH]) for i in starts]
+    batches = (torch.as_tensor(known[i : i + EVALUATION_BATCH]) for i in starts)
+    scores = torch.cat([network.scores(images) for images in batches])
     if not network.knows_others:
-        scores = torch.cat([network.scores(images) for images in batches])
         network.temperature = temperature(scores, torch.as_tensor(stream.val.labels[positions]))
-    unlike = torch.cat([network(images)[1] for images in batches])
+    _, unlike = network.answers(scores)
     export_program(network, stream.image_size, folder / PROGRAM)
     write_json(folder / CARD, card(learner, unlike, false_positives))
     return folder

@@ -68,21 +68,22 @@ def test_the_page_tells_what_more_epochs_change(archives):
         assert cells == wanted, name
 
 
-HEADS = {
-    "as in the study": {},
-    "later heads begin with random weights": {"later_heads": "fresh"},
-    "100 epochs, however few steps that is": {"head_steps": 0},
-    "both, as released": {"later_heads": "fresh", "head_steps": 0},
+HEADS = {  # the table's rows: whose archive, and what it changes
+    "as in the study": ("study-blood", {}),
+    "later heads begin with random weights": ("study-blood-heads-fresh", {"later_heads": "fresh"}),
+    "100 epochs, however few steps that is": ("study-blood-heads-epochs", {"head_steps": 0}),
+    "both, as released": (
+        "study-blood-heads-released",
+        {"later_heads": "fresh", "head_steps": 0},
+    ),
 }
 
 
 def heads_row(archives: Path, row: str) -> list[str]:
     """Accuracy of DynaMMo and of the frozen network under such heads, and differences."""
-    name = {"both, as released": "released"}.get(row, row.split()[0])
-    name = {"later": "fresh", "100": "epochs"}.get(name, name)
-    run = archives / ("study-blood" if name == "as" else f"study-blood-heads-{name}")
-    few = {"order_seeds": (0, 1, 2), **HEADS[row]}
-    found = held_by(run, ["dynammo", "acl", "last_adapter", "frozen_features"], **few)
+    name, changes = HEADS[row]
+    methods = ["dynammo", "acl", "last_adapter", "frozen_features"]
+    found = held_by(archives / name, methods, order_seeds=(0, 1, 2), **changes)
     known = measures(found["sessions"]).xs("mean", axis=1, level=1)
     own = ("{:.1f} / {:.1f}".format(*known.loc[one]) for one in ("dynammo", "frozen_features"))
     texts = interval_text(found["intervals"].set_index(["method", "other", "measure"]))
