@@ -48,7 +48,7 @@ def read_sheet(split: str, label: int) -> np.ndarray:
     try:
         with Image.open(path) as image:
             sheet = np.asarray(image.convert("RGB"))
-    except OSError as error:
+        grid = sheet.reshape(-1, SIZE, COLUMNS, SIZE, 3).swapaxes(1, 2)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}). Take it again from git.") from error
-    grid = sheet.reshape(-1, SIZE, COLUMNS, SIZE, 3).swapaxes(1, 2)
     return grid.reshape(-1, SIZE, SIZE, 3)[: PER_CLASS[split]]

@@ -21,8 +21,8 @@ from dynammo.errors import InputError
 def unwritable(error: OSError) -> str:
     """What to say when the system refuses to read or write something."""
     return (
-        f"{error.filename or 'A file'} cannot be written or read ({error.strerror}). Make room or "
-        "check permissions, and give the same command again: what was finished is kept."
+        f"{error.filename or 'A file'} cannot be written or read ({error.strerror or error}). Make "
+        "room or check permissions, and give the same command again: what was finished is kept."
     )
 
 

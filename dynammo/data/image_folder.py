@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEFAULT_SIZE = 64  # pixels; the side of images unless told otherwise
 SQUARE = "the square about the centre, resized bicubic"  # of what `read_image` takes
 GROUPS = "groups.csv"  # beside the folders of classes: file, group
-TEST_FOLDS, VAL_FOLDS = 5, 8  # a fifth of the images tests, an eighth of the others validates
+FOLDS = {"test": 5, "val": 8}  # a fifth of the images tests, an eighth of the others validates
 
 
 def is_image(path: Path) -> bool:
@@ -57,19 +58,17 @@ def load_image_folder(
             f"{path} has no folder {absent}. Sort images into train/<class>/ and test/<class>/, "
             "val/<class>/ too if you like; or into <class>/ alone, and they are split for you."
         )
-    found = {split: _by_class(path / split) for split in there or [""]}
+    found = {split: _by_class(path / split, path) for split in there or [""]}
     class_names = sorted(set().union(*found.values()))
     files = {split: [one for own in found[split].values() for one in own] for split in found}
     groups = _groups(path, files) if (path / GROUPS).exists() else {}
     told = ""
-    if not there:
-        told = f"split by seed {split_seed}"
-        files["train"], files["test"] = _part(path, files[""], groups, TEST_FOLDS, split_seed)
-    elif "val" not in there:
-        told = f"validation images split off by seed {split_seed}"
-    if told:
-        files["train"], files["val"] = _part(path, files["train"], groups, VAL_FOLDS, split_seed)
+    if missing := [split for split in FOLDS if split not in there]:
+        told = f"{'validation images split off' if there else 'split'} by seed {split_seed}"
         told += f", {len(set(groups.values()))} groups kept whole" if groups else ""
+        whole = files.pop("train" if there else "")
+        groups = groups or {_below(path, file): str(file) for file in whole}
+        files |= _parted(path, whole, groups, missing, split_seed)
     arrays: dict[str, np.ndarray] = {}
     for split in SPLITS:
         labels = [class_names.index(file.parent.name) for file in files[split]]
@@ -81,34 +80,54 @@ def load_image_folder(
     return from_arrays(path.name, arrays, class_names, note=told, framing=SQUARE)
 
 
-def _part(
-    path: Path, files: list[Path], groups: Mapping[str, str], folds: int, seed: int
-) -> tuple[list[Path], list[Path]]:
-    """Split one of so many parts off, every class in its share, no group in both."""
-    labels = [file.parent.name for file in files]
-    whose = [groups[_below(path, file)] if groups else str(file) for file in files]
-    members = Counter(name for name, _ in set(zip(labels, whose, strict=True)))
-    fewest = min(sorted(members), key=members.get, default="?")
-    if members[fewest] < 3:
-        raise InputError(
-            f"{path}: class {fewest} has {members[fewest]} {'groups' if groups else 'images'}, too "
-            "few to split off some to validate and to test. Add some, or make the folders train, "
-            "val and test yourself."
-        )
-    folds = min(folds, members[fewest])
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    kept, off = next(iter(splitter.split(files, labels, whose)))
-    return [files[i] for i in kept], [files[i] for i in off]
+def _parted(
+    path: Path, files: list[Path], groups: Mapping[str, str], missing: list[str], seed: int
+) -> dict[str, list[Path]]:
+    """Split test and validation images off, every class in its share, no group in both."""
+    named = [(file, file.parent.name, groups[_below(path, file)]) for file in files]
+    parted: dict[str, list[Path]] = {}
+    left = named
+    for split in missing:
+        kept, off = _part(left, FOLDS[split], seed)
+        if not off:
+            members = Counter(name for name, _ in {one[1:] for one in named})
+            fewest = min(sorted(members), key=members.get, default="?")
+            kind = "groups" if (path / GROUPS).exists() else "images"
+            raise InputError(
+                f"{path}: class {fewest} has {members[fewest]} {kind}, too few to split off some "
+                "to validate and to test. Add some, or make the folders train, val and test "
+                "yourself."
+            )
+        parted[split], left = [file for file, *_ in off], kept
+    return parted | {"train": [file for file, *_ in left]}
+
+
+def _part(named: list[tuple[Path, str, str]], folds: int, seed: int) -> tuple[list, list]:
+    """Split a part in so many off; nothing where no part has some of every class and leaves some.
+
+    A class may have fewer members than there are parts: then some parts have none of it.
+    """
+    _, labels, whose = zip(*named, strict=True) if named else ((), (), ())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        most = min(max(Counter(labels).values(), default=0), len(set(whose)))
+        for parts in range(min(folds, most), 1, -1):
+            splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+            for kept, off in splitter.split(named, labels, whose):
+                if {labels[i] for i in kept} == {labels[i] for i in off} == set(labels):
+                    return [named[i] for i in kept], [named[i] for i in off]
+    return named, []
 
 
 def _groups(path: Path, files: Mapping[str, list[Path]]) -> dict[str, str]:
     """Which group each file is of, by its path below the folder; every file has one."""
     table = path / GROUPS
-    with table.open(newline="") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:  # as Excel saves it, or without mark
         rows = csv.DictReader(file)
         if not {"file", "group"} <= set(rows.fieldnames or ()):
             raise InputError(f"{table} needs the columns file and group in its first line.")
-        groups = {row["file"].replace("\\", "/"): row["group"] for row in rows}
+        given = [(row["file"], row["group"]) for row in rows]
+    groups = {name.replace("\\", "/"): group for name, group in given if name and group}
     split_of = {_below(path, file): split for split, own in files.items() for file in own}
     if odd := groups.keys() ^ split_of.keys():
         name = min(odd)
@@ -129,10 +148,12 @@ def _below(path: Path, file: Path) -> str:
     return file.relative_to(path).as_posix()
 
 
-def _by_class(folder: Path) -> dict[str, list[Path]]:
+def _by_class(folder: Path, top: Path) -> dict[str, list[Path]]:
     """Return the image files of each class in a folder, sorted by name."""
-    found = {entry.name: entry for entry in _visible(folder) if entry.name != GROUPS}
+    found = {entry.name: entry for entry in _visible(folder) if entry != top / GROUPS}
     for entry in found.values():
+        if entry.name == GROUPS:
+            raise InputError(f"Move {entry} up, into {top}: its groups are those of all splits.")
         if not entry.is_dir():
             raise InputError(f"{entry} is not in a class folder. Move it into one, or remove it.")
         for file in _visible(entry):

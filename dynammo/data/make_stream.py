@@ -53,8 +53,9 @@ def make_stream(
 
     InputError if a set cannot be loaded, sets do not fit together, or make fewer than two sessions.
     """
-    if not 0 <= order_seed < 2**32:
-        raise InputError(f"order_seed is {order_seed}. Give a whole number from 0 to 2**32 - 1.")
+    for knob, seed in {"order_seed": order_seed, "split_seed": split_seed}.items():
+        if not 0 <= seed < 2**32:
+            raise InputError(f"{knob} is {seed}. Give a whole number from 0 to 2**32 - 1.")
     asked = {"classes_per_session": classes_per_session, "train_per_class": train_per_class}
     for knob, value in asked.items():
         if value is not None and value < 1:
@@ -75,8 +76,10 @@ def make_stream(
         short_names.append(part if len(members) > 1 else sets[-1].name)
     _check_joinable(sets)
 
-    queues: list[list[tuple[int, int]]] = []  # by set: the set and each old label, as they arrive
-    for i, data_set in enumerate(sets):
+    # Old labels are counted through all sets; each set's begin at its `first`.
+    first = [0, *itertools.accumulate(data_set.number_of_classes for data_set in sets)]
+    queues: list[list[int]] = []  # each set's old labels, as they arrive
+    for start, data_set in zip(first, sets, strict=False):
         count = data_set.number_of_classes
         if count < (classes_per_session or 1):
             raise InputError(
@@ -84,18 +87,15 @@ def make_stream(
                 f"{count} classes. Pass fewer classes per session."
             )
         order = np.random.RandomState(order_seed).permutation(count)
-        queues.append([(i, int(label)) for label in order])
+        queues.append((start + order).tolist())
     whole = max(map(len, queues)) if len(sets) > 1 else DEFAULT_CLASSES_PER_SESSION
-    taken = _take(queues, classes_per_session or whole, sets_in_turn)
-    arriving = [one for session in taken for one in session]
+    taken = _take(queues, classes_per_session or whole, sets_in_turn and bool(classes_per_session))
+    arriving = list(itertools.chain(*taken))  # old labels, in the order of the new ones
     ends = list(itertools.accumulate(map(len, taken)))
     sessions = [tuple(range(end - len(own), end)) for own, end in zip(taken, ends, strict=True)]
-    named = [(sets[i].name, sets[i].class_names[label]) for i, label in arriving]  # by new label
-    first = [0, *itertools.accumulate(map(len, queues))]
-    original_labels = [first[i] + label for i, label in arriving]
-    new_labels = [np.empty(len(queue), dtype=np.int64) for queue in queues]  # by set, old label
-    for new, (i, label) in enumerate(arriving):
-        new_labels[i][label] = new
+    every = [(data_set.name, name) for data_set in sets for name in data_set.class_names]
+    named = [every[label] for label in arriving]
+    new_labels = np.split(np.argsort(arriving), first[1:-1])  # by set, for each old label
     if len(sessions) < 2:
         raise InputError(
             f"{spec} has {len(named)} classes, all in its only session, but class-incremental "
@@ -114,7 +114,7 @@ def make_stream(
         **splits,
         class_names=tuple(f"{s}: {name}" if names.count(name) > 1 else name for s, name in named),
         sessions=tuple(sessions),
-        original_labels=tuple(original_labels),
+        original_labels=tuple(arriving),
         order_seed=int(order_seed),
         synthetic=any(data_set.synthetic for data_set in sets),
         checksum=hashlib.sha256("".join(s.checksum() for s in sets).encode()).hexdigest(),
@@ -123,9 +123,7 @@ def make_stream(
     )
 
 
-def _take(
-    queues: Sequence[list[tuple[int, int]]], step: int, in_turn: bool
-) -> list[list[tuple[int, int]]]:
+def _take(queues: Sequence[list[int]], step: int, in_turn: bool) -> list[list[int]]:
     """Cut the classes of each set into sessions, one set after another or in turn.
 
     In turn, what single sets have left over at their end shares sessions.
@@ -139,7 +137,7 @@ def _take(
     return [s for s in sessions if len(s) == step] + _pieces(left, step)
 
 
-def _pieces(queue: list, step: int) -> list[list]:
+def _pieces(queue: list[int], step: int) -> list[list[int]]:
     return [queue[start : start + step] for start in range(0, len(queue), step)]
 
 

@@ -94,7 +94,7 @@ def _arrange(sorted_images: Sorted, folder: Path) -> dict[str, int]:
         raise InputError(f"{folder} is there already. Remove it to have it made again.")
     placed: list[tuple[str, Path, Path]] = []
     for (part, split, name), images in sorted_images.items():
-        paths = sorted(images)
+        paths = sorted(set(images))
         held = () if split == "test" else paths[EVERY - 1 :: EVERY] or paths[-1:]
         for path in paths:
             target = "val" if path in held else split

@@ -74,11 +74,12 @@ def absolute_spec(spec: str) -> str:
     """Return a specification whose paths are absolute, so that it means the same in any folder."""
     named = {"", *ONLY_SIZE, "phantom", *ALIASES, *FOLDER_SETS, *medmnist_info()}
     parts = []
-    for part in spec.split("+"):
-        base, _ = _base_and_size(part.strip())
-        path = Path(base).expanduser()
-        if base not in named and path.exists():
-            part = f"{path.resolve()}{part.strip()[len(base) :]}"
+    for part in map(str.strip, spec.split("+")):
+        base, _ = _base_and_size(part)
+        for typed in (part, base) if base not in named else ():
+            if os.path.exists(path := os.path.expanduser(typed)):
+                part = f"{Path(path).resolve()}{part[len(typed) :]}"
+                break
         parts.append(part)
     return "+".join(parts)
 

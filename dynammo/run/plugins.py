@@ -40,7 +40,7 @@ def _load(path: Path) -> list[str]:
     from dynammo.networks.own import module_from_file
 
     if not path.expanduser().is_file():
-        raise InputError(f"There is no plugin {path}: check the path.")
+        raise InputError(f"There is no plugin {path}: check the path, or give it anew by --plugin.")
     if path.suffix != ".py":
         raise InputError(f"The plugin {path} is not a .py file.")
     try:
@@ -53,7 +53,11 @@ def _load(path: Path) -> list[str]:
     shared = {base for kind in kinds for base in kind.__mro__[1:] if "name" not in vars(base)}
     kinds = [kind for kind in kinds if kind not in shared]
     if not kinds:
-        raise InputError(f"{path} defines no learner: derive a class from one of dynammo's.")
+        raise InputError(
+            f"{path} defines no learner: derive a class from one of dynammo's. A network alone is "
+            f"given as --set backbone={path}:FUNCTION, a way of merging as --how {path}:FUNCTION "
+            "of dynammo.run.merge."
+        )
     for kind in kinds:
         _add(kind, path)
     return [kind.name for kind in kinds]

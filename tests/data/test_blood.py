@@ -37,6 +37,9 @@ def test_a_sheet_that_changed_is_refused(tmp_path, monkeypatch):
     Image.fromarray(pixels).save(sheet, lossless=True)
     with pytest.raises(InputError, match="not as they came"):
         blood.load_blood()
+    Image.fromarray(pixels[:-1]).save(sheet, lossless=True)
+    with pytest.raises(InputError, match="val_platelet.webp cannot be read"):
+        blood.load_blood()
     sheet.unlink()
     with pytest.raises(InputError, match="val_platelet.webp cannot be read"):
         blood.load_blood()

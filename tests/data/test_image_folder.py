@@ -74,6 +74,7 @@ def sixteen_bits(folder):
         (lambda folder: (folder / "train/a.png").touch(), "not in a class folder", "Move it"),
         (cut_off_image, "b.png cannot be read", "Replace or remove"),
         (lambda folder: (folder / "val/mole/e.jpg").touch(), "e.jpg cannot be read", "Replace"),
+        (lambda folder: (folder / "train/groups.csv").touch(), "Move", "up, into"),
         (sixteen_bits, "more than 8 bits", "Convert it"),
     ],
 )
@@ -97,6 +98,14 @@ def unsplit(tmp_path):
     return tmp_path / "own"
 
 
+def add(folder, class_name, count):
+    """So many images of a further class."""
+    (folder / class_name).mkdir(parents=True)
+    for i in range(count):
+        image = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(image).save(folder / class_name / f"{i:02}.png")
+
+
 def pixels(split) -> set[bytes]:
     return {image.tobytes() for image in split.images}
 
@@ -110,6 +119,18 @@ def test_a_folder_without_splits_is_split_by_a_seed_every_class_in_its_share(uns
     assert one.note == "split by seed 0" and other.note == "split by seed 1"
     parts = [pixels(getattr(one, split)) for split in SPLITS]
     assert len(set.union(*parts)) == sum(map(len, parts)) == 30
+
+
+@pytest.mark.parametrize("rare", [3, 4, 7])
+def test_a_rare_class_leaves_the_others_their_shares(rare, tmp_path):
+    add(tmp_path, "common", 100)
+    add(tmp_path, "rare", rare)
+    data_set = load_image_folder(tmp_path, 8)
+    common, few = zip(
+        *(np.bincount(getattr(data_set, split).labels) for split in SPLITS), strict=True
+    )
+    assert common == pytest.approx((70, 10, 20), abs=3)
+    assert min(few) >= 1 and sum(few) == rare
 
 
 @pytest.fixture
@@ -141,6 +162,16 @@ def test_groups_that_do_not_fit_the_images_are_refused(unsplit, groups):
     write_groups(unsplit, {k: v for k, v in groups.items() if k != name})
     with pytest.raises(InputError, match=f"{name}: which is there, has no group"):
         load_image_folder(unsplit, 8)
+    write_groups(unsplit, groups | {name: ""})  # a cell left empty is no patient
+    with pytest.raises(InputError, match=f"{name}: which is there, has no group"):
+        load_image_folder(unsplit, 8)
+    write_groups(unsplit, groups)
+    text = (unsplit / "groups.csv").read_text()
+    (unsplit / "groups.csv").write_text(text.replace(f"{name},{groups[name]}", name))  # cut short
+    with pytest.raises(InputError, match=f"{name}: which is there, has no group"):
+        load_image_folder(unsplit, 8)
+    (unsplit / "groups.csv").write_text(text, encoding="utf-8-sig")  # as Excel saves it
+    assert load_image_folder(unsplit, 8).note.endswith("10 groups kept whole")
     write_groups(unsplit, groups | {"elsewhere.png": "patient1"})
     with pytest.raises(InputError, match="elsewhere.png: there is no such image"):
         load_image_folder(unsplit, 8)

@@ -162,6 +162,7 @@ def test_images_that_are_trained_on_as_well_are_counted():
         ("five.npz+three.npz", {"classes_per_session": 4}, "three has only 3", "Pass fewer"),
         ("five.npz", {"order_seed": -1}, "order_seed is -1", "from 0"),
         ("five.npz", {"order_seed": 2**32}, "order_seed is", "from 0"),
+        ("five.npz", {"split_seed": 2**32}, "split_seed is", "from 0"),
         ("five.npz", {"train_per_class": 0}, "train_per_class is 0", "1 or more"),
         ("five.npz+", {}, "empty part", "on each side of every '+'"),
         ("five.npz++big.npz", {}, "empty part", "on each side of every '+'"),
@@ -206,7 +207,9 @@ def test_joined_sets_may_come_in_turn_and_what_is_left_over_shares_sessions(tmp_
     assert [len(session) for session in after.sessions] == [2, 2, 1, 2, 1]
     assert sorted(after.original_labels) == sorted(stream.original_labels) == list(range(8))
     assert after.original_labels[:5] == tuple(x for x in stream.original_labels if x < 5)
-    for one in (stream, after):
+    whole = make_stream(spec, order_seed=3, sets_in_turn=True)  # a set is a session, in turn or not
+    assert [len(session) for session in whole.sessions] == [5, 3]
+    for one in (stream, after, whole):
         for label in range(8):
             own = one.train.images[one.train.labels == label][:, 0, 0, 0]
             old = one.original_labels[label]

@@ -25,9 +25,11 @@ def test_paths_in_a_stream_are_made_absolute_and_names_left_alone(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cells.npz").touch()
     (tmp_path / "photos").mkdir()
+    (tmp_path / "cells@64").mkdir()
     (tmp_path / "phantom").mkdir()  # a name stays a name, whatever lies here
-    spec = "cells.npz+photos@96+phantom+bloodmnist@28+missing.npz"
+    spec = "cells.npz+photos@96+phantom+bloodmnist@28+missing.npz+ cells@64+~nobody/x.npz"
     here = Path.cwd()
     assert absolute_spec(spec) == (
-        f"{here}/cells.npz+{here}/photos@96+phantom+bloodmnist@28+missing.npz"
+        f"{here}/cells.npz+{here}/photos@96+phantom+bloodmnist@28+missing.npz+{here}/cells@64"
+        "+~nobody/x.npz"
     )
