@@ -41,6 +41,7 @@ rule together:
 rule report:
     input:
         files_behind(PACKAGE / "run" / "book.py"),
+        (PACKAGE / "run" / "book_static").glob("*.css"),
         Path(workflow.basedir).glob("*.ipynb"),
         Path(workflow.basedir).glob("*.md"),
         notebook=rules.together.output.notebook,

@@ -57,7 +57,7 @@ def gather_skin8(lists: Path, images: Path, folder: Path) -> dict[str, int]:
         wrong = [line for line in listed if len(line) != 2 or "/" not in line[0]]
         if wrong:
             raise InputError(f"{lists / name} has a line {' '.join(wrong[0])!r}. Copy it again.")
-        paths = [Path(path) for path, _ in listed]
+        paths = [Path(path) for path in dict.fromkeys(path for path, _ in listed)]
         missing = [path.name for path in paths if path.name not in found]
         if missing:
             raise InputError(
@@ -94,7 +94,7 @@ def _arrange(sorted_images: Sorted, folder: Path) -> dict[str, int]:
         raise InputError(f"{folder} is there already. Remove it to have it made again.")
     placed: list[tuple[str, Path, Path]] = []
     for (part, split, name), images in sorted_images.items():
-        paths = sorted(set(images))
+        paths = sorted(images)
         held = () if split == "test" else paths[EVERY - 1 :: EVERY] or paths[-1:]
         for path in paths:
             target = "val" if path in held else split

@@ -132,6 +132,14 @@ def identity_rows(
     return rows
 
 
+def _written(path: Path) -> int | None:
+    """When a file was written; None if it is just then being replaced."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def kill_rows(
     command: Command, work: Path, reference: Mapping[str, bytes], kills: int, seed: int
 ) -> list[dict[str, str | int]]:
@@ -146,7 +154,7 @@ def kill_rows(
         done = len(rows) >= kills
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=None if done else dice.uniform(3, 40))
-        redone = [p for p, when in finished.items() if p.stat().st_mtime_ns != when]
+        redone = [p for p, when in finished.items() if _written(p) != when]
         if rows and not rows[-1].get("restart"):
             rows[-1] |= {"restart": "went on", "sessions_redone": len(redone)}
         if process.poll() is not None:
@@ -161,7 +169,7 @@ def kill_rows(
             shutil.rmtree(output)
             process, finished = command.start(output), {}
             continue
-        finished = {p: p.stat().st_mtime_ns for p in output.rglob("session.json")}
+        finished = {p: _written(p) for p in output.rglob("session.json")}
         kind = command.kill_something(process, dice)
         process.wait()
         rows.append({"kill": len(rows) + 1, "victim": kind, "sessions_before": len(finished)})

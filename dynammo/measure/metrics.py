@@ -1,4 +1,6 @@
-"""Measures of incremental learning, from labels and predictions alone. All are shares in 0..1.
+"""Measures of incremental learning, from labels and predictions alone.
+
+All are shares in 0..1, but for forgetting and backward transfer, which are differences of these.
 
 Notation of the literature: A[i, j] is the accuracy on session j's test images after session i,
 with predictions free to choose any class seen by then.

@@ -85,12 +85,14 @@ def readable(summary: pd.DataFrame) -> pd.DataFrame:
 def cost_by_session(collected: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """What a session costs, measured: a row for each, and for each method if there are several.
 
-    Of a single pair of seeds.
+    Of a single pair of seeds. Adapters that several methods share are in no method's seconds; those
+    of a single method are in its own.
     """
-    methods = set(collected["sessions"].method)
-    key = ["method", "session"] if len(methods) > 1 else "session"
+    several = len(set(collected["sessions"].method)) > 1
+    key = ["method", "session"] if several else "session"
     sessions = collected["sessions"].set_index(key)
-    trained = collected["timings"].query("part != 'test'").set_index(key)
+    timings = collected["timings"].query("part != 'test'").groupby(key)
+    trained = timings.agg({"seconds": "sum", "peak_megabytes": "max"}).reindex(sessions.index)
     return pd.DataFrame(
         {
             "accuracy (%)": (100 * sessions.accuracy).round(1),

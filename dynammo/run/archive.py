@@ -20,6 +20,7 @@ from dynammo.data.files import entry_point, write_whole
 from dynammo.errors import InputError
 
 OF_A_SESSION = ("session.json", "predictions.npz", "measured.json")
+SESSIONS = "order*-seed*/**/session*/session.json"  # not those that a killed job left half done
 OF_A_RUN = ("settings.json", "provenance.json", "data/stream.json")
 
 
@@ -29,7 +30,7 @@ def pack(run: Path, path: Path) -> Path:
     Raises:
         InputError: there is no finished session in the run.
     """
-    records = sorted(run.glob("order*-seed*/**/session.json"))
+    records = sorted(run.glob(SESSIONS))
     if not records:
         raise InputError(f"There is no finished session in {run}: name a run's folder.")
     files = [one.parent / name for one in records for name in OF_A_SESSION]
@@ -71,7 +72,7 @@ def unpack(path: Path, run: Path) -> list[Path]:
         for name in OF_A_RUN:
             _move(Path(part, name), run / name)
         series: dict[Path, list[Path]] = {}
-        for record in sorted(Path(part).glob("order*-seed*/**/session.json")):
+        for record in sorted(Path(part).glob(SESSIONS)):
             series.setdefault(record.parents[1], []).append(record.parent)
         new = []
         for sessions in series.values():

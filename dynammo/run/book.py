@@ -10,6 +10,7 @@ The sources are put together here, in a folder that is gone afterwards; Sphinx m
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -21,7 +22,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dynammo.data.files import whole_folder, write_csv
+from dynammo.data.files import entry_point, whole_folder, write_csv
+from dynammo.errors import InputError
 from dynammo.measure.summary import readable
 from dynammo.run.book_sources import NOTEBOOKS, Sources
 from dynammo.run.chapters import by_chapter
@@ -87,7 +89,9 @@ def write_sources(sources: Sources, run: Path, figures: Path, notebooks: Sequenc
     }
     parts |= {"This run": ["figures", "settings"], "Around it": [GLOSSARY, *PAGES]}
     absent = [name for name in wanted(run) if name not in {path.stem for path in notebooks}]
-    others = sorted(path.parent.name for path in run.parent.glob(f"{run.name}-*/report"))
+    together = "profile" in _read(run / "graph.json")  # not a run of its own, but what several are
+    others = run.parent.glob(f"{run.name}-*/report") if together else ()
+    others = sorted(path.parent.name for path in others)
     written = [str(int(name[:2])) for name in names if name not in executed]
     page = first_page(sources, run.name, figures, parts, absent, others)
     if written:
@@ -219,5 +223,20 @@ def glossary(text: str) -> str:
     return f"{intro}````{{glossary}}\n{listed}````\n"
 
 
+@entry_point
+def main(arguments: Sequence[str]) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m dynammo.run.book", description=__doc__)
+    parser.add_argument("run", type=Path, help="a run's folder, such as runs/demo")
+    parser.add_argument("figures", type=Path, help="its figures, such as figures/demo")
+    parser.add_argument("notebooks", type=Path, nargs="*", help="executed ones (default: its own)")
+    options = parser.parse_args(arguments)
+    for folder in (options.run, options.figures):
+        if not folder.is_dir():
+            raise InputError(f"There is no folder {folder}: name a run's folder and its figures.")
+    print(write_book(options.run, options.figures, options.notebooks))
+    return 0
+
+
 if __name__ == "__main__":
-    write_book(Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
+    sys.exit(main(sys.argv[1:]))

@@ -69,18 +69,19 @@ def start(options: argparse.Namespace) -> int:
             print(f"error: run '{name}' was left out: {error}", file=sys.stderr)
             worst = max(worst, 2)
     if len(found) > 1 and not options.dry_run:
-        worst = max(worst, _compare_runs(options))
+        worst = max(worst, _draw_together(options))
     return worst
 
 
 def settings_of_run(run: Path, runs: int = 0) -> RunSettings:
     """Settings of a run, for notebooks that look closer at one: a missing demo is made first."""
-    if run.name == "demo" and not run.exists():  # any other has to be there
-        main(["--profile", "demo"])
+    run = run.resolve()
+    if run.parts[-2:] == ("runs", "demo") and not (run / "settings.json").exists():
+        main(["--profile", "demo", "--output", str(run.parents[1])])  # any other has to be there
     return settings_of(run, runs)
 
 
-def _compare_runs(options: argparse.Namespace) -> int:
+def _draw_together(options: argparse.Namespace) -> int:
     """Have the graph draw what the runs of a profile come to together."""
     output = options.output.resolve()
     run = output / "runs" / options.profile

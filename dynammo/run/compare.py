@@ -44,9 +44,10 @@ def compare_runs(figures: Path, names: Sequence[str]) -> Path:
     figure = runs_figure(found, names[0], note)
     save_figure(figure, found, folder / "differences", {"runs": ", ".join(names)})
     write_csv(folder / "settings.csv", settings)
-    print("Settings that differ:", settings.to_string(index=False), sep="\n")
-    told = found.assign(points=interval_text(found), method=found["method"].map(title))
-    wide = told.pivot_table("points", ["run", "method"], "measure", aggfunc="first", sort=False)
+    told = settings.to_string(index=False) if len(settings) else "none"
+    print("Settings that differ:", told, sep="\n")
+    points = found.assign(points=interval_text(found), method=found["method"].map(title))
+    wide = points.pivot_table("points", ["run", "method"], "measure", aggfunc="first", sort=False)
     print(f"\nPoints over {names[0]}, run by run [lower, upper bound over runs]:")
     print(wide.to_string(), f"\nFigure: {folder / 'differences.png'}", sep="\n")
     return folder

@@ -50,7 +50,8 @@ def run_graph(
         # The lock above ends with the process; Snakemake's own would outlive a killed run.
         *("--nolock", "--rerun-incomplete"),
     ]
-    environment = dict(os.environ)
+    # A command's own jobs end with it. Those of a cluster do not, and may be on another machine.
+    environment = {name: value for name, value in os.environ.items() if name != COMMAND}
     if options.executor:
         command += ["--executor", options.executor, "--jobs", str(options.cores)]
         command += ["--workflow-profile", str(NOTEBOOKS / "cluster")]

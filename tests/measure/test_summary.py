@@ -70,6 +70,12 @@ def test_a_session_s_cost_stands_beside_what_its_training_took():
     ]
     several = cost_by_session(collected(ewc=(0,), der=(1,)))
     assert several["training (s)"]["der", 2] == 21 and several["accuracy (%)"]["ewc", 3] == 60
+    tables = collected(dynammo=(0,))  # its adapters are tuned beside it, for all methods on them
+    shared = tables["timings"].assign(method="adapters", peak_megabytes=7.0)
+    tables["timings"] = pd.concat([tables["timings"], shared])
+    alone = cost_by_session(tables)
+    assert alone.index.tolist() == [1, 2, 3] and alone["training (s)"].tolist() == [20, 40, 60]
+    assert alone["peak memory (MB)"].tolist() == [50, 100, 150]
 
 
 def test_training_s_cost_is_the_mean_over_sessions_and_runs():

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from dynammo.run.book import write_book
+from dynammo.run.book import main, write_book
 from dynammo.run.book_sources import Sources
 from dynammo.run.chapters import WIDGET, by_chapter
 
@@ -239,6 +239,11 @@ def test_the_first_page_says_what_is_missing(book):
     assert "joint training" in page
     assert "was not part of the run" in text_of(book / "03_bounds.html")
     assert "was not part of the run" not in text_of(book / "18_figures.html")
+
+
+def test_a_book_of_nothing_is_refused(tmp_path, capsys):
+    assert main([str(tmp_path / "demo"), str(tmp_path)]) == 2
+    assert "There is no folder" in capsys.readouterr().err
 
 
 def test_times_are_kept_for_the_closing_words(book, run):

@@ -40,6 +40,9 @@ def test_a_book_of_several_runs_leads_to_the_book_of_each(tmp_path):
     assert '<a href="../../many-blood/report/index.html">blood</a>.' in page
     assert "mybinder" not in page
     assert "not complete" not in page
+    (tmp_path / "many/graph.json").unlink()  # a run, and another that is called after it
+    write_sources(sources, tmp_path / "many", tmp_path / "figures", [])
+    assert "many-blood" not in (sources.folder / "index.md").read_text()
 
 
 def test_sessions_come_by_number_and_methods_as_in_the_catalogue():

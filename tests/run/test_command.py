@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from dynammo.data.files import write_json
 from dynammo.errors import InputError
 from dynammo.run import command
 from dynammo.run.graph import only_one
@@ -22,6 +23,24 @@ def test_test_images_that_are_trained_on_too_are_told(tiny_settings, blobs_npz, 
     np.savez(tmp_path / "shared.npz", **arrays)
     (told,) = warnings(tmp_path / "shared.npz")
     assert "2 of 48 test images are also training images" in told
+
+
+def test_a_run_that_is_looked_closer_at_is_made_where_it_is_missing(
+    tiny_settings, tmp_path, monkeypatch
+):
+    run, asked = tmp_path / "runs" / "demo", []
+    run.mkdir(parents=True)  # as --dry-run leaves it
+
+    def demo(arguments):
+        asked.append(arguments)
+        write_json(run / "settings.json", tiny_settings.as_dict())
+
+    monkeypatch.setattr(command, "main", demo)
+    assert command.settings_of_run(run) == tiny_settings == command.settings_of_run(run)
+    assert asked == [["--profile", "demo", "--output", str(tmp_path)]]
+    with pytest.raises(InputError, match="There is no run"):
+        command.settings_of_run(tmp_path / "runs" / "other")
+    assert len(asked) == 1
 
 
 def test_a_run_folder_is_one_command_s_until_it_has_ended(tmp_path):

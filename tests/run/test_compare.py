@@ -57,6 +57,14 @@ def test_settings_and_differences_are_written_and_told(figures, capsys):
     assert set(pd.read_csv(folder / "differences.csv")["method"]) == {"acl", "dynammo"}
 
 
+def test_a_run_of_another_machine_has_no_other_settings(figures, capsys):
+    (figures / "two" / "provenance.json").write_bytes(
+        (figures / "one" / "provenance.json").read_bytes()
+    )
+    assert compare(figures, "one", "two") == 0
+    assert "Settings that differ:\nnone\n" in capsys.readouterr().out
+
+
 def test_runs_that_cannot_be_compared_are_refused(figures, capsys):
     for names, said in (
         (["one"], "two runs or more"),
