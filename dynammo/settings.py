@@ -120,8 +120,10 @@ class Settings(Knobs):
         return method.Knobs(**{k: v for k, v in set_here.items() if k in method.Knobs.model_fields})
 
     def knobs_by_name(self, method: type) -> dict[str, Any]:
-        """A method's own knobs under their full names, such as ``lwf_temperature``."""
-        return {f"{method.name}_{k}": v for k, v in self.knobs(method).model_dump().items()}
+        """A method's own knobs under their full names, as JSON has them: ``lwf_temperature``."""
+        return {
+            f"{method.name}_{k}": v for k, v in self.knobs(method).model_dump(mode="json").items()
+        }
 
 
 def knobs_of(method: str) -> list[str]:

@@ -94,8 +94,12 @@ from dynammo.methods import DynaMMo, learners_on, make_learner
 from dynammo.run.expected import as_expected
 from dynammo.run.provenance import note, provenance
 from dynammo.run.run_folder import load_stream, prepare_torch
-from dynammo.run.settings import RunSettings
+from dynammo.run.settings import RunSettings, as_written_out
 from dynammo.training import generator_for
+
+# %% [markdown]
+# `name?` in a cell describes anything that is imported here, and `name??` shows its code. What is
+# from `dynammo.draw` only draws, and what is from `dynammo.run` only keeps settings and records.
 
 # %%
 settings = RunSettings(train_per_class=images_per_class, adapter_epochs=epochs).with_changes(more)
@@ -110,7 +114,8 @@ under = note(settings.with_changes(one_run), data)
 # Kinds of blood cells, photographed through a microscope from the blood of healthy people.
 # They arrive in **sessions** of two kinds each. When a session is over its images are gone, except
 # for a small **memory** that holds 40 images in all. At any time the network must tell **all**
-# kinds it has seen apart.
+# kinds it has seen apart. Kinds are numbered as they arrive: session 1 brings 0 and 1, session 2
+# brings 2 and 3.
 #
 # This is *class-incremental* learning, the hardest of three scenarios. In *task-incremental*
 # learning whoever asks also says which session the image is from, so that only that session's two
@@ -167,7 +172,6 @@ accuracy_matrices(table("fine_tuning"), note=under)
 
 # %%
 method_diagram(
-    number_of_sessions=data.number_of_sessions,
     classes_per_session=[len(data.classes(session)) for session in sessions],
     stage_names=backbone.stages,
     adapter_stages=settings.adapter_stages or backbone.adapter_stages,
@@ -178,15 +182,19 @@ method_diagram(
 
 # %% [markdown]
 # To see them happen, take a small part of the stream: 20 images of each kind, and a memory of 16.
-# (The learning rate stays the same here. By default the library lowers it while it trains.)
+# (The library lowers the learning rate while it trains. `as_written_out` gives settings under which
+# it does what the cells here do.)
+#
+# What is drawn at random comes from `begin`, so that it is what the library draws:
+# `begin.adapters(state)` are adapters with these weights, or for `None` with random ones, and
+# `begin.fresh_auxiliary_head(t)` is a random head for session $t$. Both are frozen until
+# `requires_grad_(True)`.
 
 # %%
-short = {"train_per_class": 20, "memory_budget": 16, "adapter_epochs": 3, "head_steps": 0}
-short |= {"head_epochs": 100, "adapter_milestones": [1.0], "head_milestones": [1.0]}
-short |= {"adapter_learning_rate": 0.1, "head_learning_rate": 1e-3, "batch_size": 32}
-small = settings.with_changes(short)
+few = {"train_per_class": 20, "memory_budget": 16, "adapter_epochs": 3, "head_epochs": 100}
+small = as_written_out(settings, **few)
 part = load_stream(small, order_seed)
-begin = Chain(small, part, backbone, train_seed)  # draws what adapters and heads begin with
+begin = Chain(small, part, backbone, train_seed)
 images = backbone.normalise(part.train.images[:])
 labels = torch.as_tensor(part.train.labels, device=device)
 
@@ -234,10 +242,9 @@ for count, newest in enumerate(some, start=1):
 assert torch.allclose(mean(some)["w"], running["w"], atol=1e-6)
 
 # %% [markdown]
-# **Small tools.** Each session gets a *head*, a last layer with a logit for each of its own
-# kinds and one more, **others**. Images are drawn in random batches, half of them mirrored. Images
-# are kept one after the other: always the one that brings the mean of those kept closest to the
-# mean of all of their kind.
+# **A head.** Each session gets a *head*, a last layer with a logit for each of its own kinds and
+# one more, **others**. The heads' losses are added up: each has to be right about its own kinds,
+# and to say "others" of all the rest.
 
 
 # %%
@@ -245,6 +252,26 @@ def targets(labels, classes):
     """Labels for a session's head: its own kinds are 0..k-1, all others are k."""
     own = labels - classes[0]
     return torch.where((own >= 0) & (own < len(classes)), own, len(classes))
+
+
+def loss_of_all(heads, features, labels):
+    """The sum of the heads' losses: each is right about its own kinds, or says "others"."""
+    loss = 0
+    for session, head in enumerate(heads, start=1):
+        loss += F.cross_entropy(head(features), targets(labels, part.classes(session)))
+    return loss
+
+
+# %% [markdown]
+# **Batches.** Images are drawn in random batches, half of them mirrored. With `x =
+# both_sides(...)`, `x[side, batch]` takes of each image of the batch the side that was drawn for
+# it.
+
+
+# %%
+def both_sides(x):
+    """Images and their mirror images, [2, N, C, H, W]."""
+    return torch.stack([x, x.flip(3)])
 
 
 def batches(count, epochs, purpose, session):
@@ -255,26 +282,16 @@ def batches(count, epochs, purpose, session):
             yield batch, (torch.rand(len(batch), generator=generator) < 0.5).long()
 
 
-# %%
-def loss_of_all(heads, features, labels):
-    """The sum of the heads' losses: each is right about its own kinds, or says "others"."""
-    loss = 0
-    for session, head in enumerate(heads, start=1):
-        loss += F.cross_entropy(head(features), targets(labels, part.classes(session)))
-    return loss
-
-
-# %%
-def both_sides(x):
-    """Images and their mirror images, [2, N, C, H, W]."""
-    return torch.stack([x, x.flip(3)])
-
-
 def step(optimizer, loss):
     """Move the optimizer's weights a little against the gradient of a loss."""
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+
+
+# %% [markdown]
+# **What is kept.** Images are kept one after the other: always the one that brings the mean of
+# those kept closest to the mean of all of their kind. This is called *herding*.
 
 
 # %%
@@ -318,10 +335,10 @@ def learn_session(session, sets, heads, kept):
     merged = begin.adapters(mean(sets)).eval()
 
     # Step 3: choose as many images of each new kind as are kept of an old one.
-    share = small.memory_budget // (len(kept) or len(classes))
+    per_kind = small.memory_budget // (len(kept) or len(classes))
     for label in classes:
         own = new[labels[new] == label]
-        kept[label] = own[closest(features(images[own], adapters), share)]
+        kept[label] = own[closest(features(images[own], adapters), per_kind)]
 
     # Step 4: tune all heads on these, as the merged adapters see them. Then cut to the budget.
     shown = torch.cat(list(kept.values()))
@@ -347,7 +364,7 @@ def answer(x, adapters, heads):
     logits = torch.stack([head(seen) for head in heads], dim=1)  # image, session, kind or "others"
     session = logits.softmax(dim=2)[:, :, -1].argmin(dim=1)
     own = logits[torch.arange(len(x)), session, :-1]
-    return session * own.shape[1] + own.argmax(dim=1)
+    return session * own.shape[1] + own.argmax(dim=1)  # sessions, from 0, bring equally many kinds
 
 
 # %%
@@ -356,11 +373,11 @@ sets, heads, kept = [], [], {}
 for session in learned:
     merged = learn_session(session, sets, heads, kept)
     test = part.indices("test", range(1, session + 1))
-    found = answer(backbone.normalise(part.test.images[test]), merged, heads).cpu().numpy()
-    right = found == part.test.labels[test]
-    share = {part.class_names[c]: right[part.test.labels[test] == c].mean() for c in kept}
+    taken_for = answer(backbone.normalise(part.test.images[test]), merged, heads).cpu().numpy()
+    right = taken_for == part.test.labels[test]
+    shares = {part.class_names[c]: right[part.test.labels[test] == c].mean() for c in kept}
     print(f"After session {session}, with the mean of {len(sets)} set(s), right answers among")
-    print("  " + ", ".join(f"{name}s: {value:.0%}" for name, value in share.items()))
+    print("  " + ", ".join(f"{name}s: {value:.0%}" for name, value in shares.items()))
     print(f"  The memory holds {len(kept[0])} images of each.")
 
 # %% [markdown]
@@ -373,17 +390,17 @@ for _ in learned:
 for name, value in library.chain.merged_state.items():
     if value.is_floating_point():  # a count of batches is not averaged
         assert torch.allclose(merged.state_dict()[name], value, atol=1e-3), name
-assert (predict(library, "test", unseen=False).predicted == found).mean() > 0.99
+assert (predict(library, "test", unseen=False).predicted == taken_for).mean() > 0.99
 
 # %% [markdown]
-# **Now change a line** of `learn_session`, and run its cell and the one that calls it again. (The
-# cell with the `assert` is only for DynaMMo itself: run after a change, it stops and names a part
-# of the set that is another.)
+# **Now change a line** of `learn_session`. Run its cell again, and then the cell that begins with
+# `learned = (1, 2)`. (The cell with the `assert` is only for DynaMMo itself: run after a change, it
+# stops and names a part of the set that is another.)
 # * `merged = begin.adapters(sets[-1]).eval()` in step 2 drops the average. This is the control
 #   called *last adapter*: the newest set alone, which grew out of the sets before it.
 # * `shown = new` in step 1 leaves out the images kept, so that no head hears of "others" while its
 #   adapters are tuned. Step 4 alone then teaches it, on the few images of the memory.
-# * In the cell that calls it, let `learned` be `(1, 2, 3, 4)`: each change shows more there.
+# * Let `learned` be `(1, 2, 3, 4)`: each change shows more there.
 
 # %% [markdown]
 # ## 3. Keep every set, or average them
@@ -393,8 +410,15 @@ assert (predict(library, "test", unseen=False).predicted == found).mean() > 0.99
 # **one** pass. The last adapter is the newest set alone. All are fed by the same tuned sets. (The
 # unified head, one head over all kinds instead of one for each session, is for the slider below.)
 #
-# You can replace a part by your own: first define `def keep_newest(merged, newest, count): return
-# dict(newest)`, where `merged` is the running mean; then write `steps = Steps(mean=keep_newest)`.
+# You can replace a part by your own. Put this in place of the first line below, and the matrix of
+# DynaMMo becomes that of the last adapter:
+# ```python
+# def keep_newest(merged, newest, count):  # the mean so far, the newest set, how many sets
+#     return dict(newest)
+#
+#
+# steps = Steps(mean=keep_newest)
+# ```
 
 # %%
 steps = Steps()  # DynaMMo's own
@@ -422,19 +446,19 @@ accuracy_matrices(table("acl", "dynammo", "last_adapter"), note=under)
 # %%
 old = mean(chain.adapter_states[:-1])
 weights = np.linspace(0, 1, weight_steps + 1)
-two, head, found = [old, chain.adapter_states[-1]], unified_head(learners), []
-line = judge_blends(chain, head, two, [(1 - w, w) for w in weights], answers=found)
+two, head, predicted = [old, chain.adapter_states[-1]], unified_head(learners), []
+line = judge_blends(chain, head, two, [(1 - w, w) for w in weights], answers=predicted)
 
 # %%
 test = data.indices("test", range(1, chain.session + 1))
-turning = turning_images(data.test.labels[test], found)
+turning = turning_images(data.test.labels[test], predicted)
 
 
 def picture(place):
     """Accuracy by session at one of the weights, and what some images are taken for."""
     names = data.class_names
     images = [
-        (data.test.images[test[i]], names[data.test.labels[test[i]]], names[found[place][i]])
+        (data.test.images[test[i]], names[data.test.labels[test[i]]], names[predicted[place][i]])
         for i in turning
     ]
     return weight_figure(line, place, 1 / chain.session, under, images)
@@ -515,13 +539,13 @@ as_expected(
 
 # %% tags=["exercise"]
 def weighted_mean(sets, weights):
-    """The mean of adapter sets, each counted by its weight."""
+    """The mean of adapter sets, each counted by its weight; entries may be whole numbers."""
     raise NotImplementedError("Replace this line.")
 
 
 # %% tags=["solution"]
 def weighted_mean(sets, weights):
-    """The mean of adapter sets, each counted by its weight."""
+    """The mean of adapter sets, each counted by its weight; entries may be whole numbers."""
     shares = [weight / sum(weights) for weight in weights]
     pairs = list(zip(shares, sets, strict=True))
     return {name: sum(share * one[name] for share, one in pairs) for name in sets[0]}
@@ -547,9 +571,12 @@ assert both["count"] == 2, "Whole numbers are averaged too, as in batch norm's c
 print("That is a weighted mean. Two sets with weights 1 - w and w are the slider above.")
 
 # %% [markdown]
-# To see what it does, write `mean = lambda sets: weighted_mean(sets, range(1, len(sets) + 1))`
-# below it and run that; then run only the cell above that begins with `sets, heads, kept`. Later
-# sets now weigh more.
+# To see what it does, run this in a cell of its own, so that later sets weigh more, and then again
+# the cell that begins with `learned = (1, 2)`:
+# ```python
+# def mean(sets):
+#     return weighted_mean(sets, range(1, len(sets) + 1))
+# ```
 
 # %% [markdown]
 # ## Exercises

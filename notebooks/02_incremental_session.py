@@ -69,7 +69,7 @@ from dynammo.measure.stopwatch import Stopwatch
 from dynammo.run.expected import as_expected, compare, told
 from dynammo.run.learn import open_session
 from dynammo.run.provenance import note
-from dynammo.run.settings import settings_from
+from dynammo.run.settings import as_written_out, settings_from
 
 # %%
 steps = Steps()  # DynaMMo's own; see "Now change a line" below
@@ -119,7 +119,8 @@ class Adapter(nn.Module):
 
 # %% [markdown]
 # The library's is the same. (From here on, each `assert` checks that the cell before does what
-# the library does.)
+# the library does.) Session 1's set begins with random weights, and each later one with those of
+# the session before.
 
 # %%
 mine, theirs = Adapter(8, 8, 2.0), adapters.Adapter(8, 8, 2.0)
@@ -158,8 +159,9 @@ def tune(network, head, images, targets, epochs, generator):
 
 # %% [markdown]
 # Two copies of one adapter set, tuned on 16 of the session's images for two epochs, one by the loop
-# above and one by the library. (By default the library lowers the learning rate on the way. For
-# this comparison it stays what it is.)
+# above and one by the library. (By default the library lowers the learning rate on the way.
+# `as_written_out` gives settings under which it does what the cells here do.) `chain.start()` is
+# the set that this session begins with, or None for random weights.
 
 # %%
 positions = chain.training_positions(session)
@@ -172,9 +174,7 @@ for some in (labels, torch.arange(data.number_of_classes)):  # with "others", in
     assert torch.equal(targets_of(some, classes), heads.session_targets(*given))
 
 # %%
-plain = {"adapter_learning_rate": 0.1, "adapter_momentum": 0.9, "adapter_weight_decay": 5e-4}
-plain |= {"head_learning_rate": 1e-3, "batch_size": 32, "precision": "float32"}
-small = settings.with_changes(plain | {"adapter_epochs": 2, "adapter_milestones": [1.0]})
+small = as_written_out(settings, adapter_epochs=2)
 sets = []
 for by_hand in (True, False):
     network = adapters.AdaptedNetwork(chain.backbone, chain.adapters(chain.start()))
@@ -302,17 +302,23 @@ pd.DataFrame(
 # ## Step 4: tune the heads, on equally many images of each class
 #
 # With backbone and merged adapters fixed, features no longer change. They are computed **once**, of
-# each of these images and of its mirror image, and only the head is trained on them.
+# each of these images and of its mirror image, and only the heads are trained on them. Their losses
+# are added up: each has to be right about its own classes, and to say "others" of all the rest.
 
 
 # %%
-def fit(head, features, labels, epochs, generator):
-    """Train a head on features [2, N, passes, D] of images and of their mirror images."""
+def loss_of_all(logits, wanted):
+    """Sum of t heads' cross-entropies, for logits [N, t, k + 1] and the outputs wanted [N, t]."""
+    return sum(F.cross_entropy(logits[:, i], wanted[:, i]) for i in range(logits.shape[1]))
+
+
+def fit(head, features, wanted, epochs, generator):
+    """Train heads on features [2, N, passes, D] of images and of their mirror images."""
     optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
     for _ in range(epochs):
-        for batch in torch.randperm(len(labels), generator=generator).split(32):
+        for batch in torch.randperm(len(wanted), generator=generator).split(32):
             flip = (torch.rand(len(batch), generator=generator) < 0.5).long()
-            loss = head.loss(features[flip, batch], labels[batch])
+            loss = loss_of_all(head.session_logits(features[flip, batch]), wanted[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -335,14 +341,14 @@ def lowest_others_wins(logits):
 # %%
 shape = (2, 80, 1, 16)  # 80 made-up images of 4 classes in 2 sessions
 features, labels = torch.randn(shape), torch.arange(80) % 4
+wanted = torch.stack([targets_of(labels, classes) for classes in ([0, 1], [2, 3])], dim=1)
 pair = [heads.TaskHeads(16) for _ in range(2)]
 for one in pair:
     for number in range(2):
         one.add_session(training.linear_head(16, 3, number, torch.device("cpu")))
-fit(pair[0], features, labels, 20, torch.Generator().manual_seed(0))
+fit(pair[0], features, wanted, 20, torch.Generator().manual_seed(0))
 parameters, generator = list(pair[1].parameters()), torch.Generator().manual_seed(0)
-short = {"head_epochs": 20, "head_steps": 0, "head_milestones": [1.0]}
-small = settings.with_changes(plain | short)
+small = as_written_out(settings, head_epochs=20)
 training.fit_head(parameters, pair[1].loss, features, labels.numpy(), small, generator)
 assert torch.allclose(pair[0].weight, pair[1].weight, atol=1e-5)
 logits = pair[0].session_logits(features[0])
@@ -374,7 +380,7 @@ for learner in learners:
 # session is the image from? And is its class still unseen? `open_set_auroc` is the chance that an
 # image of a seen class gets a lower "others" than one of an unseen class, so 0.5 is guessing.
 # `open_set_fpr95` is the share of unseen images that pass for seen where 95 % of seen ones do. (In
-# session 1 both can only be near chance, as nothing was labelled "others" yet.)
+# session 1 nothing was labelled "others" yet, so all images pass: the two are 0.5 and 1.)
 
 # %%
 answers = {}
@@ -438,13 +444,22 @@ sorted(path.name for path in folder.iterdir())
 
 # %% [markdown]
 # ## Now change a line
-# Four parts can be your own. Copy `mean` to the cell that sets `steps`, let it return the newest
-# set (`return dict(newest)`), and write `steps = Steps(mean=mean)` below it. Give `run_folder`
-# another name, and run sessions 1 and 2: DynaMMo now predicts what the last adapter predicts, and
-# in the picture by sessions their bars are alike. Then try another part in the same way. `herd` and
-# `Adapter` above are the library's, so change a line in them first: in `herd` write `argmax` for
-# `argmin`, and set `Steps(choose=herd)`; or leave out the second `torch.relu` of `Adapter`, and set
-# `Steps(adapter=Adapter)`. A loss of logits and targets is `Steps(loss=...)`.
+# Four parts can be your own. In the cell that begins with `steps = Steps()`, put this in place of
+# that line, above `open_session`:
+# ```python
+# def keep_newest(merged, newest, count):
+#     return dict(newest)
+#
+#
+# steps = Steps(mean=keep_newest)
+# ```
+# Give `run_folder` another name, run all cells with `session = 1`, then with 2 and so on: DynaMMo
+# now predicts what the last adapter predicts, and in the picture by sessions their bars are alike.
+#
+# Then try another part in the same way. `herd` and `Adapter` above are the library's, so change a
+# line in them first: in `herd` write `argmax` for `argmin`, and set `Steps(choose=herd)`; or leave
+# out the second `torch.relu` of `Adapter`, and set `Steps(adapter=Adapter)`. A loss of logits and
+# targets is `Steps(loss=...)`.
 
 # %% [markdown]
 # ## Code it: a moving average
@@ -474,11 +489,10 @@ assert moving_average(two, four, 9)["w"] == 3, "How many sessions there were doe
 deep = [{"conv": torch.full((2, 3, 3), float(k)), "count": torch.tensor(k)} for k in (1, 3)]
 half = moving_average(*deep, 2)
 assert (half["conv"] == 2).all() and half["count"] == 2, "Every entry: of any shape, whole numbers."
-print("That is a moving average. To see what it does, see below.")
+print("That is a moving average.")
 
 # %% [markdown]
-# To see what it does, copy the function to the cell that defines `steps`, write
-# `steps = Steps(mean=moving_average)` there, take another `run_folder`, and run sessions 1 and 2.
+# To see what it does, use it as `keep_newest` is used under "Now change a line".
 
 # %% [markdown]
 # ## Exercises

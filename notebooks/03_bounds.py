@@ -23,7 +23,8 @@
 #
 # **What you will see.** The loop that trains a whole network, written out in a cell and shown to be
 # the library's. The two bounds are this one loop: they differ in the images that it draws from.
-# Then what becomes of an old class, step by step, and both bounds over the whole stream.
+# Then what becomes of an old class, step by step, and one of the bounds over the whole stream:
+# `method` says which. Run the notebook once for each, and both stand in one `run_folder`.
 #
 # **Expected.** Step by step the logits of old classes fall below those of new ones. So fine-tuning
 # knows only the newest classes, and ends with about a quarter of the images right. Joint training
@@ -69,7 +70,7 @@ from dynammo.run.expected import as_expected
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import data_note, note
 from dynammo.run.run_folder import open_setup
-from dynammo.run.settings import settings_from
+from dynammo.run.settings import as_written_out, settings_from
 from dynammo.training import generator_for, linear_head, seed_for
 
 # %%
@@ -185,7 +186,10 @@ def pictures(split, positions):
 
 # %%
 def train(network, positions, epochs, rate, generator, watch=None):
-    """Train all weights on the training images at some positions; mirror half of the images."""
+    """Train all weights on the training images at some positions; mirror half of the images.
+
+    After each step `watch(network)` is called, if there is one: an experiment below looks on so.
+    """
     optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
     for _ in range(epochs):
         for batch in torch.randperm(len(positions), generator=generator).split(32):
@@ -212,7 +216,8 @@ def train(network, positions, epochs, rate, generator, watch=None):
 # | joint training | the ImageNet weights | every training image |
 #
 # To compare with the library, both learn two sessions by the loop above, on four images a session.
-# (By default the library lowers the learning rate on the way. For this comparison it stays.)
+# (By default the library lowers the learning rate on the way. `as_written_out` gives settings under
+# which it does what the cells here do.)
 
 
 # %%
@@ -234,11 +239,7 @@ def batches_of(session):
 
 
 # %%
-short = {"adapter_epochs": 1, "adapter_milestones": [1.0], "batch_size": 32}
-short |= {"fine_tuning_epochs": 0, "joint_epochs": 0}  # 0: no number of their own
-plain = {"adapter_momentum": 0.9, "adapter_weight_decay": 5e-4, "precision": "float32"}
-same_rate = {"fine_tuning_learning_rate": 0.0, "joint_learning_rate": 0.0}
-small = replace(setup, settings=settings.with_changes(short | plain | same_rate))
+small = replace(setup, settings=as_written_out(settings, adapter_epochs=1))
 few = [some_positions(session, 4) for session in (1, 2)]
 tuned, joint = Network(), Network()
 joint.grow(fresh(1))
@@ -329,7 +330,9 @@ old_logits(pd.DataFrame(rows), note=tried)
 # ## All sessions
 # Fine-tuning in the form that the library runs; joint training draws other positions, and starts
 # anew each session. Everything else is inherited from `WholeNetworkLearner`: the network, the head
-# that grows, the loop over epochs and sessions.
+# that grows, the loop over epochs and sessions. A method may define any part that stands in
+# [its file](../dynammo/baselines/whole_network.py) under "What a method may change", from what each
+# has: `self.stream`, `self.session`, `self.memory`, `self.classifier`, `self.old_classes`.
 
 
 # %%

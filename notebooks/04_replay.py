@@ -70,7 +70,7 @@ from dynammo.run.expected import as_expected
 from dynammo.run.learn import learn_stream
 from dynammo.run.provenance import data_note, note
 from dynammo.run.run_folder import open_setup
-from dynammo.run.settings import settings_from
+from dynammo.run.settings import as_written_out, settings_from
 from dynammo.training import extract_features, flip_half, generator_for
 
 # %%
@@ -100,7 +100,7 @@ def remember(memory, chosen, budget):
 # each `assert` says that what the cell before wrote is what the library does.
 
 # %%
-memory, known, after_each = {}, ExemplarMemory(memory_budget), []
+memory, theirs, after_each = {}, ExemplarMemory(memory_budget), []
 for session in range(1, data.number_of_sessions + 1):
     own = data.indices("train", session)
     features = extract_features(frozen, frozen, data.train.select(own))
@@ -110,8 +110,8 @@ for session in range(1, data.number_of_sessions + 1):
         order = herd(features[torch.as_tensor(of_class)].cpu().numpy(), memory_budget)
         chosen[label] = own[of_class][order]
     memory = remember(memory, chosen, memory_budget)
-    known = known.after_session(data, session, features)
-    assert all((memory[label] == known.positions[label]).all() for label in known.positions)
+    theirs = theirs.after_session(data, session, features)
+    assert all((memory[label] == theirs.positions[label]).all() for label in theirs.positions)
     after_each.append(memory)
 
 # %% [markdown]
@@ -130,6 +130,13 @@ memory_sheet(data, after_each, note=data_note(data))
 # and the exemplars together, $\mathcal{D}_t \cup \mathcal{M}$ (Chaudhry et al. 2019, section 3).
 #
 # $$L = -\frac{1}{|B|} \sum_{(x, y) \in B} \log p_y(x), \qquad p(x) = \mathrm{softmax}(z(x)).$$
+
+
+# %%
+def pictures(split, positions):
+    """Images at some positions of a split, as the network takes them in, and their labels."""
+    labels = torch.as_tensor(split.labels[positions], device=setup.device)
+    return frozen.normalise(split.images[positions]), labels
 
 
 # %%
@@ -153,17 +160,10 @@ def train(network, positions, exemplars, epochs, rate, generator, watch=None):
 
 # %% [markdown]
 # One epoch of session 2 on four new images and four exemplars, by the loop above and by the
-# library. (By default the library lowers the learning rate on the way. For this comparison it
-# stays.)
+# library, under settings with which it does what the cells do.
 
 
 # %%
-def pictures(split, positions):
-    """Images at some positions of a split, as the network takes them in, and their labels."""
-    labels = torch.as_tensor(split.labels[positions], device=setup.device)
-    return frozen.normalise(split.images[positions]), labels
-
-
 def few(session, count):
     """Where some training images of a session are."""
     positions = data.indices("train", session)
@@ -180,10 +180,7 @@ def at_session_2(kind, setup):
 
 
 # %%
-short = {"adapter_epochs": 1, "adapter_milestones": [1.0], "batch_size": 32, "replay_epochs": 0}
-plain = {"adapter_momentum": 0.9, "adapter_weight_decay": 5e-4, "precision": "float32"}
-short |= {"replay_learning_rate": 0.0}  # the same as all methods'
-small = replace(setup, settings=settings.with_changes(short | plain))
+small = replace(setup, settings=as_written_out(settings, adapter_epochs=1))
 theirs = at_session_2(Replay, small)
 mine, pool = copy.deepcopy(theirs.classifier), np.concatenate([few(2, 4), few(1, 4)])
 train(mine, few(2, 4), few(1, 4), 1, rate, generator_for("whole network", *setup.seeds, 2))
@@ -297,7 +294,8 @@ def three_terms(new, labels, first, stored, second, known, alpha, beta):
 # %% [markdown]
 # The paper draws its memory at random from a stream seen once and stores logits on the way. Here
 # the memory is the herded one, and logits are stored when a session ends. Each step passes three
-# batches at once.
+# batches at once. (So that an epoch has as many steps as one of replay's, which has exemplars in
+# its batches, some new images are shown twice. The library does that.)
 
 
 # %%
@@ -448,13 +446,19 @@ cost_by_session(found)[["accuracy (%)", "exemplars (kB)", "training (s)", "numbe
 
 # %% tags=["exercise"]
 def balanced(labels, count, generator):
-    """`count` positions in labels [N], drawn with repeats; each class is equally likely."""
+    """`count` positions in `labels`, drawn with repeats; each class is equally likely.
+
+    `labels` is a NumPy array [N] of whole numbers; return a tensor or an array.
+    """
     raise NotImplementedError("Replace this line.")
 
 
 # %% tags=["solution"]
 def balanced(labels, count, generator):
-    """`count` positions in labels [N], drawn with repeats; each class is equally likely."""
+    """`count` positions in `labels`, drawn with repeats; each class is equally likely.
+
+    `labels` is a NumPy array [N] of whole numbers; return a tensor or an array.
+    """
     labels = torch.as_tensor(labels)
     chance = 1 / torch.bincount(labels)[labels]  # of an image: less where its class has many
     return torch.multinomial(chance, count, replacement=True, generator=generator)
@@ -482,9 +486,13 @@ print("Every class is as likely now. Exercise 4 trains with it.")
 #    due to the weights, how much to the old answers?
 # 3. Set `der_plus_plus_beta = 0.0` instead: old images come without their labels. Are stored logits
 #    enough? Look at classes that were not known yet when an image was stored.
-# 4. Use `balanced` in `MyReplay`. In `training_positions`, call `pool` what was returned before,
-#    and return `pool[balanced(self.stream.train.labels[pool], len(pool), torch.Generator())]`.
-#    Who gains, who loses, and why not as much as one might think?
+# 4. Use `balanced` in `MyReplay`: let its `training_positions` end as follows. Who gains, who
+#    loses, and why not as much as one might think?
+#    ```python
+#    pool = np.concatenate([new, self.memory.all_positions()])
+#    labels = self.stream.train.labels[pool]
+#    return pool[balanced(labels, len(pool), torch.Generator())]
+#    ```
 
 # %% [markdown] tags=["solution"]
 # ## Solutions

@@ -24,7 +24,7 @@
 # **What you will see.** Three of these rules, each written as a class in a cell, shown to be the
 # library's, and ready to learn the whole stream: LwF, which keeps no image, WA and iCaRL. Pictures
 # show how sure a teacher is, and what WA does to the head. Two more rules, UCIR and PODNet, stand
-# as formulas.
+# as formulas, with UCIR's margin in a cell.
 #
 # **Expected.** LwF, which keeps no image, knows little but the newest session in the end. The
 # others keep images, and keep half of what they knew or more. The section "As expected?" has
@@ -58,6 +58,7 @@ from dynammo.baselines.distillation import distillation_loss
 from dynammo.baselines.icarl import ICaRL, NearestMean
 from dynammo.baselines.lwf import LwF
 from dynammo.baselines.replay import Replay
+from dynammo.baselines.ucir import margin_ranking
 from dynammo.baselines.wa import WA
 from dynammo.baselines.whole_network import Classifier, WholeNetworkLearner
 from dynammo.draw.accuracy import training_losses
@@ -177,8 +178,8 @@ class MyLwF(WholeNetworkLearner):
 
 
 # %% [markdown]
-# To compare, both stand at the beginning of session 2 with the teacher from above. (The numbers in
-# the cells are settings of the library's methods, so it is given these.)
+# To compare, both stand at the beginning of session 2 with the teacher from above. (The library
+# reads $\tau$ and $\lambda$ from its settings; `numbers` sets them to what the cells use.)
 
 # %%
 numbers = {"lwf_temperature": 2.0, "lwf_weight": 1.0, "wa_temperature": 2.0, "wa_clip": True}
@@ -330,7 +331,22 @@ with torch.no_grad():
 # (equation 8) is for exemplars, averaged over them, with $k$ running over the $n$ nearest new
 # classes (`ucir_negatives`) and the margin $m$ (`ucir_margin`). New rows begin as mean features;
 # old rows keep their direction. The network's last ReLU is taken out, so that features may be
-# negative and cosines with wrong classes can fall below 0.
+# negative and cosines with wrong classes can fall below 0. The third term:
+
+
+# %%
+def margin_term(cosines, labels, old, margin, negatives):
+    """UCIR's third term for cosines [N, K], of which the first `old` are of old classes."""
+    kept = labels < old  # exemplars
+    own = cosines[kept].gather(1, labels[kept, None])
+    nearest = cosines[kept, old:].topk(negatives, dim=1).values
+    return F.relu(margin - own + nearest).mean()
+
+
+# %%
+cosines = torch.rand(8, 4) * 2 - 1
+given = cosines, torch.arange(8) % 4, 2, 0.5, 2
+assert torch.allclose(margin_term(*given), margin_ranking(*given))
 
 # %% [markdown]
 # ## `podnet`: every stage, pooled

@@ -127,12 +127,12 @@ def nearest(features, means):
 
 # %%
 learner = NearestClassMean(setup)
-found = []
+own_means = []
 for session, (features, labels) in enumerate(by_session, start=1):
-    found.append(class_means(features, labels, data.classes(session)))
+    own_means.append(class_means(features, labels, data.classes(session)))
     learner.session = session
     learner.take_in(features, labels)
-means = torch.cat(found)
+means = torch.cat(own_means)
 assert torch.allclose(means, learner.means)
 assert (nearest(features, means) == learner.head()(features).argmax(dim=1)).all()
 
@@ -224,12 +224,12 @@ def choose(gram, correlation, h, targets):
 
 
 # %%
-newest, wanted = h[-1], y[-1]  # out of the sums; then those not held out back in
-held, kept = held_out(len(newest), setup, data.number_of_sessions)
-before = gram - newest.T @ newest, correlation - newest.T @ wanted
-given = [a + b for a, b in zip(before, sums(newest[kept], wanted[kept]), strict=True)]
-given = *given, newest[held], wanted[held]
-assert choose(*given) == best_penalty(*given)
+newest, wanted = h[-1], y[-1]
+held, kept = held_out(len(newest), setup, data.number_of_sessions)  # a fifth, and the others
+out_gram, out_correlation = sums(newest[held], wanted[held])
+solved_for = gram - out_gram, correlation - out_correlation  # the sums without the fifth
+asked = newest[held], wanted[held]
+assert choose(*solved_for, *asked) == best_penalty(*solved_for, *asked)
 
 # %% [markdown]
 # To the left, with hardly any penalty, the images that were solved for are fitted best, and those
@@ -239,8 +239,8 @@ assert choose(*given) == best_penalty(*given)
 rows = [
     {
         "penalty": penalty,
-        "solved_for": error_of(*given[:2], penalty, newest[kept], wanted[kept]),
-        "held_out": error_of(*given[:2], penalty, *given[2:]),
+        "solved_for": error_of(*solved_for, penalty, newest[kept], wanted[kept]),
+        "held_out": error_of(*solved_for, penalty, *asked),
     }
     for penalty in PENALTIES
 ]
@@ -287,28 +287,29 @@ print(f"{size} features; at several depths {several_depths(x).shape[1]} numbers"
 # %%
 sessions = pd.RangeIndex(1, data.number_of_sessions + 1, name="session")
 read = [features_of(session, several_depths) for session in sessions]
-asked = [features_of(session, several_depths, "test") for session in sessions]
+tested = [features_of(session, several_depths, "test") for session in sessions]
 
 
 # %%
 def accuracy_of(width):
     """Accuracy in % after each session, of a head on so many of the last columns."""
-    gram = correlation = 0
+    gram, correlation, found = 0, 0, []
     for session, (x, labels) in zip(sessions, read, strict=True):
         targets = F.one_hot(labels, data.number_of_classes).double()
         more_gram, more_correlation = sums(x[:, -width:].double(), targets)
         gram, correlation = gram + more_gram, correlation + more_correlation
-        test_x, test_labels = (torch.cat(parts) for parts in zip(*asked[:session], strict=True))
+        test_x, test_labels = (torch.cat(parts) for parts in zip(*tested[:session], strict=True))
         scores = test_x[:, -width:].double() @ solve(gram, correlation, 1.0)
         right = scores[:, : data.classes_seen(session)].argmax(dim=1) == test_labels
-        yield round(100 * right.double().mean().item(), 1)
+        found.append(round(100 * right.double().mean().item(), 1))
+    return found
 
 
 # %%
 wide = read[0][0].shape[1]
-asked_all, labels = (torch.cat(parts) for parts in zip(*asked, strict=True))
-by_means = 100 * (nearest(asked_all[:, -size:], means) == labels).double().mean().item()
-depths = {"last features": [*accuracy_of(size)], "several depths": [*accuracy_of(wide)]}
+every, labels = (torch.cat(parts) for parts in zip(*tested, strict=True))
+by_means = 100 * (nearest(every[:, -size:], means) == labels).double().mean().item()
+depths = {"last features": accuracy_of(size), "several depths": accuracy_of(wide)}
 pd.DataFrame(depths, index=sessions)
 
 # %% [markdown]

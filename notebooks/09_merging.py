@@ -169,22 +169,27 @@ pd.Series(lengths, name="length, in lengths of the last set's change").to_frame(
 
 # %% [markdown]
 # Where sets agree, it is because each grew out of the one before: a change that session 1 made is
-# in all later sets, unless a session took it back.
-#
+# in all later sets, unless a session took it back. What each session changed by itself shows that:
+
+# %%
+each = changes.diff(dim=0, prepend=0 * changes[:1])  # from the set before
+alike = (each > 0).all(dim=0) | (each < 0).all(dim=0)
+share, chance = 100 * alike.double().mean(), 100 * 0.5 ** (len(each) - 1)
+print(f"sessions' own changes agree in sign for {share:.0f} %, by chance {chance:.0f} %")
+
+# %% [markdown]
 # ## The strategies
 # The library has these and five more, each in a few lines with its paper
 # ([ways_of_merging.py](../dynammo/beyond/ways_of_merging.py)):
 #
-# | strategy | merged set | stored, besides the newest |
-# |---|---|---|
-# | uniform mean (DynaMMo) | $\frac1t\sum_i\theta_i$ | 1 set |
-# | moving average | $E_t = \frac12 E_{t-1} + \frac12\theta_t$ | 1 set |
-# | task arithmetic | $\theta_0 + 0.3\sum_i\tau_i$ | 1 set |
-# | MagMax | $\theta_0 +$ the $\tau_i$ of greatest magnitude, number by number | 1 set |
-# | TIES | trim each $\tau_i$ to its largest fifth, elect signs, average what agrees | older sets |
-# | DARE | drop half of the convolutions' $\tau_i$ at random, double the rest, average | 1 set |
-# | Fisher | $\sum_i F_i\theta_i / \sum_i F_i$, $F_i$ Fisher information (notebook 6) | 2 sets |
-# | last set alone | $\theta_t$ | nothing |
+# | strategy | merged set | stored, besides the newest | |---|---|---| | uniform mean (DynaMMo) |
+# $\frac1t\sum_i\theta_i$ | 1 set | | moving average | $E_t = \frac12 E_{t-1} + \frac12\theta_t$ | 1
+# set | | task arithmetic | $\theta_0 + 0.3\sum_i\tau_i$ | 1 set | | MagMax | $\theta_0 +$ the
+# $\tau_i$ of greatest magnitude, number by number | 1 set | | TIES | trim each $\tau_i$ to its
+# largest fifth, elect signs, average what agrees | older sets | | DARE | drop half of the
+# convolutions' $\tau_i$ at random, double the rest, average | 1 set | | Fisher | $\sum_i
+# F_i\theta_i / \sum_i F_i$, $F_i$ Fisher information over its mean (notebook 6) | 2 sets | | last
+# set alone | $\theta_t$ | nothing |
 #
 # Every strategy but TIES can be kept up to date from session to session, without the old sets.
 
@@ -265,8 +270,8 @@ def followers(chain):
     }
 
 
-replayed = ablations.replay(run, settings, followers)
-found = ablations.averages(replayed)
+followed = ablations.follow(run, settings, followers)
+found = ablations.averages(followed)
 found[["strategy", "statistics"]] = found.pop("label").str.split("|", expand=True)
 
 # %%
@@ -290,7 +295,7 @@ columns = ["average_accuracy", "last_accuracy"]
 
 # %%
 known = {"uniform mean|averaged": "dynammo", "last set alone|averaged": "last_adapter"}
-after = ablations.over_classes(replayed[replayed.label.isin(known)])
+after = ablations.over_classes(followed[followed.label.isin(known)])
 compared = compare(after.assign(method=after.label.map(known)), settings)
 print(told(compared))
 compared[compared.index.get_level_values("session") == "average"].round(1)
@@ -304,13 +309,14 @@ compared[compared.index.get_level_values("session") == "average"].round(1)
 # %%
 key = ["order_seed", "train_seed"]
 wide = 100 * found.pivot_table("average_accuracy", ["strategy", "statistics"], key)
-difference = wide - wide.loc[plain_mean(found)]
+plain, choice = plain_mean(found)  # "uniform mean", and its way with batch norm, as averaged
+difference = wide - wide.loc[plain, choice]
 error = difference.std(axis=1) / difference.shape[1] ** 0.5
 over_mean = pd.DataFrame({"points": difference.mean(axis=1), "standard error": error})
 over_mean.round(1)
 
 # %%
-by_rule = over_mean.points.xs(plain_mean(found)[1], level="statistics")
+by_rule = over_mean.points.xs(choice, level="statistics")
 near, newest = (by_rule.abs() < 2).mean(), by_rule["last set alone"]
 as_expected(
     {
@@ -328,8 +334,7 @@ as_expected(
 # to older ones. So merging should trade newest classes for old ones. Does it, here?
 
 # %%
-end = replayed[replayed.session == replayed.session.max()]
-_, choice = plain_mean(found)
+end = followed[followed.session == followed.session.max()]
 shown = [f"{name}|{choice}" for name in ("uniform mean", "last set alone", *own)]
 by_session = 100 * end.pivot_table("accuracy", "label", "evaluated_session").loc[shown]
 by_session.rename(index=lambda name: name.split("|")[0]).round(1)
@@ -345,14 +350,18 @@ by_session.rename(index=lambda name: name.split("|")[0]).round(1)
 # or two.
 #
 # * In `only_where_all_agree`, write `changes[-1]` instead of `changes.mean(dim=0)`.
-# * Let `ties` keep everything (`density=1`), and add it: `own["TIES, untrimmed"] = ties`. What did
-#   trimming do?
-# * Let newer sets count more: `own["newer counts more"] = lambda changes: sum((i + 1) * row for
-#   i, row in enumerate(changes)) / sum(range(1, len(changes) + 1))`.
-# * Add a rule that answers 0 for every number: `own["nothing"] = lambda changes: 0 * changes[0]`,
-#   with `statistics = ["measured again"]`, since what tuned sets measured does not fit an untuned
-#   one. What is left at the end is the frozen network behind random adapters. (Session 1 still runs
-#   the set that it tuned, so look at the last accuracy.)
+# * Add rules to `own`: TIES without trimming, newer sets that count more, and one that answers 0
+#   for every number.
+#   ```python
+#   own["TIES, untrimmed"] = lambda changes: ties(changes, density=1)
+#   own["newer counts more"] = lambda changes: sum(
+#       (i + 1) * row for i, row in enumerate(changes)
+#   ) / sum(range(1, len(changes) + 1))
+#   own["nothing"] = lambda changes: 0 * changes[0]
+#   ```
+#   "Nothing" needs `statistics = ["measured again"]`, since what tuned sets measured does not fit
+#   an untuned one. What is left at the end is the frozen network behind random adapters. (Session 1
+#   still runs the set that it tuned, so look at the last accuracy.)
 
 # %% [markdown]
 # ## Code it: an election without trimming
@@ -363,13 +372,19 @@ by_session.rename(index=lambda name: name.split("|")[0]).round(1)
 
 # %% tags=["exercise"]
 def majority(changes):
-    """Mean of the changes [t, N] of the sign that most votes are for, 0 if even; 0 has no vote."""
+    """From changes [t, N] one row [N]: the mean of those whose sign more sessions have.
+
+    A change of 0 has no vote; where votes are even, the result is 0.
+    """
     raise NotImplementedError("Replace this line.")
 
 
 # %% tags=["solution"]
 def majority(changes):
-    """Mean of the changes [t, N] of the sign that most votes are for, 0 if even; 0 has no vote."""
+    """From changes [t, N] one row [N]: the mean of those whose sign more sessions have.
+
+    A change of 0 has no vote; where votes are even, the result is 0.
+    """
     elected = changes.sign().sum(dim=0).sign()
     agree = (changes.sign() == elected) & (elected != 0)
     return (changes * agree).sum(dim=0) / agree.sum(dim=0).clamp(min=1)

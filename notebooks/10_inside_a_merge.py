@@ -63,6 +63,7 @@ from dynammo.run import command
 from dynammo.run.expected import as_expected
 from dynammo.run.learn import last_session
 from dynammo.run.provenance import note, provenance
+from dynammo.run.settings import as_written_out
 from dynammo.training import generator_for
 
 # %%
@@ -106,8 +107,8 @@ states = [beginning.state_dict(), *sets, chain.merged_state]
 places, share = plane(torch.stack([flat(state) for state in states]))
 points = pd.DataFrame({"name": names, "x": places[:, 0], "y": places[:, 1]})
 told = f"The plane shows {100 * share:.0f} % of the squared distances · {under}"
-steps = list(zip(names[:last], names[1 : last + 1], strict=True))
-save(path_figure(points, steps, told), points, "inside_path")
+arrows = list(zip(names[:last], names[1 : last + 1], strict=True))
+save(path_figure(points, arrows, told), points, "inside_path")
 
 # %% [markdown]
 # The star is the mean. It lies among the sets, where nothing was ever trained. What does the
@@ -148,19 +149,19 @@ for name, value in library.items():
 
 
 # %%
-def judge(state, steps, split):
+def judge(state, epochs, split):
     """Accuracy and loss with a set in place, after the head was tuned for its features."""
     head, memory = copy.deepcopy(unified), chain.memory.balanced_positions()
     sides, wanted = chain.both_sides(state, memory), torch.as_tensor(data.train.labels[memory])
     optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
     generator = generator_for("head", *chain.seeds, last)
-    for _ in range(steps):
-        batch = torch.randperm(len(memory), generator=generator)
-        flip = (torch.rand(len(batch), generator=generator) < 0.5).long()
-        loss = F.cross_entropy(head(sides[flip, batch]), wanted[batch].to(sides.device))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    for _ in range(epochs):
+        for batch in torch.randperm(len(memory), generator=generator).split(32):
+            flip = (torch.rand(len(batch), generator=generator) < 0.5).long()
+            loss = F.cross_entropy(head(sides[flip, batch]), wanted[batch].to(sides.device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
     seen = data.indices(split, range(1, last + 1))
     wanted = torch.as_tensor(getattr(data, split).labels[seen], device=sides.device)
     with torch.no_grad():
@@ -169,8 +170,7 @@ def judge(state, steps, split):
 
 
 # %%
-few = {"head_epochs": 20, "head_steps": 20, "head_milestones": [1.0], "head_learning_rate": 1e-3}
-small = replace(chain, settings=settings.with_changes(few | {"batch_size": 1000}))
+small = replace(chain, settings=as_written_out(settings, head_epochs=20))
 library = between_sets.judge_set(small, unified, chain.merged_state, "val")
 accuracy, loss = judge(chain.merged_state, 20, "val")
 assert abs(accuracy - library["accuracy"]) < 1e-6
@@ -192,14 +192,14 @@ save(pictures.line_figure(line, "session 1", f"session {last}", under), line, "i
 # triangle means that merging makes something that none of the three was.
 
 # %%
-chosen = sorted({1, (1 + last) // 2 + (last > 2), last}) if last > 2 else []
+chosen = sorted({1, (last + 2) // 2, last})
 if len(chosen) == 3:
     corners, shares = [sets[t - 1] for t in chosen], between_sets.triangle(triangle_steps)
     area = between_sets.judge_blends(chain, unified, corners, shares, mix=between)
     names = [f"session {t}" for t in chosen]
     display(save(pictures.triangle_figure(area, names, under), area, "inside_triangle"))
 else:
-    print("Two sessions have no triangle: look into a run with three or more.")
+    print("A triangle needs three sessions: look into a run that has them.")
 
 # %% [markdown]
 # ## Do sessions pull alike?
@@ -268,13 +268,13 @@ as_expected(
 
 # %% tags=["exercise"]
 def barrier(weights, losses):
-    """Height of the barrier; losses at some weights from 0 to 1, in order."""
+    """Height of the barrier; losses at some weights from 0 to 1, in order (lists or Series)."""
     raise NotImplementedError("Replace this line.")
 
 
 # %% tags=["solution"]
 def barrier(weights, losses):
-    """Height of the barrier; losses at some weights from 0 to 1, in order."""
+    """Height of the barrier; losses at some weights from 0 to 1, in order (lists or Series)."""
     weights, losses = np.asarray(weights), np.asarray(losses)
     straight = (1 - weights) * losses[0] + weights * losses[-1]
     return (losses - straight).max()

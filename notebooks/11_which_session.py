@@ -263,10 +263,11 @@ class ByRule(TaskHeads):
     rule = staticmethod(loudest)
 
     def forward(self, features):
-        logits = self.session_logits(features)
+        """Log-probabilities [N, K] of the believed head's classes, minus infinity elsewhere."""
+        logits = self.session_logits(features)  # [N, t, k + 1]
         foreign = torch.arange(logits.shape[1], device=logits.device) != self.rule(logits)[:, None]
         scores = logits.log_softmax(dim=2).masked_fill(foreign[:, :, None], float("-inf"))
-        return scores.flatten(1)[:, self.places]
+        return scores.flatten(1)[:, self.places]  # of t (k + 1) outputs the K that are classes
 
 
 class DynaMMoByRule(DynaMMo):
@@ -282,18 +283,20 @@ def followers(chain):
     return {"lowest others": DynaMMo(chain), "another rule": DynaMMoByRule(chain)}
 
 
-replayed = ablations.replay(run, settings_of(run, runs), followers)
+followed = ablations.follow(run, settings_of(run, runs), followers)
 key = ["order_seed", "train_seed"]
 columns = ["average_accuracy", "last_accuracy"]
-wide = 100 * ablations.averages(replayed).pivot_table(columns, key, "label")
+wide = 100 * ablations.averages(followed).pivot_table(columns, key, "label")
 difference = wide.xs("another rule", axis=1, level=1) - wide.xs("lowest others", axis=1, level=1)
 pd.DataFrame({"points": difference.mean(), "sd": difference.std()}).round(2)
 
 # %% [markdown]
 # ## Now change a line
-# * Add a rule that does not look: `rules["a guess"] = lambda logits: torch.randint(last,
-#   (len(logits),))`. Why is what is left of the accuracy about that of `told`, divided by the
-#   number of sessions?
+# * Add a rule that does not look. Why is what is left of the accuracy about that of `told`, divided
+#   by the number of sessions?
+#   ```python
+#   rules["a guess"] = lambda logits: torch.randint(last, (len(logits),))
+#   ```
 # * In `ByRule`, write `rule = staticmethod(surest)`, and run on from there.
 # * `outcomes(logits[shown], session)` believes the true session. What does it say, and whom would
 #   you have to ask for the session in a clinic?
@@ -384,6 +387,10 @@ print("    confused_sessions(session, lowest_others(logits['dynammo']), last)")
 #    scale. "Others" is what makes them comparable: it is in every head.
 # 5. In its histogram of other sessions: it reaches far to the left. That head is then believed for
 #    images of other sessions too, which are lost there.
+#
+# Under "Now change a line": a random head is the right one once in $T$ times, and then the answer
+# is right as often as with the session told. Whoever could tell you the session in a clinic would
+# have to know a part of the diagnosis.
 
 # %% [markdown]
 # ## References

@@ -18,8 +18,8 @@
 #
 # **What you will see.** Sets that come about in other ways than DynaMMo's. *Fresh* sets each start
 # from the same random beginning, instead of from the set of the session before. *Gentle* sets start
-# from the one before, and are tuned at a small learning rate. And a set that is *adapted once*, in
-# the first session, stays as it is. The last two also have a [solved
+# from the one before; from session 2 on they are tuned at a tenth of the usual rate. And a set that
+# is *adapted once*, in the first session, stays as it is. The last two also have a [solved
 # head](15_beyond_the_paper.ipynb), so they are compared with that head on the frozen network.
 #
 # **Expected.** Fresh sets, none of which grew out of another, lie far from their mean, and the mean
@@ -101,7 +101,7 @@ def distance(one, mean):
 
 
 # %%
-chain = group.learners[0].inner.chain  # of this method's own adapter sets
+chain = group.learners[0].inner.chain  # a method with sets of its own has a chain of its own
 mean = mean_of(chain.adapter_states)
 sets = enumerate(chain.adapter_states, start=1)
 apart = {f"session {session}": distance(one, mean) for session, one in sets}
@@ -114,8 +114,8 @@ pd.Series(apart, name="distance to the mean").to_frame().round(3)
 # ## Now change a line
 # Take the mean of the first two sets alone, `mean_of(chain.adapter_states[:2])`, and leave out the
 # loop with the `assert`: the two that it was made of are near it, and the others far. Then learn
-# `dynammo_gentle`, and again with `more = {"dynammo_gentle_learning_rate": 0.1}`: at which rate do
-# sets stay near?
+# `dynammo_gentle`, and again with `more = {"dynammo_gentle_later_rate": 0.1}`, the rate of session
+# 1, and of DynaMMo: at which do sets stay near?
 
 # %% [markdown]
 # ## As expected?
@@ -142,6 +142,12 @@ if key in published_numbers().index:  # where the demo has these seeds
     }[like]
     expectations[words] = f"{lost:+.1f} points", so
 as_expected(expectations, settings)
+
+# %% [markdown]
+# So why does the mean work? Learn `acl_fresh` too: it has the same sets as `dynammo_fresh`. If ACL
+# is as good on them as the demo's ACL, the sets are good, and what DynaMMo loses on them is due to
+# their distance. The further apart sets are, the more averaging loses
+# ([measured](STUDY.md#run-by-run)): it needs sets that are near each other.
 
 # %% [markdown]
 # ## What it costs

@@ -129,19 +129,19 @@ as_expected(
 # %% [markdown]
 # ## Code it: is it more than chance?
 # A difference in one run may be chance. Say of each combination whether a method's lead over
-# DynaMMo is more than twice its *standard error*: the standard deviation over runs, divided by the
-# root of how many there are.
+# DynaMMo is more than twice its *standard error*: the standard deviation over runs (with $n - 1$),
+# divided by $\sqrt n$.
 
 
 # %% tags=["exercise"]
 def clear_leads(points):
-    """Whether the mean of each row of points [combinations, runs] is two errors over 0."""
+    """For each row of points [combinations, runs], whether its mean is over two standard errors."""
     raise NotImplementedError("Replace this line.")
 
 
 # %% tags=["solution"]
 def clear_leads(points):
-    """Whether the mean of each row of points [combinations, runs] is two errors over 0."""
+    """For each row of points [combinations, runs], whether its mean is over two standard errors."""
     error = points.std(axis=1, ddof=1) / np.sqrt(points.shape[1])
     return points.mean(axis=1) > 2 * error
 
@@ -158,6 +158,18 @@ told = "Divide by n - 1 in the deviation, and by the root of n for the error: th
 assert not clear_leads(edge)[0], told
 assert clear_leads(np.tile(edge, 2))[0], "Twice the runs make it clear: the error is smaller."
 print("That is a rule of thumb; the study's intervals do the same with fewer assumptions.")
+
+# %% [markdown]
+# With it, where is ACL clearly ahead in this sweep? Run this in a cell of its own, after more than
+# one run:
+# ```python
+# import pandas as pd
+#
+# key = [*where, "order_seed", "train_seed"]
+# by_run = 100 * table.pivot_table("average_accuracy", key, "method")
+# lead = (by_run["acl"] - by_run["dynammo"]).unstack(["order_seed", "train_seed"])
+# pd.Series(clear_leads(lead.to_numpy()), lead.index).unstack("epochs")
+# ```
 
 # %% [markdown]
 # ## Exercises

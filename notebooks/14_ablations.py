@@ -47,7 +47,7 @@ methods: list = [
     "acl",
     "dynammo",
     "last_adapter",
-]  # on adapters, of those that the run has; with acl
+]  # on adapters, of those that the run has; keep "acl": the others are compared with it
 tried: dict = {}  # variants to choose from, on validation images: the last section
 
 # %%
@@ -172,7 +172,8 @@ cost.rename(columns={"macs": "MMACs", "parameters_stored": "stored (M)"}).round(
 
 # %%
 averages = average_by_run(sessions)
-wide = 100 * averages.pivot_table("average_accuracy", ["variant", "train_seed"], "method")
+key = ["variant", "order_seed", "train_seed"]
+wide = 100 * averages.pivot_table("average_accuracy", key, "method", sort=False)
 to_acl = wide.sub(wide["acl"], axis=0).drop(columns="acl")
 to_acl = to_acl.groupby("variant", sort=False).mean()
 to_acl.round(1)
@@ -218,13 +219,13 @@ chosen
 
 # %% tags=["exercise"]
 def paired(ours, theirs):
-    """Mean difference of two methods on the same runs [n], and its standard error."""
+    """Mean difference of two methods on the same runs, lists or Series [n]; its standard error."""
     raise NotImplementedError("Replace this line.")
 
 
 # %% tags=["solution"]
 def paired(ours, theirs):
-    """Mean difference of two methods on the same runs [n], and its standard error."""
+    """Mean difference of two methods on the same runs, lists or Series [n]; its standard error."""
     gaps = pd.Series(ours) - pd.Series(theirs)
     return gaps.mean(), gaps.std(ddof=1) / len(gaps) ** 0.5
 
@@ -237,6 +238,13 @@ assert error < 1e-9, "It is 1 in every run, so nothing is unsure: take differenc
 mean, error = paired([3.0, 5.0], [2.0, 2.0])
 assert abs(mean - 2) < 1e-9 and abs(error - 1) < 1e-9, "Of 1 and 3: 2, and sqrt(2) / sqrt(2) = 1."
 print("That is a paired difference. How unsure would it be without the pairs?")
+
+# %% [markdown]
+# With it, how unsure is the table above? Run this in a cell of its own (a single run has no error):
+# ```python
+# both = {variant: paired(own.dynammo, own.acl) for variant, own in wide.groupby("variant")}
+# pd.DataFrame(both, index=["points", "standard error"]).T.round(2)
+# ```
 
 # %% [markdown]
 # ## Exercises

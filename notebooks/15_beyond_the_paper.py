@@ -129,17 +129,19 @@ assert torch.allclose(head, ridge_weights(*library.sums(), 0.5))
 
 # %% [markdown]
 # ## Statistics that move along
-# Merged features move, but by less and less: $W_t - W_{t-1} = \frac1t(\theta_t - W_{t-1})$. This is
-# called *drift*. How they move can be **seen**, on images that are at hand: the new session's and
-# the memory's, under the old merge and under the new one. An affine map is fitted to those images,
+# The merged weights move by a $t$-th of the way to the newest set: $W_t - W_{t-1} =
+# \frac1t(\theta_t - W_{t-1})$. That is less and less, unless sets move further apart. Features move
+# with them, which is called *drift*. How they move can be **seen**, on images that are at hand: the
+# new session's and the memory's, under the old merge and under the new one. An affine map is fitted
+# to those images,
 #
 # $$f \mapsto f + (f - m) A + b, \qquad \mu_k \mapsto \mu_k + (\mu_k - m) A + b, \qquad
 # S \mapsto (I + A)^{\top} S (I + A),$$
 #
 # and moves the old classes' statistics too. Here $m$ is the mean of these images' features before
 # the merge, and $b$ is how far that mean moved. $A$ is itself a ridge regression; its *stiffness*
-# is how hard it is pulled towards no change but the shift $b$. The old merge is not stored:
-# $W_{t-1}$ follows from $W_t$ and $\theta_t$.
+# is how hard it is pulled towards no change but the shift $b$. The old merge is not stored, since
+# $W_{t-1} = (t \, W_t - \theta_t) / (t - 1)$.
 
 
 # %%
@@ -239,7 +241,8 @@ _, true = go_on(1)
 stale, followed, rows, after_each = true, true, [], []
 for session in range(2, data.number_of_sessions + 1):
     change, true = go_on(session)
-    followed, _ = follow(followed, torch.eye(followed.shape[1]).to(followed), *change)
+    m, A, b = change
+    followed = followed + (followed - m) @ A + b  # as in `follow`
     gaps = {"ignored": gap(stale, true), "followed": gap(followed, true)}
     rows.append({"session": session, **gaps, "closest": torch.pdist(true).min().item()})
     after_each.append((chain.merged_state, stale, followed))
@@ -293,7 +296,8 @@ own = []  # [MyRidge]
 # The controls change one part each, over the same tuned chains: no adapters; the last features
 # alone, with adapters and without; no correction of the drift; the newest set instead of the mean;
 # and, cheating, old images seen again, as if nothing had to be followed. Beside them stand ACL,
-# DynaMMo, and *last adapter*, which is DynaMMo's tuned heads on the newest set alone.
+# DynaMMo, and *last adapter*, which is DynaMMo's tuned heads on the newest set alone. Each learner
+# is called by its title; the groups have a colour each in the picture.
 
 # %%
 PLAIN = ("acl", "dynammo", "last_adapter", "dynammo_ridge")
@@ -310,8 +314,8 @@ def contenders(chain):
     return library | {called(kind): kind(chain) for kind in (*controls.CONTROLS, *own)}
 
 
-replayed = ablations.replay(run, settings, contenders, split)
-found = ablations.averages(replayed)
+learned = ablations.follow(run, settings, contenders, split)
+found = ablations.averages(learned)
 
 # %%
 solved = [called(kind) for kind in (*controls.CONTROLS, *own)] + [title("dynammo_ridge")]
@@ -431,7 +435,7 @@ by_way.T.rename_axis(columns="penalty")
 
 # %%
 names = {title(name): name for name in PLAIN}
-ours = replayed[replayed.label.isin(names)]
+ours = learned[learned.label.isin(names)]
 ours = ours.assign(method=ours.label.map(names), right=ours.accuracy * ours.images)
 totals = ours.groupby(["method", *key, "session"])[["right", "images"]].sum().reset_index()
 if split == "test":
@@ -517,10 +521,14 @@ assert torch.allclose(half, torch.ones(1, 2)), "Where all images move alike, mea
 print("That is semantic drift compensation: means follow their neighbours.")
 
 # %% [markdown]
-# To see what it does, let `MyStatistics.move` be `self.means = semantic_drift(self.means,
-# old.double(), new.double(), 0.5)`, put `MyRidge` into `own`, and run the cells from "Now change a
-# line" on once more. Only means follow then. (A distance of 0.5 is within a class here: see the
-# picture.)
+# To see what it does, put `MyRidge` into `own`, let `MyStatistics` be this, and run the cells from
+# "Now change a line" on once more. Only means follow then. (A distance of 0.5 is within a class
+# here: see the picture.)
+# ```python
+# class MyStatistics(ClassStatistics):
+#     def move(self, old, new, stiffness):
+#         self.means = semantic_drift(self.means, old.double(), new.double(), 0.5)
+# ```
 
 # %% [markdown]
 # ## Exercises

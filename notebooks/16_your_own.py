@@ -21,8 +21,8 @@
 # network, each from a cell; and adapter sets merged as files.
 #
 # **Expected.** It runs, and need not win: the loss has softer labels, and in the mean the newest
-# set counts less, the further it has moved. The picture shows the difference, and the table below
-# it says how large it is.
+# set counts less, the further it is from the merged one. The picture shows the difference, and the
+# table below it says how large it is.
 #
 # **Takes** about nine minutes on one core with the default parameters: two chains of adapters for
 # each of three class orders, and one on a small network. Each session is saved as it ends, so an
@@ -118,9 +118,8 @@ as_expected({"learned to the end: another method, less than 5 points apart": fou
 
 # %% [markdown]
 # ## A learner of your own
-# More than a part: a class. It says what it does after the adapters are tuned and merged, and
-# which sets an image passes. This one is DynaMMo with the newest set in sessions 1 and 2, and with
-# the mean from then on.
+# More than a part: a class. It says which sets an image passes; all else is inherited. This one is
+# DynaMMo with the newest set in sessions 1 and 2, and with the mean from then on.
 
 
 # %%
@@ -241,8 +240,15 @@ print("Now learn with Steps(choose=farthest): see the exercises.")
 
 # %% [markdown]
 # ## Exercises
-# 1. Which of the two parts makes the difference? Learn with one of them.
-# 2. Learn with `Steps(choose=farthest)`. What becomes of the heads?
+# 1. Which of the two parts makes the difference? Learn with one of them, as under "Over the whole
+#    stream".
+# 2. Learn with `farthest`. What becomes of the heads? Other steps need a folder of their own:
+#    ```python
+#    folder, steps = Path(run_folder) / "farthest", Steps(choose=farthest)
+#    learn_stream(folder, settings, "", 0, 1, steps=steps)
+#    one = settings.with_changes({"order_seeds": [0]})
+#    collect(folder, one, steps=steps)["sessions"]
+#    ```
 
 # %% [markdown] tags=["solution"]
 # ## Solutions

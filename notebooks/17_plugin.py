@@ -96,8 +96,8 @@ cost_by_session(found)
 
 # %% [markdown]
 # ## Exercises
-# 1. In the example, let exemplars be shown as often as makes old and new classes even. What is that
-#    number in session 4?
+# 1. The example shows each exemplar `times` times, which is the setting `replay_twice_times` in
+#    `more`. With which number does an epoch show old and new classes equally often in session 4?
 
 # %% [markdown] tags=["solution"]
 # ## Solutions

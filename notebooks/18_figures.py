@@ -40,7 +40,7 @@ from IPython.display import display
 
 from dynammo.data import files
 from dynammo.draw.accuracy import accuracy_by_family
-from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_bars, cost_growth
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_bars, cost_growth_figure
 from dynammo.draw.frames import Frames
 from dynammo.draw.heat_maps import accuracy_matrices, confusion_and_difference
 from dynammo.draw.method import method_diagram
@@ -51,10 +51,11 @@ from dynammo.measure import cost
 from dynammo.measure.summary import readable, summarise, training_cost
 from dynammo.networks.own import recipe_of
 from dynammo.run import command
+from dynammo.run.code import code_checksum
 from dynammo.run.collect import collect, write_tables
 from dynammo.run.expected import as_expected, compare, told
 from dynammo.run.learn import last_session
-from dynammo.run.provenance import code_checksum, note, own_files, provenance
+from dynammo.run.provenance import note, own_files, provenance
 from dynammo.run.run_folder import load_stream
 
 # %%
@@ -84,7 +85,6 @@ def save(figure, table, name):
 recipe = recipe_of(settings.backbone)
 save(
     method_diagram(
-        number_of_sessions=data.number_of_sessions,
         classes_per_session=[len(labels) for labels in data.sessions],
         stage_names=list(recipe.stages),
         adapter_stages=list(settings.adapter_stages or recipe.adapter_stages),
@@ -221,7 +221,7 @@ training_cost(collected)
 # %%
 growth = pd.DataFrame(cost.paper_cost_growth())
 growth_note = "ResNet-18 at 224 px, two classes a session; counted, nothing is trained"
-save(cost_growth(growth, note=growth_note), growth, "cost_growth")
+save(cost_growth_figure(growth, note=growth_note), growth, "cost_growth")
 
 # %% [markdown]
 # Move the slider from session to session: which bars move?

@@ -111,7 +111,7 @@ for backbone in backbones if "export" in parts else ():
 # %%
 plain = RunSettings().with_changes({"head_steps": 0})
 some = images["efficientnet_lite0"][: plain.memory_budget]
-take("head", speed_of_learning.head_rows(backbones[0], some, [1, 4], plain, budget))
+take("head", (speed_of_learning.head_row(backbones[0], some, n, plain, budget) for n in (1, 4)))
 for backbone, epochs in zip(backbones, (3, 1), strict=True):
     settings = plain.with_changes({"backbone": backbone.name, "adapter_epochs": epochs})
     own, size = images[backbone.name], speed.SIZES[backbone.name]

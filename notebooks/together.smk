@@ -2,7 +2,7 @@
 import json
 from pathlib import Path
 
-from dynammo.run.provenance import PACKAGE, files_behind
+from dynammo.run.code import PACKAGE, files_behind
 
 NOTEBOOK = Path(workflow.basedir) / "19_the_study.ipynb"
 FIGURES = Path(config["figures"])

@@ -90,8 +90,8 @@ def from_arrays(
         told = ", ".join(f"{split} {size} px" for split, size in sizes.items())
         raise InputError(f"{name}: image sizes differ ({told}). Resize all images to one size.")
     names = _checked_class_names(name, arrays, class_names, splits)
-    told = {"synthetic": synthetic, "note": note, "framing": framing}
-    return DataSet(name, **splits, class_names=names, **told)
+    about = {"synthetic": synthetic, "note": note, "framing": framing}
+    return DataSet(name, **splits, class_names=names, **about)
 
 
 def _checked_split(what: str, images: np.ndarray, labels: np.ndarray) -> Split:

@@ -53,13 +53,13 @@ def accuracy_and_cost_by_stream(
     )
     for ax, (title, table) in zip(axes[:-1], compared.items(), strict=True):
         table = checked(table, ["method", "other", "mean", "low", "high"], "intervals")
-        own = table[(table.method == "dynammo") & (table.measure == "average")].set_index("other")
+        own = table[(table.other == "dynammo") & (table.measure == "average")].set_index("method")
         ax.axvline(0, color="0.5", lw=1, zorder=0)
         for row, method in enumerate(methods):
             if method == "dynammo":
                 ax.plot([0], [row], **look(method).line)
             elif method in own.index:
-                low, mean, high = -own.loc[method, ["high", "mean", "low"]].astype(float)
+                low, mean, high = own.loc[method, ["low", "mean", "high"]].astype(float)
                 _draw_interval(ax, low, mean, high, row, look(method))
         ax.set(xlim=ENDS, xlabel="points")
         ax.set_title(title.replace(" (", "\n("), fontsize=9)
@@ -97,8 +97,8 @@ def _finding(compared: Mapping[str, pd.DataFrame], costs_of: Mapping[str, pd.Ser
     """What keeping every set brings and costs, as a title."""
     gaps, times = [], []
     for title, table in compared.items():
-        own = table[(table.method == "dynammo") & (table.other == "acl")]
-        gaps += (-own[own.measure == "average"]["mean"]).tolist()
+        own = table[(table.method == "acl") & (table.other == "dynammo")]
+        gaps += own[own.measure == "average"]["mean"].tolist()
         macs = costs_of[title]
         times += [macs["acl"] / macs["dynammo"]] if {"acl", "dynammo"} <= set(macs.index) else []
     if not gaps:

@@ -156,8 +156,8 @@ def triangle_figure(points: pd.DataFrame, names: Sequence[str], note: str) -> Fi
     mix = ", ".join(f"{100 * share:.0f} %" for share in shares[best])
     caption = f"Best at {mix} of {', '.join(names)}: {100 * table.accuracy[best]:.1f} % (1 seed)"
     figure, axes = canvas(f"{caption} · {note}", 9.6, 4.2, 1, 2)
-    panels = (("accuracy (%)", 100 * table.accuracy, "viridis"), ("loss", table.loss, "viridis_r"))
-    for ax, (label, values, colours) in zip(axes.flat, panels, strict=True):
+    shown = (("accuracy (%)", 100 * table.accuracy, "viridis"), ("loss", table.loss, "viridis_r"))
+    for ax, (label, values, colours) in zip(axes.flat, shown, strict=True):
         drawn = ax.tricontourf(x, y, values, levels=12, cmap=colours)
         ax.scatter(x, y, 5, "white", lw=0)
         ax.plot(*corners.mean(axis=0), "*", color="white", mec="black", ms=13)

@@ -34,16 +34,6 @@ def runs_counted(table: pd.DataFrame) -> str:
     return f"{count} run{'s' if count != 1 else ''}"
 
 
-def paired_text(
-    table: pd.DataFrame, one: str | tuple, other: str | tuple, by: str | list[str]
-) -> str:
-    """Difference of two choices in average accuracy, run by run, in points: ``+1.2 ± 0.3``."""
-    wide = 100 * table.pivot_table("average_accuracy", SEED, by)
-    difference = (wide[one] - wide[other]).dropna()
-    sd = f" ± {difference.std():.1f}" if len(difference) > 1 else ""
-    return f"{difference.mean():+.1f}{sd}"
-
-
 def plain_mean(table: pd.DataFrame) -> tuple[str, str]:
     """DynaMMo's way among those of a table: the uniform mean, with averaged statistics if any.
 
@@ -67,9 +57,10 @@ def merging_finding(table: pd.DataFrame) -> str:
     if means[best] <= means[start]:
         return f"{text}, and no other way is better ({runs_counted(table)})."
     name = best[0] if best[1] == start[1] else f"{best[0]} with statistics {best[1]}"
-    text += (
-        f"; best is {name} with {100 * means[best]:.1f} %, {paired_text(table, best, start, by)}"
-    )
+    wide = 100 * table.pivot_table("average_accuracy", SEED, by)
+    gain = (wide[best] - wide[start]).dropna()
+    points = f"{gain.mean():+.1f}" + (f" ± {gain.std():.1f}" if len(gain) > 1 else "")
+    text += f"; best is {name} with {100 * means[best]:.1f} %, {points}"
     return f"{text} points run by run ({runs_counted(table)})."
 
 

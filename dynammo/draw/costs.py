@@ -52,7 +52,7 @@ def accuracy_and_cost(found: pd.DataFrame, note: str) -> Figure:
     height, grid = 1.7 + 0.27 * len(methods), {"sharey": True, "width_ratios": (5, 3)}
     figure, (points, costs) = canvas(f"{told} · {note}", 9.6, height, 1, 2, **grid)
     figure.get_layout_engine().set(w_pad=0.16)  # long names are a little wider in a PNG
-    scale, unit = _unit(found["macs"])
+    scale, unit = mac_unit(found["macs"].max())
     beside = {"textcoords": "offset points", "va": "center", "fontsize": 8.5}
     runs, names = found.groupby("method").size(), []
     for row, method in enumerate(methods):
@@ -105,19 +105,19 @@ def cost_finding(found: pd.DataFrame) -> str:
     return f"DynaMMo beside ACL: {fewer}, {more}"
 
 
-def _unit(macs: pd.Series) -> tuple[float, str]:
-    """How many MACs the axis counts as one, and what that is called."""
-    return (1e9, "GMACs") if macs.max() >= 1e9 else (1e6, "MMACs")
+def mac_unit(most: float) -> tuple[float, str]:
+    """How many MACs an axis counts as one, and what that is called."""
+    return (1e9, "GMACs") if most >= 1e9 else (1e6, "MMACs")
 
 
 @styled
 def cost_bars(growth: pd.DataFrame, sessions: int, note: str) -> Figure:
     """Multiply-accumulates of each method after so many sessions, on an axis for the most of them.
 
-    The table is that of :func:`cost_growth`.
+    The table is that of :func:`dynammo.measure.cost.cost_growth`.
     """
     table = checked(growth, ["method", "sessions", "macs"], "growth")
-    (scale, unit), own = _unit(table["macs"]), table[table["sessions"] == sessions]
+    (scale, unit), own = mac_unit(table["macs"].max()), table[table["sessions"] == sessions]
     macs = checked(own, ["macs"], f"growth (after {sessions} sessions)").set_index("method")["macs"]
     methods = methods_in(own)
     figure, ax = canvas(note, 7.4, 1.4 + 0.3 * len(methods))
@@ -136,7 +136,7 @@ def cost_bars(growth: pd.DataFrame, sessions: int, note: str) -> Figure:
 
 
 @styled
-def cost_growth(growth: pd.DataFrame, note: str) -> Figure:
+def cost_growth_figure(growth: pd.DataFrame, note: str) -> Figure:
     """What grows with the sessions learned, from 0: computation, numbers stored and memory.
 
     The numbers stored are all that a method keeps (parameters, Fisher information, Gram
@@ -146,7 +146,7 @@ def cost_growth(growth: pd.DataFrame, note: str) -> Figure:
     table = checked(growth, columns, "growth").sort_values("sessions")
     methods, last = methods_in(table), table["sessions"].max()
     panels = (
-        ("macs", "Multiply-accumulates per image", *_unit(table["macs"])),
+        ("macs", "Multiply-accumulates per image", *mac_unit(table["macs"].max())),
         ("parameters_stored", "Numbers stored", 1e6, "millions of numbers"),
         ("memory_bytes", "Memory kept between sessions", 1e6, "MB"),
     )

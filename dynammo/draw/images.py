@@ -11,8 +11,8 @@ from dynammo.stream import Stream
 
 
 @styled
-def sample_sheet(stream: Stream, note: str, split: str = "train", per_class: int = 8) -> Figure:
-    """The first images of each class, one row a class in order of arrival, under its session."""
+def sample_sheet(stream: Stream, note: str, per_class: int = 8) -> Figure:
+    """The first training images of each class, a row each as they arrive, under their session."""
     stacks = -(-stream.number_of_classes // 20)
     per_stack = -(-stream.number_of_classes // stacks)
     cell, size = (0.5, 8.5) if stacks == 1 else (0.34, 7)  # inches an image, points a letter
@@ -24,7 +24,7 @@ def sample_sheet(stream: Stream, note: str, split: str = "train", per_class: int
     parts = np.split(stream.session_of_class, cuts)
     height = per_stack + 0.75 * max(len(np.unique(part)) for part in parts)
     figure, ax = canvas(note, cell * stacks * stride, cell * height + 0.5)
-    images, labels = getattr(stream, split).images, getattr(stream, split).labels
+    images, labels = stream.train.images, stream.train.labels
     gap = max(1, stream.image_size // 20)
     for stack, sessions in enumerate(parts):
         left, y = stack * stride, 0.0

@@ -158,7 +158,6 @@ def _predicting(ax: Axes, network: Callable, colours: Sequence) -> None:
 
 @styled
 def method_diagram(
-    number_of_sessions: int,
     classes_per_session: Sequence[int],
     stage_names: Sequence[str],
     adapter_stages: Sequence[str],
@@ -172,11 +171,9 @@ def method_diagram(
     ``adapter_stages`` those that an adapter goes before, ``memory_budget`` are exemplars in all.
     Raises InputError for numbers that contradict each other.
     """
-    n, classes = number_of_sessions, classes_per_session
-    if n != len(classes) or not classes:
-        raise InputError(
-            f"Give one count for each session: {len(classes)} counts for {n} sessions."
-        )
+    n, classes = len(classes_per_session), classes_per_session
+    if not classes:
+        raise InputError("Give how many classes each session brings: there is no session.")
     if unknown := [stage for stage in adapter_stages if stage not in stage_names]:
         raise InputError(f"The backbone has no stage {', '.join(unknown)} for an adapter.")
     figure = Picture(figsize=(WIDTH / 10, HEIGHT / 10 + 0.3))

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynammo.draw.costs import mac_unit
 from dynammo.draw.heat_maps import SHARES, heat_map
 from dynammo.draw.style import canvas, checked, finished, look, styled
 from dynammo.errors import InputError
@@ -66,14 +67,13 @@ def forget_adapt_average(accuracy: pd.DataFrame, macs: Mapping[str, float], note
         ax.annotate(message, (0, 1), (0, 35), fontsize=14, weight="bold", **above)
         ax.annotate(how, (0, 1), (0, 6), fontsize=9.5, color="0.25", **above)
         _cost_bar(bar, method, macs)
-    finished(figure)
-    return figure
+    return finished(figure)
 
 
 def _cost_bar(ax: Axes, method: str, macs: Mapping[str, float]) -> None:
     """Draw what an image costs, on a scale that all panels share."""
     own, most, ratio = macs[method], max(macs.values()), macs[method] / macs["dynammo"]
-    scale, unit = (1e9, "GMACs") if most >= 1e9 else (1e6, "MMACs")
+    scale, unit = mac_unit(most)
     whole = "billions" if scale == 1e9 else "millions"
     times = f", {ratio:.1f} times DynaMMo's" if ratio > 1.05 else ""
     ax.barh([0], [own / scale], color=look(method).colour, height=0.5)

@@ -15,6 +15,7 @@ from dynammo.draw.style import (
     label_ends,
     look,
     methods_in,
+    points_over,
     styled,
 )
 
@@ -29,10 +30,9 @@ def to_dynammo(table: pd.DataFrame) -> pd.DataFrame:
         ``mean`` and ``std`` by method, sessions, memory and epochs.
     """
     cell = ["sessions", "memory", "epochs"]
-    wide = 100 * table.pivot_table("average_accuracy", [*cell, *SEED], "method")
-    gaps = wide.sub(wide["dynammo"], axis=0).drop(columns="dynammo")
-    grouped = gaps.melt(ignore_index=False, value_name="points").reset_index()
-    return grouped.groupby(["method", *cell]).points.agg(["mean", "std"])
+    accuracy = table.set_index(["method", *cell, *SEED]).average_accuracy
+    gaps = points_over(accuracy, "dynammo").drop("dynammo", level="method")
+    return gaps.groupby(["method", *cell]).agg(["mean", "std"])
 
 
 @styled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -19,11 +20,7 @@ from dynammo.heads import UnifiedHead
 from dynammo.measure import metrics
 from dynammo.merging import StateDict, check_same_layout, entry_by_entry
 from dynammo.methods import AdapterLearner
-from dynammo.training import (
-    fit_head,
-    generator_for,
-    progress_bar,
-)
+from dynammo.training import fit_head, generator_for, progress_bar
 
 
 def blend(states: Sequence[StateDict], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -96,7 +93,6 @@ def judge_blends(
     head: UnifiedHead,
     sets: Sequence[StateDict],
     points: Collection[Sequence[float]],
-    split: str = "test",
     progress: str = "points between sets",
     mix: Callable[[Sequence[StateDict], Sequence[float]], StateDict] = blend,
     answers: list[np.ndarray] | None = None,
@@ -105,11 +101,12 @@ def judge_blends(
 
     Points on a line are ``[(1 - w, w) for w in ...]``; :func:`triangle` gives those of a triangle.
     ``mix`` makes a set of the sets and their shares: :func:`blend`, or a function of one's own.
+    ``progress`` names the bar; what is predicted at each point is added to ``answers``.
     """
     rows = []
     for shares in progress_bar(points, progress):
         named = {f"share {i}": share for i, share in enumerate(shares, start=1)}
-        rows.append(named | judge_set(chain, head, mix(sets, shares), split, answers))
+        rows.append(named | judge_set(chain, head, mix(sets, shares), answers=answers))
     return pd.DataFrame(rows)
 
 
@@ -142,11 +139,10 @@ def change_cosines(states: Sequence[StateDict], initial: StateDict) -> pd.DataFr
             (state[name].double() - start[name].double()).ravel()
             for state, start in zip(states, starts, strict=True)
         ]
-        for i, one in enumerate(changes):
-            for j in range(i + 1, len(changes)):
-                cosine = F.cosine_similarity(one, changes[j], dim=0).item()
-                pair = {"one": i + 1, "other": j + 1, "cosine": cosine}
-                rows.append({"entry": name, "size": first.numel(), **pair})
+        for (i, one), (j, other) in itertools.combinations(enumerate(changes, start=1), 2):
+            cosine = F.cosine_similarity(one, other, dim=0).item()
+            pair = {"one": i, "other": j, "cosine": cosine}
+            rows.append({"entry": name, "size": first.numel(), **pair})
     return pd.DataFrame(rows)
 
 

@@ -7,7 +7,6 @@ ptflops adds the biases, so it is a little higher.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
@@ -73,7 +72,7 @@ def count_macs(network: nn.Module, image_size: int) -> Macs:
         InputError: the two counters differ by more than 5 %, so neither can be trusted.
     """
     with _torchvision_hidden():
-        ptflops = importlib.import_module("ptflops")
+        import ptflops
     device = next(network.parameters()).device
     x = torch.zeros(1, 3, image_size, image_size, device=device)
     network.eval()

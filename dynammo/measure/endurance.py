@@ -80,8 +80,8 @@ class Command:
         tree = self.process_tree(process)
         kind = dice.choice(["everything", *tree])
         if kind == "everything":
-            victims = [one for some in tree.values() for one in some]
-            victims += psutil.Process(process.pid).children(recursive=True)
+            command = psutil.Process(process.pid)
+            victims = [command, *command.children(recursive=True)]
         else:
             victims = [dice.choice(tree[kind])]
         for victim in victims:

@@ -195,62 +195,61 @@ def prefix_row(backbone: Backbone, size: int, batch_size: int, budget: float) ->
     }
 
 
-def head_rows(
-    backbone: Backbone, images: np.ndarray, passes: list[int], settings: Settings, budget: float
-) -> Iterator[dict]:
+def head_row(
+    backbone: Backbone, images: np.ndarray, passes: int, settings: Settings, budget: float
+) -> dict:
     """Head tuning on features computed once, against running the network in every epoch."""
     size, classes = images.shape[1], 8
     labels = np.arange(len(images)) % classes
     wanted = torch.as_tensor(labels, device=backbone.mean.device)
-    for count in passes:
-        networks = [_learner(backbone, size)[0].eval() for _ in range(count)]
-        heads = {}
+    networks = [_learner(backbone, size)[0].eval() for _ in range(passes)]
+    heads = {}
 
-        def fresh(name: str, heads=heads) -> TaskHeads:
-            heads[name] = TaskHeads(backbone.feature_size)
-            for session in range(4):
-                auxiliary = linear_head(backbone.feature_size, 3, session, backbone.mean.device)
-                heads[name].add_session(auxiliary)
-            return heads[name].requires_grad_(True)
+    def fresh(name: str) -> TaskHeads:
+        heads[name] = TaskHeads(backbone.feature_size)
+        for session in range(4):
+            auxiliary = linear_head(backbone.feature_size, 3, session, backbone.mean.device)
+            heads[name].add_session(auxiliary)
+        return heads[name].requires_grad_(True)
 
-        def once(networks=networks, fresh=fresh) -> None:
-            head, start = fresh("fast"), torch.Generator().manual_seed(1)
-            parameters = list(head.parameters())
-            features = both_flips(networks, backbone, images)
-            fit_head(parameters, head.loss, features, labels, settings, start)
+    def once() -> None:
+        head, start = fresh("fast"), torch.Generator().manual_seed(1)
+        parameters = list(head.parameters())
+        features = both_flips(networks, backbone, images)
+        fit_head(parameters, head.loss, features, labels, settings, start)
 
-        def every_epoch(networks=networks, fresh=fresh) -> None:
-            head, start = fresh("slow"), torch.Generator().manual_seed(1)
-            inference = InferenceNetwork(networks, head)
+    def every_epoch() -> None:
+        head, start = fresh("slow"), torch.Generator().manual_seed(1)
+        inference = InferenceNetwork(networks, head)
 
-            def batch_loss(batch: Tensor) -> Tensor:
-                x = flip_half(backbone.normalise(images[batch.numpy()]), start)
-                with torch.no_grad():
-                    features = inference.features(x)
-                return head.loss(features, wanted[batch.to(wanted.device)])
+        def batch_loss(batch: Tensor) -> Tensor:
+            x = flip_half(backbone.normalise(images[batch.numpy()]), start)
+            with torch.no_grad():
+                features = inference.features(x)
+            return head.loss(features, wanted[batch.to(wanted.device)])
 
-            descend(
-                batch_loss,
-                len(images),
-                torch.optim.Adam(head.parameters(), lr=settings.head_learning_rate, fused=True),
-                settings.head_epochs,
-                settings.head_milestones,
-                settings.batch_size,
-                start,
-            )
+        descend(
+            batch_loss,
+            len(images),
+            torch.optim.Adam(head.parameters(), lr=settings.head_learning_rate, fused=True),
+            settings.head_epochs,
+            settings.head_milestones,
+            settings.batch_size,
+            start,
+        )
 
-        # Both come from ACL-like heads that read one pass each, or all the same one.
-        found = race(every_epoch, once, budget)
-        features = both_flips(networks, backbone, images)[0]
-        with torch.no_grad():
-            answers = [heads[name](features).argmax(dim=1) for name in ("slow", "fast")]
-        right = [int((answer == wanted).sum()) for answer in answers]
-        yield {
-            "what": "head tuning: features computed once against in every epoch",
-            "backbone": backbone.name,
-            "sessions": count,
-            "batch": settings.batch_size,
-            **found,
-            "at_least": 30,
-            "note": f"{right[0]} and {right[1]} of {len(images)} exemplars right",
-        }
+    # Both come from ACL-like heads that read one pass each, or all the same one.
+    found = race(every_epoch, once, budget)
+    features = both_flips(networks, backbone, images)[0]
+    with torch.no_grad():
+        answers = [heads[name](features).argmax(dim=1) for name in ("slow", "fast")]
+    right = [int((answer == wanted).sum()) for answer in answers]
+    return {
+        "what": "head tuning: features computed once against in every epoch",
+        "backbone": backbone.name,
+        "sessions": passes,
+        "batch": settings.batch_size,
+        **found,
+        "at_least": 30,
+        "note": f"{right[0]} and {right[1]} of {len(images)} exemplars right",
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from dynammo.catalogue import METHODS, family, title
+from dynammo.catalogue import family, title
 from dynammo.measure import metrics
 from dynammo.stream import SPLITS, Stream
 
@@ -110,10 +110,7 @@ def training_cost(collected: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Seconds a session and peak memory of training, mean over sessions and seeds, by method."""
     trained = collected["timings"].query("part != 'test'")
     by_part = trained.groupby(["method", "part"], sort=False)[["seconds", "peak_megabytes"]].mean()
-    titles = {name: method.title for name, method in METHODS.items()}
-    by_part = by_part.rename(index=titles, level="method").round(
-        {"seconds": 1, "peak_megabytes": 0}
-    )
+    by_part = by_part.rename(title, level="method").round({"seconds": 1, "peak_megabytes": 0})
     return by_part.rename(columns={"peak_megabytes": "peak memory (MB)"})
 
 

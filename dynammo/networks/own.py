@@ -33,7 +33,7 @@ def recipe_of(name: str) -> Recipe:
     if ":" not in name:
         known = f"choose one of {', '.join(RECIPES)}, or give package.module:function or timm:NAME"
         raise InputError(f"Unknown backbone '{name}': {known}.")
-    with failures_told(name):
+    with failures_told(f"The backbone {name}"):
         recipe = own_function(name)()
     if not isinstance(recipe, Recipe):
         raise InputError(f"{name} returns a {type(recipe).__name__}: it has to return a Recipe.")
@@ -41,14 +41,14 @@ def recipe_of(name: str) -> Recipe:
 
 
 @contextmanager
-def failures_told(name: str, when: str = "", given: str = "") -> Iterator[None]:
-    """Whatever a backbone's own code does comes out as InputError that names it."""
+def failures_told(what: str, when: str = "", given: str = "") -> Iterator[None]:
+    """Whatever one's own code does comes out as InputError that names it."""
     try:
         yield
     except InputError:
         raise
     except Exception as e:
-        raise InputError(f"The backbone {name} fails{when}: {type(e).__name__}{given}: {e}") from e
+        raise InputError(f"{what} fails{when}: {type(e).__name__}{given}: {e}") from e
 
 
 def own_function(name: str, kind: str = "backbone") -> Callable:
@@ -77,7 +77,7 @@ def module_from_file(path: Path, kind: str) -> ModuleType:
 
 def built(recipe: Recipe, name: str, *, pretrained: bool) -> tuple[nn.Module, Recipe]:
     """The recipe's network with its weights and without its classifier, and the whole recipe."""
-    with failures_told(name):
+    with failures_told(f"The backbone {name}"):
         network = recipe.network()
         if pretrained:
             network.load_state_dict(recipe.weights())
@@ -98,7 +98,7 @@ def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[n
         network.set_submodule(recipe.classifier, nn.Identity())
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     given = " without its classifier", f" for images {tuple(images.shape)}"
-    with failures_told(name, *given), torch.no_grad():
+    with failures_told(f"The backbone {name}", *given), torch.no_grad():
         features = network.eval()(images)
     if (shape := tuple(features.shape)) != (2, recipe.feature_size):
         raise InputError(

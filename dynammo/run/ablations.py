@@ -208,7 +208,7 @@ def _has_chains(run: Path, settings: RunSettings) -> bool:
     return True
 
 
-def replay(
+def follow(
     run: Path,
     settings: RunSettings,
     make_learners: Callable[[Chain], Mapping[str, AdapterLearner]],

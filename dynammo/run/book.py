@@ -25,9 +25,12 @@ import pandas as pd
 from dynammo.data.files import entry_point, whole_folder, write_csv
 from dynammo.errors import InputError
 from dynammo.measure.summary import readable
-from dynammo.run.book_sources import NOTEBOOKS, Sources
-from dynammo.run.chapters import by_chapter
+from dynammo.run.book_sources import Sources
+from dynammo.run.book_sphinx import GLOSSARY, build
+from dynammo.run.chapters import by_chapter, executed, looking_closer
+from dynammo.run.places import NOTEBOOKS, notebooks_by_name
 from dynammo.run.settings import changes_of, settings_from
+from dynammo.run.slides import write_slides
 
 PARTS = {  # and the numbers of the notebooks in each, in the order to read them
     "The method": (0, 1, 2),
@@ -36,7 +39,6 @@ PARTS = {  # and the numbers of the notebooks in each, in the order to read them
     "Results, and what they rest on": range(18, 100),
 }
 PAGES = ["STUDY", "BEYOND", "SPEED", "GUARANTEES", "RUNNING", "CARDS", "LECTURER"]
-GLOSSARY = "GLOSSARY"
 LEAD = """\
 A network that goes on training on new kinds of images forgets the old ones. **DynaMMo** freezes a
 pretrained network, trains a few added layers (*adapters*) for each *session*, which brings new
@@ -53,9 +55,6 @@ def write_book(run: Path, figures: Path, notebooks: Sequence[Path] = ()) -> Path
     ``notebooks.csv`` there has each notebook's name and the seconds it took. The folder appears
     when all of it is there.
     """
-    from dynammo.run.book_sphinx import build
-    from dynammo.run.slides import write_slides
-
     run, figures = run.resolve(), figures.resolve()
     there = (path for path in (run / "notebooks").glob("[0-9]*.ipynb") if "." not in path.stem)
     notebooks = sorted(notebooks or there)
@@ -74,10 +73,10 @@ def write_book(run: Path, figures: Path, notebooks: Sequence[Path] = ()) -> Path
 
 def write_sources(sources: Sources, run: Path, figures: Path, notebooks: Sequence[Path]) -> None:
     """Write all that pages are made of: chapters, the pages that go with them, and the appendix."""
-    executed = by_chapter(notebooks)
-    names = sorted({path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")} | set(executed))
+    chapters = by_chapter(notebooks)
+    names = sorted({*notebooks_by_name().values(), *chapters})
     for name in names:
-        sources.chapter(name, executed.get(name, {}))
+        sources.chapter(name, chapters.get(name, {}))
     for name in PAGES:
         sources.page(name, sources.linked((NOTEBOOKS / f"{name}.md").read_text()))
     sources.page(GLOSSARY, glossary(sources.linked((NOTEBOOKS / f"{GLOSSARY}.md").read_text())))
@@ -92,7 +91,7 @@ def write_sources(sources: Sources, run: Path, figures: Path, notebooks: Sequenc
     together = "profile" in _read(run / "graph.json")  # not a run of its own, but what several are
     others = run.parent.glob(f"{run.name}-*/report") if together else ()
     others = sorted(path.parent.name for path in others)
-    written = [str(int(name[:2])) for name in names if name not in executed]
+    written = [str(int(name[:2])) for name in names if name not in chapters]
     page = first_page(sources, run.name, figures, parts, absent, others)
     if written:
         page += f"Without results, as they are written: notebooks {', '.join(written)}.\n"
@@ -111,17 +110,8 @@ def wanted(run: Path) -> list[str]:
     graph = _read(run / "graph.json")
     if "jobs" not in graph:
         return []
-    called = {path.stem.partition("_")[2]: path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
-    names = [called["prepare_data"], called["figures"]]
-    for order, seed, method in graph["jobs"]:
-        name, seeds = called["incremental_session"], f"order{order}-seed{seed}"
-        if method:
-            names.append(f"{called[graph['families'][method]]}-{seeds}-{method}")
-        else:
-            sessions = range(1, graph["number_of_sessions"] + 1)
-            names += [f"{name}-{seeds}-session{number}" for number in sessions]
-    own = graph["ablations"].items()
-    return sorted(names + [one or f"{called['ablations']}-{name}" for name, one in own])
+    first_and_last = [notebooks_by_name()[name] for name in ("prepare_data", "figures")]
+    return sorted([*first_and_last, *executed(graph), *looking_closer(graph)])
 
 
 def first_page(

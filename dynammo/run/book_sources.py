@@ -11,9 +11,8 @@ from nbformat.v4 import new_markdown_cell
 
 from dynammo.data.files import write_text
 from dynammo.run.chapters import Runs, captions, side_by_side, tab_title
+from dynammo.run.places import NOTEBOOKS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = ROOT / "notebooks"
 LINK = re.compile(r"\[((?:[^][]|\[[^]]*\])*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 FENCED = re.compile(r"(^ *```.*?^ *```)", re.MULTILINE | re.DOTALL)
 LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".json": "json", ".cff": "yaml"}

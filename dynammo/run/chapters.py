@@ -6,12 +6,14 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from dynammo.catalogue import METHODS, title
+from dynammo.run.places import notebooks_by_name
 
 # 02_incremental_session-order0-seed1-session2, 14_ablations-memory, 18_figures
 NAME = re.compile(r"(?P<chapter>\d+_\w+?)(-(?P<seeds>order\d+-seed\d+))?(-(?P<tab>\w+))?")
@@ -20,6 +22,26 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 NO_WIDGET = "*Here is something to move in a live notebook, which a page cannot have.*"
 
 Runs = dict[str, dict[str, Path]]
+
+
+def executed(graph: Mapping[str, Any]) -> list[str]:
+    """Names of the executed notebooks in which the jobs of a run's graph learn."""
+    called, names = notebooks_by_name(), []
+    for order, seed, method in graph["jobs"]:
+        seeds = f"order{order}-seed{seed}"
+        if method:
+            names.append(f"{called[graph['families'][method]]}-{seeds}-{method}")
+        else:
+            sessions = range(1, graph["number_of_sessions"] + 1)
+            names += [f"{called['incremental_session']}-{seeds}-session{t}" for t in sessions]
+    return names
+
+
+def looking_closer(graph: Mapping[str, Any]) -> dict[str, str]:
+    """Executed notebooks of a graph's ablations: the name of each, or "" for one of its own."""
+    ablations = notebooks_by_name()["ablations"]
+    own = graph["ablations"].items()
+    return {notebook or f"{ablations}-{name}": "" if notebook else name for name, notebook in own}
 
 
 def by_chapter(notebooks: Iterable[Path]) -> dict[str, Runs]:

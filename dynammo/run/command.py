@@ -20,13 +20,15 @@ from dynammo.data.files import entry_point, remove_left_overs, write_json
 from dynammo.data.make_stream import repeated_images
 from dynammo.errors import InputError
 from dynammo.run.ablations import ablations
+from dynammo.run.code import code_checksum
 from dynammo.run.compare import compare_runs
 from dynammo.run.expected import compare, told
 from dynammo.run.graph import only_one, run_graph
 from dynammo.run.jobs import jobs, parameters_of
 from dynammo.run.needs import needs
-from dynammo.run.options import NOTEBOOKS, ROOT, parse, resolve
-from dynammo.run.provenance import code_checksum, git_revision, own_files, provenance
+from dynammo.run.options import parse, resolve
+from dynammo.run.places import NOTEBOOKS, ROOT, notebooks_by_name
+from dynammo.run.provenance import git_revision, own_files, provenance
 from dynammo.run.run_folder import open_setup, settings_of
 from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, settings_from
 from dynammo.stream import Stream
@@ -173,7 +175,7 @@ def _graph(settings: RunSettings, stream: Stream) -> dict[str, Any]:
 
 def _notebooks_of_ablations(settings: RunSettings, classes: int) -> dict[str, str]:
     """For each of the settings' ablations the notebook called so, or nothing for one of many."""
-    notebooks = {path.stem.partition("_")[2]: path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+    notebooks = notebooks_by_name()
     known = dict.fromkeys(ablations(settings, classes), "")
     known |= {name: notebooks[name] for name in LOOK_CLOSER}
     for name in settings.ablations:

@@ -10,9 +10,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +77,8 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     part = output.with_name(f".{output.name}.part.ipynb")
     # The kernel of this environment, even where the user has others of the same name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    run = partial(
-        papermill.execute_notebook,
-        str(notebook),
-        str(part),
-        parameters=given,
-        kernel_name=KERNEL,
-        cwd=str(notebook.parent),
-        progress_bar=False,
-    )
     try:
-        _with_a_kernel(run)
+        _with_a_kernel(notebook, part, given)
     except papermill.exceptions.PapermillExecutionError as error:
         part.replace(failed)
         raise NotebookFailed(
@@ -104,14 +94,23 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     part.replace(output)
 
 
-def _with_a_kernel(run: Callable[[], object]) -> None:
+def _with_a_kernel(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
     """Execute a notebook, and again, up to three times, if its kernel did not come up.
 
     Two kernels that start in the same moment can choose the same port; one of them then dies.
     """
+    import papermill
+
     for left in (2, 1, 0):
         try:
-            run()
+            papermill.execute_notebook(
+                str(notebook),
+                str(output),
+                parameters=parameters,
+                kernel_name=KERNEL,
+                cwd=str(notebook.parent),
+                progress_bar=False,
+            )
             return
         except RuntimeError as error:
             if not left or "before replying" not in str(error):

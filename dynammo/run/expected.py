@@ -17,7 +17,7 @@ from dynammo.catalogue import METHODS
 from dynammo.data.files import entry_point, write_csv
 from dynammo.errors import InputError
 from dynammo.run.jobs import settings_behind
-from dynammo.run.options import ROOT
+from dynammo.run.places import ROOT
 from dynammo.run.profiles import load_profile
 from dynammo.run.settings import RunSettings
 

@@ -108,7 +108,7 @@ def export(learner: AdapterLearner, folder: Path, false_positives: float = float
         network.temperature = temperature(scores, torch.as_tensor(stream.val.labels[positions]))
     _, unlike = network.answers(scores)
     export_program(network, stream.image_size, folder / PROGRAM)
-    write_json(folder / CARD, card(learner, unlike, false_positives))
+    write_json(folder / CARD, card_of(learner, unlike, false_positives))
     return folder
 
 
@@ -158,7 +158,7 @@ def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:
     return write_whole(path, lambda part: part.write_bytes(content.getvalue()))
 
 
-def card(learner: AdapterLearner, unlike: Tensor, false_positives: float) -> dict:
+def card_of(learner: AdapterLearner, unlike: Tensor, false_positives: float) -> dict:
     """What the user of an exported network has to know.
 
     Args:
@@ -169,7 +169,7 @@ def card(learner: AdapterLearner, unlike: Tensor, false_positives: float) -> dic
     return {
         "program": PROGRAM,
         "learned by": title(learner.name),
-        "classes": [stream.class_names[k] for k in range(sum(map(len, stream.sessions[:session])))],
+        "classes": list(stream.class_names[: stream.classes_seen(session)]),
         "image_size": stream.image_size,
         "images": "uint8 [N, H, W, 3], RGB, framed as the images that were learned from",
         "framing": stream.framing,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dynammo.errors import InputError
-from dynammo.run.options import NOTEBOOKS
+from dynammo.run.places import NOTEBOOKS
 from dynammo.run.processes import COMMAND
 
 

@@ -61,15 +61,13 @@ def settings_behind(settings: RunSettings, method: str | type[Learner] = "") -> 
 
     A method's own knobs, named after it, concern no other.
     """
-    values = settings.model_dump(exclude={"of_methods", *WHICH_JOBS})
+    values = settings.model_dump(mode="json", exclude={"of_methods", *WHICH_JOBS})
     if not method or kind_of(method).tunes_adapters:
         del values["network_learning_rate"]
     else:
         for name in ADAPTERS_ALONE:
             del values[name]
-    if method:
-        values |= settings.knobs_by_name(kind_of(method))
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return values | (settings.knobs_by_name(kind_of(method)) if method else {})
 
 
 def parameters_of(settings: RunSettings, method: str = "") -> dict[str, Any]:

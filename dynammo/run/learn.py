@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from dynammo.chain import DYNAMMO, Chain, Steps
@@ -79,13 +78,20 @@ class Group:
     def restore(self, session: int) -> None:
         """Stand as after a session, from its folder."""
         self.session = session
+        if not session:
+            return
         folders = [self.folder(t) for t in range(1, session + 1)]
-        for folder in folders[-1:]:
-            with damage_told(folder):
-                if self.chain:
-                    restore_chain_from(self.chain, folders)
-                for learner in self.learners:
-                    restore_learner(learner, folder, session)
+        with damage_told(folders[-1]):
+            if self.chain:
+                restore_chain_from(self.chain, folders)
+            for learner in self.learners:
+                restore_learner(learner, folders[-1], session)
+
+    def recall(self, session: int):
+        """A set that was tuned before, if there is one: its time is that of then."""
+        found = tuned_before(self.run, self.chain, session)
+        self.recalled = found is not None
+        return found
 
     def learn_next(self, *, progress: bool = True) -> tuple[Stopwatch, dict[str, Predictions]]:
         """Learn and save the next session; return what it cost and what is predicted after it."""
@@ -142,13 +148,6 @@ class Group:
         return folder
 
 
-def _recall(group: Group, session: int):
-    """A set that was tuned before: its time is that of then."""
-    found = tuned_before(group.run, group.chain, session)
-    group.recalled = found is not None
-    return found
-
-
 def open_group(
     run: Path,
     settings: RunSettings,
@@ -173,7 +172,7 @@ def open_group(
     if method and kind_of(method) not in map(type, learners):
         learners.append(kind_of(method)(chain))
     group = Group(run, setup, learners, chain)
-    chain.recall = partial(_recall, group)
+    chain.recall = group.recall
     return group
 
 
@@ -242,8 +241,8 @@ def learn_stream(
             "with notebook 18 or 19, or learn the stream in another run (--name)."
         )
     group.restore(done)
-    for session in range(sessions, done, -1):  # the last first: a kill leaves no gap
-        if not group.chain:
+    if not group.chain:
+        for session in range(sessions, done, -1):  # the last first: a kill leaves no gap
             remove_folder(group.folder(session))  # of other settings
     for _ in range(done, sessions):
         group.learn_next(progress=progress)

@@ -23,7 +23,7 @@ from dynammo.beyond.ways_of_merging import merge_changes
 from dynammo.data.files import entry_point, write_whole
 from dynammo.errors import InputError
 from dynammo.merging import check_same_layout
-from dynammo.networks.own import own_function
+from dynammo.networks.own import failures_told, own_function
 from dynammo.run.plugins import file_of
 
 WAYS = {title.lower().replace(" ", "_"): way for title, way in STRATEGIES.items()}
@@ -32,19 +32,7 @@ WAYS = {"mean": WAYS.pop("uniform_mean"), **WAYS}
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
-    told = "\n".join(
-        "; ".join(
-            filter(
-                None,
-                [
-                    f"  {name:16} {way.source}",
-                    ", ".join(f"{k}={v:g}" for k, v in way.defaults.items()),
-                    way.needs and f"needs {NEEDS[way.needs]}",
-                ],
-            )
-        )
-        for name, way in WAYS.items()
-    )
+    told = "\n".join(_described(name, way) for name, way in WAYS.items())
     parser = argparse.ArgumentParser(
         prog="python -m dynammo.run.merge",
         description=__doc__.partition("\n")[0],
@@ -64,6 +52,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     told = "of batch norm: averaged, or as those of all sets' values together (mixture)"
     add("--statistics", default="averaged", choices=("averaged", "mixture"), help=told)
     return parser.parse_args(arguments)
+
+
+def _described(name: str, way: Strategy) -> str:
+    options = ", ".join(f"{k}={v:g}" for k, v in way.defaults.items())
+    needs = way.needs and f"needs {NEEDS[way.needs]}"
+    return "; ".join(filter(None, [f"  {name:16} {way.source}", options, needs]))
 
 
 def merge_files(options: argparse.Namespace) -> int:
@@ -94,22 +88,10 @@ def own_way(name: str) -> Strategy:
     if not file_of(name):
         known = ", ".join(WAYS)
         raise InputError(f"There is no way '{name}': choose of {known}, or give FILE.py:FUNCTION.")
-    try:
-        rule = own_function(name, "rule")
-    except Exception as error:  # whatever the file's own code does
-        raise _failed(name, error) from error
-
-    def guarded(changes: Tensor) -> Tensor:
-        try:
-            return rule(changes)
-        except Exception as error:
-            raise _failed(name, error) from error
-
-    return Strategy(name, partial(merge_changes, rule=guarded), needs="initial")
-
-
-def _failed(name: str, error: Exception) -> InputError:
-    return InputError(f"The rule {name} fails: {type(error).__name__}: {error}")
+    told = f"The rule {name}"
+    with failures_told(told):
+        rule = failures_told(told)(own_function(name, "rule"))
+    return Strategy(name, partial(merge_changes, rule=rule), needs="initial")
 
 
 def read(path: Path) -> dict[str, Tensor]:

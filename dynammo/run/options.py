@@ -14,13 +14,12 @@ from typing import Any
 from dynammo.catalogue import METHODS, check_methods
 from dynammo.data.sources import absolute_spec
 from dynammo.errors import InputError
-from dynammo.run.plugins import load_plugins
+from dynammo.run.places import ROOT
+from dynammo.run.plugins import file_of, load_plugins
 from dynammo.run.profiles import load_profile, load_runs, profile_names
-from dynammo.run.run_folder import IN_A_NAME, run_name
 from dynammo.run.settings import RunSettings
 
-ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = ROOT / "notebooks"
+IN_A_NAME = r"\w.+@-"  # characters that the name of a run, which is a folder's, may have
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -76,6 +75,15 @@ def check_executor(name: str) -> None:
         raise InputError(f"There is no executor '{name}' here: {install}.")
 
 
+def run_name(profile: str, stream: str, classes_per_session: int) -> str:
+    """``demo`` for a profile as it is (empty stream), ``demo-pbc8_64-2`` on another stream."""
+    parts = [Path(part).name.removesuffix(".npz") for part in stream.split("+") if part]
+    name = "-".join([profile, *(["+".join(parts)] if parts else [])])
+    if classes_per_session:
+        name += f"-{classes_per_session}"
+    return re.sub(rf"[^{IN_A_NAME}]", "_", name)
+
+
 def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     """Settings of each run that the command line asks for, by the run's name.
 
@@ -117,12 +125,12 @@ def resolve(options: argparse.Namespace) -> dict[str, RunSettings]:
     for name, settings in runs.items():
         name = options.name or run_name(name, options.stream, options.classes_per_session)
         more = {} if options.methods else {"methods": [*settings.methods, *of_plugins]}
-        found[name] = settings.with_changes(more | changes)
-        own = {"stream": absolute_spec(found[name].stream)}
-        if ".py:" in found[name].backbone:
-            own["backbone"] = str(Path(found[name].backbone).expanduser().resolve())
-        own["plugins"] = [str(Path(file).expanduser().resolve()) for file in found[name].plugins]
-        found[name] = found[name].with_changes(own)
+        settings = settings.with_changes(more | changes)
+        places = {"stream": absolute_spec(settings.stream)}
+        places["plugins"] = [str(Path(file).expanduser().resolve()) for file in settings.plugins]
+        if file_of(settings.backbone):
+            places["backbone"] = str(Path(settings.backbone).expanduser().resolve())
+        found[name] = settings.with_changes(places)
         check_methods(found[name].methods)
     return found
 

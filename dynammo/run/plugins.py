@@ -37,16 +37,14 @@ def load_plugins(paths: Sequence[str | Path]) -> list[str]:
 
 def _load(path: Path) -> list[str]:
     from dynammo.learner import Learner  # with torch, which settings alone do without
-    from dynammo.networks.own import module_from_file
+    from dynammo.networks.own import failures_told, module_from_file
 
     if not path.expanduser().is_file():
         raise InputError(f"There is no plugin {path}: check the path, or give it anew by --plugin.")
     if path.suffix != ".py":
         raise InputError(f"The plugin {path} is not a .py file.")
-    try:
+    with failures_told(f"The plugin {path}"):
         module = module_from_file(path, "plugin")
-    except Exception as error:  # whatever the file's own code does
-        raise InputError(f"The plugin {path} fails: {type(error).__name__}: {error}") from error
     kinds = [kind for kind in vars(module).values() if inspect.isclass(kind)]
     kinds = [k for k in kinds if k.__module__ == module.__name__ and issubclass(k, Learner)]
     # What has no name and others derive from is no method, but what they share.

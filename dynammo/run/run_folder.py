@@ -1,4 +1,4 @@
-"""Runs: what a run is called, its settings and its stream.
+"""Runs: a run's settings and its stream.
 
 ``runs/<name>/`` holds the settings, the data's record and the sessions
 (:mod:`dynammo.run.sessions`).
@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import torch
@@ -22,17 +21,6 @@ from dynammo.learner import Setup
 from dynammo.methods import kind_of
 from dynammo.run.settings import RunSettings
 from dynammo.stream import Stream
-
-IN_A_NAME = r"\w.+@-"  # characters that the name of a run, which is a folder's, may have
-
-
-def run_name(profile: str, stream: str, classes_per_session: int) -> str:
-    """``demo`` for a profile as it is (empty stream), ``demo-pbc8_64-2`` on another stream."""
-    parts = [Path(part).name.removesuffix(".npz") for part in stream.split("+") if part]
-    name = "-".join([profile, *(["+".join(parts)] if parts else [])])
-    if classes_per_session:
-        name += f"-{classes_per_session}"
-    return re.sub(rf"[^{IN_A_NAME}]", "_", name)
 
 
 def prepare_torch(settings: RunSettings) -> torch.device:

@@ -29,8 +29,8 @@ from dynammo.measure.predictions import Predictions
 from dynammo.memory import ExemplarMemory
 from dynammo.methods import AdapterLearner
 from dynammo.networks.own import own_function
+from dynammo.run.code import code_behind
 from dynammo.run.jobs import name_of, settings_behind
-from dynammo.run.provenance import code_behind
 from dynammo.run.settings import RunSettings
 from dynammo.training import linear_head
 

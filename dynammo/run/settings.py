@@ -84,10 +84,10 @@ class RunSettings(Settings):
 
     def as_dict(self) -> dict[str, Any]:
         """All knobs, those of the methods included, as plain JSON values, tuples as lists."""
-        values = self.model_dump(exclude={"of_methods"})
+        values = self.model_dump(mode="json", exclude={"of_methods"})
         for method in dict.fromkeys((*self.methods, *self.of_methods)):
             values |= self.knobs_by_name(catalogue.load(method))
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return values
 
 
 def is_setting(name: str) -> bool:
@@ -109,9 +109,24 @@ def settings_from(variables: Mapping[str, Any]) -> RunSettings:
     return RunSettings().with_changes(known).with_changes(more)
 
 
+def as_written_out(settings: RunSettings, **changes: Any) -> RunSettings:
+    """Settings under which the library's loops do what loops that notebooks write out do.
+
+    The learning rate stays what it is, batches are of 32 images, and no method has a number of
+    epochs or a rate of its own.
+    """
+    plain = {"batch_size": 32, "precision": "float32", "head_steps": 0, "head_learning_rate": 1e-3}
+    plain |= {"adapter_momentum": 0.9, "adapter_weight_decay": 5e-4, "adapter_learning_rate": 0.1}
+    plain |= {"adapter_milestones": [1.0], "head_milestones": [1.0]}
+    for method in catalogue.METHODS:
+        own = {"epochs", "learning_rate"} & set(knobs_of(method))
+        plain |= {f"{method}_{name}": 0 for name in own}
+    return settings.with_changes(plain | changes)
+
+
 def changes_of(settings: RunSettings) -> dict[str, Any]:
     """What some settings change from the defaults, by name, as plain JSON values."""
-    values = settings.model_dump(exclude_defaults=True)
+    values = settings.model_dump(mode="json", exclude_defaults=True)
     for method, knobs in values.pop("of_methods", {}).items():
         values |= {f"{method}_{name}": value for name, value in knobs.items()}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return values

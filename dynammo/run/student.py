@@ -19,7 +19,7 @@ from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocess
 
 from dynammo.data.files import entry_point, write_json, write_text
 from dynammo.errors import InputError
-from dynammo.run.options import NOTEBOOKS, ROOT
+from dynammo.run.places import NOTEBOOKS, ROOT
 
 LECTURERS = ("LECTURER.md", "SLIDES.md")  # have answers: they stay behind, links become text
 RECORD = ".made.json"  # checksum of each file as it was made, so that a student's changes show

@@ -23,7 +23,7 @@ import pandas as pd
 from dynammo.data.files import entry_point, write_csv
 from dynammo.errors import InputError
 from dynammo.run.ablations import try_out
-from dynammo.run.options import ROOT
+from dynammo.run.places import ROOT
 from dynammo.run.settings import RunSettings
 
 TRIALS = Path(__file__).with_name("trials.toml")

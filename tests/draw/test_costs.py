@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers_for_draw import DRAWN, NOTE, cannot_be_drawn, growth_table, line, sessions_table, words
 
-from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_bars, cost_growth
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_bars, cost_growth_figure
 from dynammo.errors import InputError
 
 
@@ -13,7 +13,7 @@ def beside(methods=DRAWN):
 
 
 def test_growth_is_the_tables_from_zero():
-    figure = cost_growth(growth_table(), NOTE)
+    figure = cost_growth_figure(growth_table(), NOTE)
     np.testing.assert_allclose(line(figure, "acl").get_ydata(), [3, 15, 60])
     np.testing.assert_allclose(line(figure, "acl", 1).get_ydata(), [16, 40, 130])
     np.testing.assert_allclose(line(figure, "acl", 2).get_ydata(), [74, 170, 530])
@@ -66,5 +66,5 @@ def test_bars_are_of_one_time_on_an_axis_for_all():
 
 
 def test_tables_that_cannot_be_drawn():
-    cannot_be_drawn(cost_growth, growth_table())
+    cannot_be_drawn(cost_growth_figure, growth_table())
     cannot_be_drawn(lambda table, note: average_and_cost(table), sessions_table())

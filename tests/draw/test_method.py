@@ -10,7 +10,7 @@ from dynammo.errors import InputError
 @pytest.mark.parametrize("sessions", [1, 2, 5, 10])
 def test_diagram_shows_the_runs_numbers(sessions):
     stages = ["stem", "layer1", "layer2"]
-    figure = method_diagram(sessions, [3] * sessions, stages, stages[1:], "ResNet-18", 60, NOTE)
+    figure = method_diagram([3] * sessions, stages, stages[1:], "ResNet-18", 60, NOTE)
     written = words(figure)
     for part in (*stages, f"Session {sessions}", f"{3 * sessions} classes", "ResNet-18", NOTE):
         assert part in written
@@ -26,6 +26,6 @@ def test_diagram_leaves_out_the_middle():
 
 def test_diagram_rejects_numbers_that_contradict():
     with pytest.raises(InputError, match="one count for each"):
-        method_diagram(3, [2, 2], ["a"], ["a"], "tiny", 20, NOTE)
+        method_diagram([], ["a"], ["a"], "tiny", 20, NOTE)
     with pytest.raises(InputError, match="no stage c"):
-        method_diagram(2, [2, 2], ["a"], ["c"], "tiny", 20, NOTE)
+        method_diagram([2, 2], ["a"], ["c"], "tiny", 20, NOTE)

@@ -23,7 +23,7 @@ from dynammo import catalogue
 from dynammo.catalogue import METHODS
 from dynammo.draw import style
 from dynammo.draw.accuracy import accuracy_by_family, training_losses
-from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_growth
+from dynammo.draw.costs import accuracy_and_cost, average_and_cost, cost_growth_figure
 from dynammo.draw.heat_maps import confusion_matrices
 
 
@@ -36,7 +36,7 @@ def test_a_method_looks_the_same_everywhere():
         accuracy_by_family(sessions_table(), NOTE),
         accuracy_by_family(sessions_table(methods=["acl", "dynammo"]), NOTE),
         with_costs(),
-        cost_growth(growth_table(), NOTE),
+        cost_growth_figure(growth_table(), NOTE),
     ]
     for method in ("acl", "dynammo"):
         lines = [line(figure, method) for figure in figures]

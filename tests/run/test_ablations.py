@@ -39,11 +39,11 @@ def followers(chain):
 
 
 @pytest.fixture(scope="module")
-def replayed(run, settings):
-    return ablations.replay(run, settings, followers)
+def followed(run, settings):
+    return ablations.follow(run, settings, followers)
 
 
-def test_a_replayed_chain_gives_what_the_run_gave(run, settings, replayed):
+def test_a_followed_chain_gives_what_the_run_gave(run, settings, followed):
     """The uniform mean is DynaMMo and the last set alone its control, trained from scratch."""
     known = collect(run, settings)["accuracy"]
     columns = ["session", "evaluated_session", "accuracy"]
@@ -51,14 +51,14 @@ def test_a_replayed_chain_gives_what_the_run_gave(run, settings, replayed):
         ("uniform mean|averaged", "dynammo"),
         ("last set alone|averaged", "last_adapter"),
     ):
-        found = replayed[replayed.label == label][columns].reset_index(drop=True)
+        found = followed[followed.label == label][columns].reset_index(drop=True)
         expected = known[known.method == method][columns].reset_index(drop=True)
         pd.testing.assert_frame_equal(found, expected)
 
 
-def test_averages_weigh_images_and_sessions(replayed):
-    found = ablations.averages(replayed).set_index("label")
-    for label, rows in replayed.groupby("label"):
+def test_averages_weigh_images_and_sessions(followed):
+    found = ablations.averages(followed).set_index("label")
+    for label, rows in followed.groupby("label"):
         by_session = [
             np.average(own.accuracy, weights=own.images) for _, own in rows.groupby("session")
         ]
@@ -108,23 +108,23 @@ def test_statistics_change_statistics_alone(run, settings):
     assert len(moved) == sum("running" in k for k in plain)
 
 
-def test_a_way_of_ones_own_follows_a_chain_beside_the_librarys(run, settings, replayed):
+def test_a_way_of_ones_own_follows_a_chain_beside_the_librarys(run, settings, followed):
     def own(chain):
         rules = {"mean": lambda changes: changes.mean(0), "last": lambda changes: changes[-1]}
         return {name: MergedBy(chain, rule) for name, rule in rules.items()}
 
     columns = ["session", "evaluated_session", "accuracy"]
-    found = ablations.replay(run, settings, own)
+    found = ablations.follow(run, settings, own)
     known = {"mean": "uniform mean|averaged", "last": "last set alone|averaged"}
     for name, label in known.items():
         rows = found[found.label == name][columns].reset_index(drop=True)
-        expected = replayed[replayed.label == label][columns].reset_index(drop=True)
+        expected = followed[followed.label == label][columns].reset_index(drop=True)
         assert list(rows.session) == list(expected.session)
         assert list(rows.accuracy) == pytest.approx(list(expected.accuracy), abs=0.05)
 
 
-def test_accuracy_over_classes_is_that_of_a_methods_sessions(run, settings, replayed):
-    over = ablations.over_classes(replayed[replayed.label == "uniform mean|averaged"])
+def test_accuracy_over_classes_is_that_of_a_methods_sessions(run, settings, followed):
+    over = ablations.over_classes(followed[followed.label == "uniform mean|averaged"])
     known = collect(run, settings)["sessions"].query("method == 'dynammo'")
     assert list(over.accuracy) == pytest.approx(list(known.accuracy))
     assert list(over.session) == [1, 2]

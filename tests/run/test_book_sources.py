@@ -6,8 +6,9 @@ from pathlib import Path
 import nbformat
 
 from dynammo.run.book import PARTS, write_sources
-from dynammo.run.book_sources import NOTEBOOKS, ROOT, Sources
+from dynammo.run.book_sources import Sources
 from dynammo.run.chapters import by_chapter
+from dynammo.run.places import NOTEBOOKS, ROOT
 
 
 def test_a_run_of_which_nothing_is_there_has_sources(tmp_path):

@@ -19,8 +19,8 @@ from dynammo.merging import running_mean
 from dynammo.methods import LastAdapter
 from dynammo.run.collect import collect
 from dynammo.run.execute import execute
-from dynammo.run.graph import NOTEBOOKS
 from dynammo.run.learn import learn_stream
+from dynammo.run.places import NOTEBOOKS
 
 
 class Quiet(Adapter):

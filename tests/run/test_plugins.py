@@ -8,6 +8,7 @@ import pytest
 
 from dynammo import catalogue
 from dynammo.errors import InputError
+from dynammo.run.code import code_behind
 from dynammo.run.collect import collect
 from dynammo.run.command import _say_what_changes
 from dynammo.run.jobs import jobs, parameters_of, settings_behind
@@ -15,7 +16,6 @@ from dynammo.run.learn import learn_stream
 from dynammo.run.options import parse, resolve
 from dynammo.run.plugins import load_plugins
 from dynammo.run.profiles import load_runs
-from dynammo.run.provenance import code_behind
 from dynammo.run.settings import RunSettings, is_setting
 
 EXAMPLE = str(Path(__file__).parents[1] / "example_plugin.py")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dynammo.data.sources import absolute_spec
-from dynammo.run.run_folder import run_name
+from dynammo.run.options import run_name
 
 
 @pytest.mark.parametrize(

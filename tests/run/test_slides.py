@@ -5,7 +5,7 @@ import re
 import pytest
 from PIL import Image
 
-from dynammo.run.book_sources import NOTEBOOKS
+from dynammo.run.places import NOTEBOOKS
 from dynammo.run.slides import FIGURE, write_slides
 
 SLIDES = (NOTEBOOKS / "SLIDES.md").read_text()

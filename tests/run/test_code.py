@@ -9,8 +9,8 @@ import torch
 
 from dynammo.catalogue import METHODS
 from dynammo.methods import ACL
-from dynammo.run import provenance
-from dynammo.run.provenance import PACKAGE, code_behind, code_checksum, files_behind, method_files
+from dynammo.run import code
+from dynammo.run.code import PACKAGE, code_behind, code_checksum, files_behind, method_files
 
 
 def named(files) -> set[str]:
@@ -49,7 +49,7 @@ def copied(tmp_path, monkeypatch):
     """The library in a folder where it can be changed, and what is said of its code there."""
     package = tmp_path / "dynammo"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    remembered = (provenance._library_code, provenance._imported)
+    remembered = (code._library_code, code._imported)
 
     def codes() -> dict[str, str]:
         for function in remembered:
@@ -57,7 +57,7 @@ def copied(tmp_path, monkeypatch):
         return {method: code_behind(method) for method in ("", *METHODS)}
 
     with monkeypatch.context() as patch:
-        patch.setattr(provenance, "PACKAGE", package)
+        patch.setattr(code, "PACKAGE", package)
         yield package, codes
     for function in remembered:
         function.cache_clear()
