@@ -139,6 +139,12 @@ def pictures(split, positions):
     return frozen.normalise(split.images[positions]), labels
 
 
+def few(session, count):
+    """Where some training images of a session are."""
+    positions = data.indices("train", session)
+    return positions[:: max(1, len(positions) // count)][:count]
+
+
 # %%
 def train(network, positions, exemplars, epochs, rate, generator, watch=None):
     """Train all weights on new images and exemplars, by their positions; mirror half of both."""
@@ -164,12 +170,6 @@ def train(network, positions, exemplars, epochs, rate, generator, watch=None):
 
 
 # %%
-def few(session, count):
-    """Where some training images of a session are."""
-    positions = data.indices("train", session)
-    return positions[:: max(1, len(positions) // count)][:count]
-
-
 def at_session_2(kind, setup):
     """A learner that stands at the beginning of session 2, with a network that learned nothing."""
     learner = kind(setup)

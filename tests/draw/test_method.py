@@ -25,7 +25,7 @@ def test_diagram_leaves_out_the_middle():
 
 
 def test_diagram_rejects_numbers_that_contradict():
-    with pytest.raises(InputError, match="one count for each"):
+    with pytest.raises(InputError, match="there is no session"):
         method_diagram([], ["a"], ["a"], "tiny", 20, NOTE)
     with pytest.raises(InputError, match="no stage c"):
         method_diagram([2, 2], ["a"], ["c"], "tiny", 20, NOTE)

@@ -71,10 +71,13 @@ def test_the_page_tells_what_more_epochs_change(archives):
 HEADS = {  # the table's rows: whose archive, and what it changes
     "as in the study": ("study-blood", {}),
     "later heads begin with random weights": ("study-blood-heads-fresh", {"later_heads": "fresh"}),
-    "100 epochs, however few steps that is": ("study-blood-heads-epochs", {"head_steps": 0}),
+    "100 epochs, however few steps that is": (
+        "study-blood-heads-epochs",
+        {"head_steps": 0, "frozen_features_head_learning_rate": 0},
+    ),
     "both, as released": (
         "study-blood-heads-released",
-        {"later_heads": "fresh", "head_steps": 0},
+        {"later_heads": "fresh", "head_steps": 0, "frozen_features_head_learning_rate": 0},
     ),
 }
 
@@ -92,10 +95,16 @@ def heads_row(archives: Path, row: str) -> list[str]:
 
 
 def test_the_page_tells_what_heads_change(archives):
-    (table,) = tables("How heads are tuned")
+    table, slow = tables("How heads are tuned")
     assert list(table) == list(HEADS)
     for row, cells in table.items():
         assert cells == heads_row(archives, row), row
+    for row, cells in slow.items():  # frozen features, with the rate chosen for many steps
+        name, changes = HEADS[row]
+        changes = changes | {"frozen_features_head_learning_rate": 0.0003, "order_seeds": (0, 1, 2)}
+        found = held_by(archives / f"{name}-slow", ["frozen_features"], **changes)["sessions"]
+        known = measures(found).xs("mean", axis=1, level=1).loc["frozen_features"]
+        assert cells == [table[row][1], "{:.1f} / {:.1f}".format(*known)], row
 
 
 def test_the_page_tells_what_was_tried_on_resnet():
