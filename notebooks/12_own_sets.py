@@ -216,6 +216,9 @@ print(f"sets 1 and 2: {cosine_of_changes(*learned):.2f}")
 #    their features stay where the head remembers them. In the study that was two points on
 #    CIFAR-100, whose sessions bring ten classes. Where they bring two it was nothing that could be
 #    told from chance, even where later sessions are of another organ.
+#
+# Under "Now change a line": at a tenth of the rate sets stay ten times as near to their mean (0.01
+# of its length, where it was 0.1). In our run the accuracy was the same within a point.
 
 # %% [markdown]
 # ## References
