@@ -99,7 +99,8 @@ from dynammo.training import generator_for
 
 # %% [markdown]
 # `name?` in a cell describes anything that is imported here, and `name??` shows its code. What is
-# from `dynammo.draw` only draws, and what is from `dynammo.run` only keeps settings and records.
+# from `dynammo.draw` only draws. What is from `dynammo.run` loads data, keeps settings, and
+# compares with what was expected.
 
 # %%
 settings = RunSettings(train_per_class=images_per_class, adapter_epochs=epochs).with_changes(more)
@@ -187,8 +188,8 @@ method_diagram(
 #
 # What is drawn at random comes from `begin`, so that it is what the library draws:
 # `begin.adapters(state)` are adapters with these weights, or for `None` with random ones, and
-# `begin.fresh_auxiliary_head(t)` is a random head for session $t$. Both are frozen until
-# `requires_grad_(True)`.
+# `begin.fresh_auxiliary_head(t)` is a random head for session $t$. The adapters are frozen until
+# `requires_grad_(True)`; the head can be trained at once.
 
 # %%
 few = {"train_per_class": 20, "memory_budget": 16, "adapter_epochs": 3, "head_epochs": 100}

@@ -515,8 +515,8 @@ print("Old logits are left alone. Is that enough? Use it in MyFineTuning.batch_l
 #    answers: notebook 5 adds one (LwF), and notebook 6 another (EWC).
 #
 # Under "Now change a line": hardly. In our run training that goes on ended at 91 %, and training
-# that begins anew at 93 %, which another seed does as well. What counts is that all images are
-# there.
+# that begins anew at 93 %: another seed makes as much of a difference. What counts is that all
+# images are there.
 
 # %% [markdown]
 # ## References

@@ -179,7 +179,7 @@ class MyLwF(WholeNetworkLearner):
 
 # %% [markdown]
 # To compare, both stand at the beginning of session 2 with the teacher from above. (The library
-# reads $\tau$ and $\lambda$ from its settings; `numbers` sets them to what the cells use.)
+# reads from its settings what the cells have as numbers, and whether WA clips.)
 
 # %%
 numbers = {"lwf_temperature": 2.0, "lwf_weight": 1.0, "wa_temperature": 2.0, "wa_clip": True}

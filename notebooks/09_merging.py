@@ -182,15 +182,18 @@ print(f"sessions' own changes agree in sign for {share:.0f} %, by chance {chance
 # The library has these and five more, each in a few lines with its paper
 # ([ways_of_merging.py](../dynammo/beyond/ways_of_merging.py)):
 #
-# | strategy | merged set | stored, besides the newest | |---|---|---| | uniform mean (DynaMMo) |
-# $\frac1t\sum_i\theta_i$ | 1 set | | moving average | $E_t = \frac12 E_{t-1} + \frac12\theta_t$ | 1
-# set | | task arithmetic | $\theta_0 + 0.3\sum_i\tau_i$ | 1 set | | MagMax | $\theta_0 +$ the
-# $\tau_i$ of greatest magnitude, number by number | 1 set | | TIES | trim each $\tau_i$ to its
-# largest fifth, elect signs, average what agrees | older sets | | DARE | drop half of the
-# convolutions' $\tau_i$ at random, double the rest, average | 1 set | | Fisher | $\sum_i
-# F_i\theta_i / \sum_i F_i$, $F_i$ Fisher information over its mean (notebook 6) | 2 sets | | last
-# set alone | $\theta_t$ | nothing |
+# | strategy | merged set | stored, besides the newest |
+# |---|---|---|
+# | uniform mean (DynaMMo) | $\frac1t\sum_i\theta_i$ | 1 set |
+# | moving average | $E_t = \frac12 E_{t-1} + \frac12\theta_t$ | 1 set |
+# | task arithmetic | $\theta_0 + 0.3\sum_i\tau_i$ | 1 set |
+# | MagMax | $\theta_0 +$ the $\tau_i$ of greatest magnitude, number by number | 1 set |
+# | TIES | trim each $\tau_i$ to its largest fifth, elect signs, average what agrees | older sets |
+# | DARE | drop half of the convolutions' $\tau_i$ at random, double the rest, average | 1 set |
+# | Fisher | $\sum_i F_i\theta_i / \sum_i F_i$, $F_i$ Fisher information by its mean | 2 sets |
+# | last set alone | $\theta_t$ | nothing |
 #
+# (Notebook 6 has the Fisher information; each $F_i$ is divided by its mean over all numbers.)
 # Every strategy but TIES can be kept up to date from session to session, without the old sets.
 
 # %% [markdown]
@@ -309,7 +312,7 @@ compared[compared.index.get_level_values("session") == "average"].round(1)
 # %%
 key = ["order_seed", "train_seed"]
 wide = 100 * found.pivot_table("average_accuracy", ["strategy", "statistics"], key)
-plain, choice = plain_mean(found)  # "uniform mean", and its way with batch norm, as averaged
+plain, choice = plain_mean(found)  # "uniform mean" and, for batch norm, "averaged" if it was run
 difference = wide - wide.loc[plain, choice]
 error = difference.std(axis=1) / difference.shape[1] ** 0.5
 over_mean = pd.DataFrame({"points": difference.mean(axis=1), "standard error": error})

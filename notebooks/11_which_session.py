@@ -292,10 +292,10 @@ pd.DataFrame({"points": difference.mean(), "sd": difference.std()}).round(2)
 
 # %% [markdown]
 # ## Now change a line
-# * Add a rule that does not look. Why is what is left of the accuracy about that of `told`, divided
-#   by the number of sessions?
+# * Add a rule that does not look: put this below the rules, and run the next cell. Why is what is
+#   left of the accuracy about that of `told`, divided by the number of sessions?
 #   ```python
-#   rules["a guess"] = lambda logits: torch.randint(last, (len(logits),))
+#   rules["a guess"] = lambda x: torch.randint(last, (len(x),), device=x.device)
 #   ```
 # * In `ByRule`, write `rule = staticmethod(surest)`, and run on from there.
 # * `outcomes(logits[shown], session)` believes the true session. What does it say, and whom would

@@ -25,9 +25,9 @@
 # here](STUDY.md#when-does-merging-pay).
 #
 # **Takes** an hour on one core with the default parameters: 18 combinations of three runs each; a
-# third of that with `runs = 1`. Each session is saved as it ends, so an interrupted notebook goes
-# on. It varies what `./run_all.sh` left; if that is not there yet, it is made first (9 to 45
-# minutes).
+# third of that with `runs = 1`, which it takes as a part of a run (`ablation_runs`). Each session
+# is saved as it ends, so an interrupted notebook goes on. It varies what `./run_all.sh` left; if
+# that is not there yet, it is made first (9 to 45 minutes).
 
 # %% [markdown]
 # ## Parameters

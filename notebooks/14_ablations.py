@@ -240,9 +240,11 @@ assert abs(mean - 2) < 1e-9 and abs(error - 1) < 1e-9, "Of 1 and 3: 2, and sqrt(
 print("That is a paired difference. How unsure would it be without the pairs?")
 
 # %% [markdown]
-# With it, how unsure is the table above? Run this in a cell of its own (a single run has no error):
+# With it, how unsure is the table of differences to ACL? Run this in a cell of its own (a single
+# run has no error):
 # ```python
-# both = {variant: paired(own.dynammo, own.acl) for variant, own in wide.groupby("variant")}
+# each = wide.groupby("variant", sort=False)
+# both = {variant: paired(own.dynammo, own.acl) for variant, own in each}
 # pd.DataFrame(both, index=["points", "standard error"]).T.round(2)
 # ```
 

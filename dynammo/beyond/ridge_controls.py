@@ -1,6 +1,6 @@
 """Controls for the ridge head on merged adapters: what is each part of it worth?
 
-They are replayed over a tuned chain (notebook 15), beside those that need none. That on the newest
+They follow a tuned chain (notebook 15), beside those that need none. That on the newest
 set is a method of the catalogue too.
 """
 

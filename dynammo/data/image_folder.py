@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -105,7 +106,8 @@ def _parted(
 def _part(named: list[tuple[Path, str, str]], folds: int, seed: int) -> tuple[list, list]:
     """Split a part in so many off; nothing where no part has some of every class and leaves some.
 
-    A class may have fewer members than there are parts: then some parts have none of it.
+    A class may have fewer members than there are parts: then some parts have none of it. Where
+    groups leave no such part, there are fewer parts, which are larger.
     """
     _, labels, whose = zip(*named, strict=True) if named else ((), (), ())
     with warnings.catch_warnings():
@@ -122,11 +124,14 @@ def _part(named: list[tuple[Path, str, str]], folds: int, seed: int) -> tuple[li
 def _groups(path: Path, files: Mapping[str, list[Path]]) -> dict[str, str]:
     """Which group each file is of, by its path below the folder; every file has one."""
     table = path / GROUPS
-    with table.open(newline="", encoding="utf-8-sig") as file:  # as Excel saves it, or without mark
-        rows = csv.DictReader(file)
-        if not {"file", "group"} <= set(rows.fieldnames or ()):
-            raise InputError(f"{table} needs the columns file and group in its first line.")
-        given = [(row["file"], row["group"]) for row in rows]
+    try:  # with Excel's mark or without
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{table} is not UTF-8: save it as CSV UTF-8.") from error
+    rows = csv.DictReader(io.StringIO(text))
+    if not {"file", "group"} <= set(rows.fieldnames or ()):
+        raise InputError(f"{table} needs the columns file and group in its first line.")
+    given = [(row["file"], row["group"]) for row in rows]
     groups = {name.replace("\\", "/"): group for name, group in given if name and group}
     split_of = {_below(path, file): split for split, own in files.items() for file in own}
     if odd := groups.keys() ^ split_of.keys():

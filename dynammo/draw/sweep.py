@@ -30,7 +30,7 @@ def to_dynammo(table: pd.DataFrame) -> pd.DataFrame:
         ``mean`` and ``std`` by method, sessions, memory and epochs.
     """
     cell = ["sessions", "memory", "epochs"]
-    accuracy = table.set_index(["method", *cell, *SEED]).average_accuracy
+    accuracy = table.groupby(["method", *cell, *SEED]).average_accuracy.mean()
     gaps = points_over(accuracy, "dynammo").drop("dynammo", level="method")
     return gaps.groupby(["method", *cell]).agg(["mean", "std"])
 

@@ -42,7 +42,7 @@ def recipe_of(name: str) -> Recipe:
 
 @contextmanager
 def failures_told(what: str, when: str = "", given: str = "") -> Iterator[None]:
-    """Whatever one's own code does comes out as InputError that names it."""
+    """Whatever one's own code does comes out as InputError: its own, or one that names the code."""
     try:
         yield
     except InputError:

@@ -242,18 +242,18 @@ def follow(
     return pd.DataFrame(rows)
 
 
-def over_classes(replayed: pd.DataFrame) -> pd.DataFrame:
+def over_classes(followed: pd.DataFrame) -> pd.DataFrame:
     """Accuracy over all classes seen, a row per label, seeds and session."""
-    weighted = replayed.assign(right=replayed.accuracy * replayed.images)
+    weighted = followed.assign(right=followed.accuracy * followed.images)
     key = ["label", "order_seed", "train_seed", "session"]
     by_session = weighted.groupby(key, sort=False)[["right", "images"]].sum()
     return (by_session.right / by_session.images).rename("accuracy").reset_index()
 
 
-def averages(replayed: pd.DataFrame) -> pd.DataFrame:
+def averages(followed: pd.DataFrame) -> pd.DataFrame:
     """Average and last accuracy over all classes seen, a row per label and seeds."""
     key = ["label", "order_seed", "train_seed"]
-    grouped = over_classes(replayed).groupby(key, sort=False).accuracy
+    grouped = over_classes(followed).groupby(key, sort=False).accuracy
     return pd.DataFrame(
         {"average_accuracy": grouped.mean(), "last_accuracy": grouped.last()}
     ).reset_index()

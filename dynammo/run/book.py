@@ -221,9 +221,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("figures", type=Path, help="its figures, such as figures/demo")
     parser.add_argument("notebooks", type=Path, nargs="*", help="executed ones (default: its own)")
     options = parser.parse_args(arguments)
-    for folder in (options.run, options.figures):
-        if not folder.is_dir():
-            raise InputError(f"There is no folder {folder}: name a run's folder and its figures.")
+    if not options.run.is_dir():
+        raise InputError(f"There is no folder {options.run}: name a run's folder and its figures.")
     print(write_book(options.run, options.figures, options.notebooks))
     return 0
 

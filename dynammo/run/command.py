@@ -78,8 +78,10 @@ def start(options: argparse.Namespace) -> int:
 def settings_of_run(run: Path, runs: int = 0) -> RunSettings:
     """Settings of a run, for notebooks that look closer at one: a missing demo is made first."""
     run = run.resolve()
-    if run.parts[-2:] == ("runs", "demo") and not (run / "settings.json").exists():
-        main(["--profile", "demo", "--output", str(run.parents[1])])  # any other has to be there
+    # Any other has to be there.
+    absent = run.parts[-2:] == ("runs", "demo") and not (run / "settings.json").exists()
+    if absent and main(["--profile", "demo", "--output", str(run.parents[1])]):
+        raise InputError("The demo could not be made: what is above says why.")
     return settings_of(run, runs)
 
 

@@ -170,6 +170,9 @@ def test_groups_that_do_not_fit_the_images_are_refused(unsplit, groups):
     (unsplit / "groups.csv").write_text(text.replace(f"{name},{groups[name]}", name))  # cut short
     with pytest.raises(InputError, match=f"{name}: which is there, has no group"):
         load_image_folder(unsplit, 8)
+    (unsplit / "groups.csv").write_text(text.replace("patient1", "Müller"), encoding="latin-1")
+    with pytest.raises(InputError, match="save it as CSV UTF-8"):
+        load_image_folder(unsplit, 8)
     (unsplit / "groups.csv").write_text(text, encoding="utf-8-sig")  # as Excel saves it
     assert load_image_folder(unsplit, 8).note.endswith("10 groups kept whole")
     write_groups(unsplit, groups | {"elsewhere.png": "patient1"})

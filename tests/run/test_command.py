@@ -34,6 +34,7 @@ def test_a_run_that_is_looked_closer_at_is_made_where_it_is_missing(
     def demo(arguments):
         asked.append(arguments)
         write_json(run / "settings.json", tiny_settings.as_dict())
+        return 0
 
     monkeypatch.setattr(command, "main", demo)
     assert command.settings_of_run(run) == tiny_settings == command.settings_of_run(run)

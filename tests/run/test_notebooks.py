@@ -47,6 +47,18 @@ def test_no_output_is_committed_and_cells_are_short(path):
                 assert len(lines) - len(imports) <= most, cell.source
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=lambda path: path.stem)
+def test_tables_and_code_in_text_stand_on_lines_of_their_own(path):
+    text = path.read_text()
+    if path.suffix == ".ipynb":
+        cells = nbformat.reads(text, 4).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for line in text.splitlines():
+        assert not re.search(r"\|\s+\|\s*:?-{3}", line), line
+        assert "```" not in line or re.fullmatch(r" *(`{3,})(\{?[\w-]*\}?.*)?", line), line
+    assert len(re.findall(r"(?m)^ *```", text)) % 2 == 0
+
+
 @each_notebook
 def test_the_cell_that_reads_the_settings_may_be_run_again(path):
     """It takes the notebook's variables that are called as settings are: only parameters may be."""

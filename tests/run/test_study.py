@@ -99,6 +99,7 @@ def test_the_page_tells_what_heads_change(archives):
     assert list(table) == list(HEADS)
     for row, cells in table.items():
         assert cells == heads_row(archives, row), row
+    assert list(slow) == list(HEADS)[2:]
     for row, cells in slow.items():  # frozen features, with the rate chosen for many steps
         name, changes = HEADS[row]
         changes = changes | {"frozen_features_head_learning_rate": 0.0003, "order_seeds": (0, 1, 2)}
