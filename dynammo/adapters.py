@@ -117,9 +117,9 @@ def make_adapters(
 ) -> AdapterSet:
     """Build a freshly initialised adapter set that fits a backbone and an image size.
 
-    ``width`` is m / c; ``kind`` is called as :class:`Adapter` is. torch's global generator is left
-    as it was. InputError for no or unknown stages, a width under 0, maps under 3 x 3 with ``valid``
-    padding.
+    ``width`` is m / c; ``kind`` is called as :class:`Adapter` is. torch's global generators are
+    left as they were. InputError for no or unknown stages, a width under 0, maps under 3 x 3 with
+    ``valid`` padding.
     """
     if not stage_names:
         raise InputError("adapter_stages is empty: name at least one stage of the backbone.")
@@ -127,7 +127,7 @@ def make_adapters(
         raise InputError(f"adapter_width is {width}: it must be above 0 (1 = as many channels).")
     shapes = stage_shapes(backbone, stage_names, image_size)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         adapters = {}
         for name, (channels, height, breadth) in shapes.items():
             if padding == "valid" and min(height, breadth) < 3:

@@ -81,8 +81,8 @@ def make_backbone(
     """Build a backbone without its classifier, with weights ``imagenet`` or ``random``.
 
     ``name`` is one of RECIPES, or ``place:function`` (:mod:`dynammo.networks.own`). torch's global
-    generator is left as it was. InputError for an unknown name or kind of weights, or for weights
-    that cannot be had.
+    generators are left as they were. InputError for an unknown name or kind of weights, or for
+    weights that cannot be had.
     """
     from dynammo.networks.folding import fold_batch_norm  # loaded when a network is built
     from dynammo.networks.own import built, recipe_of
@@ -91,7 +91,7 @@ def make_backbone(
         recipe = recipe_of(name)  # which may build a network to ask it
         if weights not in ("imagenet", "random"):
             raise InputError(f"Unknown weights '{weights}': choose 'imagenet' or 'random'.")
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network, recipe = built(recipe, name, pretrained=weights == "imagenet")
     folded = fold_batch_norm(network)
     return Backbone(name, network, recipe, folded, enlarge_to)

@@ -121,7 +121,7 @@ class AdapterLearner(Learner):
         return self.head(features), others
 
     def one_set(self) -> int:
-        """How many numbers an adapter set has."""
+        """How many parameters an adapter set has (batch norm's statistics are counted nowhere)."""
         return count_parameters(self.chain.adapters(None))
 
     def trained_numbers(self) -> int:
@@ -194,6 +194,10 @@ class LastAdapter(AdapterLearner):
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The newest set alone."""
         return [self.chain.adapter_states[-1]]
+
+    def stored_adapter_sets(self) -> int:
+        """The newest set, and the running mean if the next session starts from it."""
+        return min(self.session, 2) if self.settings.adapter_start == "merged" else 1
 
 
 def kind_of(method: str | type[Learner]) -> type[Learner]:

@@ -88,7 +88,7 @@ def step_1(
     schedule = settings.adapter_epochs, settings.adapter_milestones, settings.batch_size
     # Dropout, in a network or adapter of one's own, draws from torch's global generator.
     with torch.random.fork_rng([backbone.mean.device] if backbone.mean.is_cuda else []):
-        torch.manual_seed(generator.initial_seed())
+        torch.manual_seed(seed_for("dropout", generator.initial_seed()))
         return descend(batch_loss, len(images), optimizer, *schedule, generator, progress)
 
 
@@ -122,7 +122,8 @@ def fit_head(
     batch_loss = flipped_batch_loss(loss, features, labels, generator)
     # Fused: a step is a few small matrices, most of whose time is the calls themselves.
     optimizer = torch.optim.Adam(parameters, lr=settings.head_learning_rate, fused=True)
-    steps_an_epoch = math.ceil(len(labels) / settings.batch_size)
+    # No batch is of one image: it joins the batch before.
+    steps_an_epoch = max(1, math.ceil((len(labels) - 1) / settings.batch_size))
     epochs = max(settings.head_epochs, math.ceil(settings.head_steps / steps_an_epoch))
     schedule = epochs, settings.head_milestones, settings.batch_size
     descend(batch_loss, len(labels), optimizer, *schedule, generator)
@@ -182,7 +183,7 @@ def descend(
 
 
 def shuffled_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Positions 0..count-1 in random order; no batch of one, which batch norm cannot take."""
+    """Positions 0..count-1 in random order; of two or more none is alone, for batch norm's sake."""
     batches = list(torch.randperm(count, generator=generator).split(batch_size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
@@ -218,14 +219,14 @@ def extract_features(
 
 
 def linear_head(feature_size: int, outputs: int, seed: int, device: torch.device) -> nn.Linear:
-    """A freshly initialised linear layer; torch's global generator of the CPU is left as it was."""
+    """A freshly initialised linear layer; torch's global generators are left as they were."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return nn.Linear(feature_size, outputs).to(device)
 
 
 def seed_for(purpose: str, *numbers: int) -> int:
-    """One seed per purpose from the run's seeds, so that no two uses share random numbers."""
+    """One seed per purpose from the run's seeds, so that no two purposes share random numbers."""
     words = np.random.SeedSequence([zlib.crc32(purpose.encode()), *numbers]).generate_state(1)
     return int(words[0])
 

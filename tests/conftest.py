@@ -91,7 +91,9 @@ def random_resnet():
 @pytest.fixture
 def server(monkeypatch):
     """A web server on this machine, past any proxy."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     with serving() as running:
         yield running
 

@@ -37,7 +37,7 @@ class CosineHead(nn.Module):
 
 
 def imprint(features: Tensor, labels: Tensor, proxies: int, seed: int) -> Tensor:
-    """First proxies [k, P, D] of classes, from features [N, D] with labels [N], as released.
+    """First proxies [k, P, D] of classes, from features [N, D] with labels [N].
 
     That is the mean of a class's features of length 1, or their k-means centres for P > 1.
     """

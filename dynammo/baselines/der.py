@@ -51,7 +51,8 @@ class DER(WholeNetworkLearner):
     Source: Yan et al. 2021 (arXiv 2103.16788): equation 5 (auxiliary loss: new classes, and one
     output for all old ones), then the head tuned on equally many images of each class (from the
     weights it has; the paper draws them anew). Channel pruning is left out, as in most comparisons.
-    A new extractor starts from the one before.
+    A new extractor starts from the one before. Probabilities are of the undivided logits, although
+    the balanced head is tuned with divided ones: so is AUROC.
     """
 
     name = "der"

@@ -11,7 +11,7 @@ from dynammo.training import generator_for
 def fisher_diagonal(
     classifier: nn.Module, images: Tensor, first: int, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Diagonal of the Fisher information of a classifier's outputs from ``first`` on.
+    """Diagonal of the Fisher information of a classifier's outputs [N, K], from ``first`` on.
 
     The mean over normalised images [N, 3, H, W] of the squared gradient of log p(y | x), with y
     drawn from the model's own prediction, one image at a time: squaring the mean gradient of a
@@ -23,7 +23,8 @@ def fisher_diagonal(
     for image in images.split(1):
         scores = F.log_softmax(classifier(image)[:, first:], dim=1)
         drawn = torch.multinomial(scores.detach().exp().cpu(), 1, generator=generator)
-        gradients = torch.autograd.grad(scores[0, drawn.item()], list(named.values()))
+        score, weights = scores[0, drawn.item()], list(named.values())
+        gradients = torch.autograd.grad(score, weights, materialize_grads=True)  # 0 if it is unused
         for total, gradient in zip(fisher.values(), gradients, strict=True):
             total += gradient.square() / len(images)
     return fisher

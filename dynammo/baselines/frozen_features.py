@@ -16,7 +16,11 @@ from dynammo.training import descend, flipped_batch_loss, generator_for, step_1_
 
 
 class FrozenFeatures(AdapterLearner):
-    """DynaMMo's heads on the bare backbone."""
+    """DynaMMo's heads on the bare backbone.
+
+    Its exemplars are those of the chain, so that the comparison is paired: they were herded on the
+    features of tuned adapters, which this control has not.
+    """
 
     name = "frozen_features"
 

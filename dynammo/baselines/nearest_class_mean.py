@@ -13,11 +13,12 @@ from dynammo.training import in_batches
 class FrozenFeatureLearner(Learner):
     """Methods that compute a head from frozen features in one pass over each session's images.
 
-    Nothing is trained by gradient and no image is kept; what a session leaves is a sum over its
-    images, so it does not matter how the classes were divided into sessions.
+    Nothing is trained by gradient and no image is kept. What a session leaves is a sum over its
+    images, so the sums do not depend on how classes were divided into sessions. (A penalty that is
+    chosen on the newest session's images does.)
     """
 
-    remembers = False
+    remembers, trains_nothing = False, True
 
     def learn_session(self, *, progress: bool = True) -> list[float]:
         """Take in the next session's images; there are no losses."""
@@ -56,7 +57,6 @@ class NearestClassMean(FrozenFeatureLearner):
     """
 
     name = "nearest_class_mean"
-    trains_nothing = True
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)

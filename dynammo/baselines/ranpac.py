@@ -39,7 +39,6 @@ class RanPAC(FrozenFeatureLearner):
     """
 
     name = "ranpac"
-    trains_nothing = True
 
     class Knobs(Knobs):
         """M, the random features (the paper: 10,000 from 768; solving takes M cubed)."""
@@ -55,7 +54,10 @@ class RanPAC(FrozenFeatureLearner):
         self.penalty = 1.0
 
     def draw_projection(self) -> Tensor | None:
-        """P [D, M], or None for none."""
+        """P [D, M], one for all class orders, or None for none.
+
+        Entries have the variance 1 / D (in the paper 1), so penalties are smaller by as much.
+        """
         size, generator = self.backbone.feature_size, generator_for("projection", self.train_seed)
         projection = torch.randn(size, self.knobs.features, generator=generator) / size**0.5
         return projection.to(self.device)
@@ -99,7 +101,7 @@ class RanPAC(FrozenFeatureLearner):
 
 
 class RanPACNoProjection(RanPAC):
-    """Its row without random features: the same ridge regression on the features themselves."""
+    """RanPAC without its random projection: the same ridge regression, on the features."""
 
     name = "ranpac_no_projection"
 

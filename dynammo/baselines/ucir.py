@@ -48,11 +48,11 @@ def without_last_relu(network: nn.Module) -> None:
     layers = dict(network.named_modules())
     passed: list[str] = []
     note = {
-        name: lambda _maps, name=name: passed.append(name)
+        name: lambda *_maps, name=name: passed.append(name)
         for name, layer in layers.items()
         if isinstance(layer, RELUS) or next(layer.parameters(recurse=False), None) is not None
     }
-    with torch.no_grad(), at_stages(network, after=note):
+    with torch.no_grad(), at_stages(network, before=note):  # of one in another the inner is last
         network(torch.zeros(2, 3, 64, 64, device=next(network.parameters()).device))
     last = passed[-1]
     if isinstance(layers[last], RELUS):
@@ -67,6 +67,8 @@ class UCIR(WholeNetworkLearner):
     Source: Hou et al. 2019, *Learning a Unified Classifier Incrementally via Rebalancing*,
     equations 4, 6, 8 and 9. The less-forget weight is ``less_forget`` times the square root
     of old over new classes, as in the released code, and old classes' weights stay as they are.
+    New ones begin as mean features in session 1 as well, and keep their length; released, from
+    session 2 on, brought to the old ones' length. Directions are the same.
     The network's last ReLU is taken out, so that features may point anywhere.
     """
 

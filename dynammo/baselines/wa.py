@@ -21,8 +21,9 @@ class WA(WholeNetworkLearner):
 
     Source: Zhao et al. 2020 (arXiv 1911.07053): equation 3 with lambda the share of old classes,
     then :func:`align`; the head's weights are clipped at 0 after each step, so that rows of equal
-    length give logits of equal size (section 4.3). After sessions of few steps the new rows may be
-    the shorter ones: gamma is then above 1 and favours new classes.
+    length give logits of equal size (section 4.3), up to biases, which stay as they are. After
+    sessions of few steps the new rows may be the shorter ones: gamma is then above 1 and favours
+    new classes.
     """
 
     name = "wa"

@@ -12,8 +12,8 @@ class SeveralDepths(nn.Module):
     """Features of a network, and beside them the means over the maps that its later stages give.
 
     Early maps know of colour and texture what the last one has forgotten. "Later" is the second
-    half of the stages; where the last one's mean is the features already, they stand once. Each
-    depth's vector gets length 1, so that none speaks louder than another.
+    half of the stages; a last one with as many channels as there are features is taken for these,
+    and left out. Each depth's vector gets length 1, so that none speaks louder than another.
     """
 
     def __init__(self, network: AdaptedNetwork) -> None:
@@ -27,6 +27,6 @@ class SeveralDepths(nn.Module):
         note = dict.fromkeys(later, lambda maps: found.append(maps.mean(dim=(2, 3))))
         with at_stages(backbone.network, after=note):
             features = self.network(x)
-        if found[-1].shape == features.shape:
+        if found and found[-1].shape == features.shape:
             found.pop()
         return torch.cat([F.normalize(depth, dim=1) for depth in (*found, features)], dim=1)

@@ -163,10 +163,9 @@ def _merge(states: Sets, initial: StateDict, mix: Callable[[Tensor, Tensor], Ten
     """The uniform mean, but learned entries by ``mix`` in double: from initial, sets' [t, ...]."""
     check_same_layout([*states, initial])
     merged = uniform_mean(states)
-    for name, start in initial.items():
-        if is_learned(name, start):
-            sets = torch.stack([state[name].double() for state in states])
-            merged[name] = mix(start.double(), sets).to(start.dtype)
+    for name in learned_names(initial):  # in one order, for what draws at random
+        sets = torch.stack([state[name].double() for state in states])
+        merged[name] = mix(initial[name].double(), sets).to(initial[name].dtype)
     return merged
 
 

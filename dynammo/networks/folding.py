@@ -5,7 +5,19 @@ import copy
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from dynammo.networks.efficientnet_lite0 import SamePaddedConv2d
+
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def can_be_scaled(convolution: nn.Module) -> bool:
+    """Whether a scale of its weights is one of its maps: it is torch's own, or only pads itself.
+
+    One of another kind may bring its weights to a scale, or do more than convolve.
+    """
+    known = {nn.Conv2d, nn.ConvTranspose2d, SamePaddedConv2d}
+    transposed = isinstance(convolution, nn.ConvTranspose2d)
+    return type(convolution) in known and not (transposed and convolution.groups > 1)
 
 
 class _Tracer(fx.Tracer):
@@ -31,7 +43,7 @@ def fold_batch_norm(network: nn.Module) -> nn.Module | None:
             continue
         convolution = folded.get_submodule(before.target)
         once = len(before.users) == targets.count(before.target) == targets.count(node.target) == 1
-        if isinstance(convolution, CONVOLUTIONS) and once:
+        if can_be_scaled(convolution) and once:
             transposed = isinstance(convolution, nn.ConvTranspose2d)
             joined = fuse_conv_bn_eval(convolution, norm, transpose=transposed)
             folded.set_submodule(before.target, joined)

@@ -34,8 +34,9 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:
+        # Sets are averaged, and heads solved, in double precision, which not every device has.
+        return torch.zeros(1, device=name, dtype=torch.double).device
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"Device '{name}' cannot be used here: try 'cpu' or 'auto'.") from error
 
 

@@ -42,7 +42,7 @@ def student_version(path: Path) -> nbformat.NotebookNode:
 
 def without_lecturers_pages(text: str) -> str:
     """Links to them become plain text."""
-    return re.sub(rf"\[([^]]+)\]\(({'|'.join(LECTURERS)})\)", r"\1", text)
+    return re.sub(rf"\[([^]]+)\]\(({'|'.join(LECTURERS)})(#[^)]*)?\)", r"\1", text)
 
 
 def checksum(name: str, text: str) -> str:

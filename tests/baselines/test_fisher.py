@@ -24,6 +24,12 @@ def test_fisher_is_the_mean_of_squared_gradients_and_not_the_square_of_their_mea
     np.testing.assert_allclose(fisher["bias"], [0.25, 0.25], rtol=1e-6)
 
 
+def test_a_weight_that_is_not_used_has_no_information():
+    layer = linear_classifier(torch.zeros(2, 3))
+    layer.unused = torch.nn.Parameter(torch.ones(2))
+    assert fisher_diagonal(layer, normal(2, 3), 0, generator())["unused"].tolist() == [0, 0]
+
+
 def test_fisher_of_a_session_leaves_earlier_outputs_out():
     weight = torch.cat([normal(2, 3), torch.zeros(2, 3)])
     x = normal(6, 3, seed=1)

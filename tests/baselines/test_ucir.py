@@ -101,6 +101,23 @@ class Own(nn.Module):
         return self.act2(self.two(self.act1(self.one(x)))).mean(dim=(2, 3))
 
 
+class NormAct(nn.BatchNorm2d):
+    """A norm that runs the ReLU after it, as timm's do."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+def test_a_last_relu_inside_a_norm_is_found():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), NormAct(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    without_last_relu(network.eval())
+    assert network(normal(4, 3, 16, 16)).min() < 0
+
+
 def test_any_networks_last_relu_is_found_where_it_is_run():
     network = Own()
     x = normal(4, 3, 16, 16)

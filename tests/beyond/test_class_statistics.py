@@ -59,6 +59,23 @@ def test_statistics_follow_an_affine_motion_of_the_features():
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
 
 
+def test_few_images_move_them_as_the_dense_formula_does():
+    """With fewer images than features, as in every session of a real stream."""
+    x, labels = features_of([0, 1])
+    known, new = features_of([4], seed=2)[0][:4], features_of([5], seed=3)[0][:4]
+    statistics = ClassStatistics(5).with_images(x, labels)
+    means, scatter = statistics.means.clone(), statistics.scatter.clone()
+    statistics.move(known, new, stiffness=0.3)
+    m, b = known.mean(dim=0), (new - known).mean(dim=0)
+    about, moved = known - m, new - known - b
+    identity = torch.eye(5, dtype=torch.double)
+    penalty = 0.3 * about.square().sum() / 5
+    a = torch.linalg.solve(about.T @ about + penalty * identity, about.T @ moved)
+    torch.testing.assert_close(statistics.means, means + (means - m) @ a + b)
+    turn = identity + a
+    torch.testing.assert_close(statistics.scatter, turn.T @ scatter @ turn)
+
+
 def test_a_stiff_map_only_shifts():
     x, labels = features_of([0, 1])
     known, _ = features_of([4], seed=2)

@@ -3,20 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from dynammo.beyond.dynammo_ridge import DynaMMoRidge
 from dynammo.chain import Chain, Steps
-from dynammo.run.sessions import restore_learner, save_learner
 
 
 @pytest.fixture(scope="module")
-def learned(tiny_settings, blobs, pretrained, tmp_path_factory):
+def learned(tiny_settings, blobs, pretrained):
     """Two sessions with adapters that hardly move, so that ridge regression on all is exact."""
     changes = {"adapter_epochs": 1, "adapter_learning_rate": 1e-7}
     chain = Chain(tiny_settings.with_changes(changes), blobs, pretrained, 1)
     learner = DynaMMoRidge(chain)
-    folder = tmp_path_factory.mktemp("ridge")
     for _ in range(2):
         chain.tune(progress=False)
         # Batch norm's statistics move even so; hold them, to have one set of features.
@@ -24,12 +21,11 @@ def learned(tiny_settings, blobs, pretrained, tmp_path_factory):
         chain.merge()
         chain.choose_exemplars()
         learner.learn_session()
-    save_learner(learner, folder)
-    return chain, learner, folder
+    return chain, learner
 
 
 def test_with_features_at_rest_it_is_ridge_regression_on_every_image(learned, what_the_head_reads):
-    chain, learner, _ = learned
+    chain, learner = learned
     images = chain.stream.train.images
     x = what_the_head_reads(chain, chain.merged_state, images)
     hot = np.tile(np.eye(4)[chain.stream.train.labels], (2, 1))
@@ -41,28 +37,6 @@ def test_with_features_at_rest_it_is_ridge_regression_on_every_image(learned, wh
     y = what_the_head_reads(chain, chain.merged_state, test)[: len(test)]
     np.testing.assert_allclose(scores.numpy(), y @ expected, atol=2e-3)
     assert (scores.argmax(dim=1).numpy() == chain.stream.test.labels).mean() > 0.8
-
-
-def test_restored_it_predicts_the_same_and_goes_on(learned, tiny_settings):
-    chain, learner, folder = learned
-    other = DynaMMoRidge(chain)
-    restore_learner(other, folder, 2)
-    images = chain.stream.test.images[:8]
-    assert torch.equal(other.judge(images)[0], learner.judge(images)[0])
-    for one, two in zip(other.statistics.buffers(), learner.statistics.buffers(), strict=True):
-        assert torch.equal(one, two)
-    assert "statistics.scatter" in load_file(folder / "head_dynammo_ridge.safetensors")
-
-
-def test_statistics_count_as_stored_and_one_pass_is_used(learned):
-    chain, learner, _ = learned
-    size, classes = 112 + 80 + 192 + 320 + 1280, 4
-    one_set = sum(p.numel() for p in chain.adapters(None).parameters())
-    backbone = sum(p.numel() for p in chain.backbone.parameters())
-    statistics = size * size + classes * size + classes
-    assert learner.stored_numbers() == backbone + size * classes + 2 * one_set + statistics
-    assert len(learner.network().passes) == 1
-    assert learner.trained_numbers() == one_set
 
 
 def test_the_set_before_is_known_for_means_of_ones_own_as_well(tiny_settings, blobs, pretrained):

@@ -1,11 +1,12 @@
 """The training loop: batches, seeds, the learning rate's schedule, flips."""
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers import generator
 from torch import nn
 
-from dynammo import training
 from dynammo.training import (
     descend,
     fit_head,
@@ -80,18 +81,24 @@ def test_the_learning_rate_drops_tenfold_after_each_milestone(epochs, milestones
     assert len(losses) == epochs
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(0, 4), (12, 4), (50, 17)])
+@pytest.mark.parametrize(
+    ("images", "steps", "taken"),
+    [(21, 0, 3 * 4), (21, 12, 3 * 4), (21, 50, 3 * 17), (17, 50, 2 * 25), (1, 6, 6)],
+)
 def test_a_head_is_tuned_for_its_epochs_or_until_it_had_so_many_steps(
-    steps, epochs, monkeypatch, tiny_settings
+    images, steps, taken, tiny_settings
 ):
-    asked = []
-    monkeypatch.setattr(training, "descend", lambda *given: asked.append(given[3]))
-    changes = {"head_epochs": 4, "head_steps": steps, "batch_size": 8}
-    head = linear_head(5, 2, 0, torch.device("cpu"))
-    features, labels = torch.zeros(2, 21, 1, 5), torch.zeros(21)  # three steps an epoch
-    settings = tiny_settings.with_changes(changes)
-    fit_head(list(head.parameters()), None, features, labels, settings, generator())
-    assert asked == [epochs]
+    """Batches of 8; a last image alone (17 = 8 + 9) joins the batch before."""
+    head, losses = linear_head(5, 2, 0, torch.device("cpu")), []
+
+    def loss(features, labels):
+        losses.append(F.cross_entropy(head(features[:, 0]), labels))
+        return losses[-1]
+
+    settings = tiny_settings.with_changes({"head_epochs": 4, "head_steps": steps, "batch_size": 8})
+    features, labels = torch.ones(2, images, 1, 5), np.arange(images) % 2
+    fit_head(list(head.parameters()), loss, features, labels, settings, generator())
+    assert len(losses) == taken
 
 
 def test_an_epochs_loss_is_the_mean_over_images_not_over_batches():

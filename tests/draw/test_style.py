@@ -51,7 +51,6 @@ def test_methods_are_told_apart_by_colour_and_marker(monkeypatch):
     seen = [style.look(name) for name in METHODS | more]
     assert len({(kind.colour, kind.marker) for kind in seen}) == len(seen)
     assert [kind.place for kind in seen] == list(range(len(seen)))
-    assert style.look("never_seen") == style.look("never_seen")
     assert style.look("never_seen").title == "never seen"
 
 

@@ -263,16 +263,6 @@ def test_parameters_stored_and_used_by_formula(kind, sessions):
     assert learner.trained_numbers() == trained
 
 
-def test_dynammos_storage_stops_growing_apart_from_its_head_and_acls_does_not():
-    def without_head(kind, sessions):
-        stored = outlined(kind, RESNET, sessions).stored_numbers()
-        return stored - head_parameters(kind, 512, sessions, 2)
-
-    assert len({without_head(DynaMMo, t) for t in (2, 5, 20)}) == 1
-    acl = [without_head(ACL, t) for t in (1, 2, 3, 8)]
-    assert acl[1] - acl[0] == acl[2] - acl[1] == (acl[3] - acl[2]) / 5 > 0
-
-
 def test_an_outlined_chain_takes_sessions_of_different_sizes():
     learner = outline_learner("dynammo", RESNET, [8, 11, 9], 32)
     assert learner.session == 3

@@ -59,6 +59,24 @@ def test_what_cannot_be_folded_stays():
         torch.testing.assert_close(folded(x), network(x))
 
 
+class _Standardised(nn.Conv2d):
+    """Brings its weights to one scale, so that scaling them changes nothing."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(x, self.weight / self.weight.std(), self.bias)
+
+
+@pytest.mark.parametrize(
+    "convolution", [_Standardised(3, 3, 1), nn.ConvTranspose2d(3, 3, 1, groups=3)]
+)
+def test_a_convolution_whose_maps_do_not_follow_its_weights_stays(convolution):
+    torch.manual_seed(0)
+    network = shake(nn.Sequential(convolution, nn.BatchNorm2d(3)), seed=1)
+    folded, x = fold_batch_norm(network), random_images(2, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), network(x))
+
+
 class _Asks(_Awkward):
     """Its forward depends on how many images there are, which no trace can know."""
 

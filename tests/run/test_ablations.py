@@ -144,8 +144,7 @@ def test_variants_are_tuned_once_and_the_run_itself_is_taken_as_it_is(run, setti
     columns = ["method", "session", "accuracy"]
     as_is = found[found.variant == "as is"][columns].reset_index(drop=True)
     pd.testing.assert_frame_equal(as_is, own[columns])
-    (folder,) = (run / "variants").iterdir()
-    assert "adapter_learning_rate" in folder.name
+    (folder,) = (run / "variants").glob("adapter_learning_rate*")
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("session.json")}
     monkeypatch.setattr("dynammo.chain.tune_adapters", None)  # tuning again would fail
     again = ablations.vary(run, settings, variants, progress=False)

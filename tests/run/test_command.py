@@ -44,6 +44,24 @@ def test_a_run_that_is_looked_closer_at_is_made_where_it_is_missing(
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(("more", "kept"), [([], False), (["--dry-run"], True)])
+def test_fresh_forgets_a_run_and_a_dry_run_does_not(
+    blobs_npz, tmp_path, monkeypatch, capsys, more, kept
+):
+    asked = ["--profile", "smoke", "--stream", str(blobs_npz), "--name", "mine"]
+    old = tmp_path / "runs/mine/order0-seed1/session1/session.json"
+    drawn = tmp_path / "figures/mine/summary.csv"
+    for path in (old, drawn):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    monkeypatch.setattr(command, "run_graph", lambda *_arguments, **_more: 1)  # a job fails
+    status = command.main([*asked, "--output", str(tmp_path), "--fresh", *more])
+    assert status == 1 and old.exists() == kept == drawn.exists()
+    assert (tmp_path / "runs/mine/.lock").exists()
+    if not more:
+        assert "stopped" in capsys.readouterr().err
+
+
 def test_a_run_folder_is_one_command_s_until_it_has_ended(tmp_path):
     run = tmp_path / "run"
     with (

@@ -157,7 +157,10 @@ def test_tuned_adapters_are_recalled_where_only_a_method_is_new(tmp_path, settin
     losses, merged = read_record(folder)["losses"], predictions(folder, "dynammo")
     (took,) = times_of_adapters(folder)
 
-    monkeypatch.setattr("dynammo.chain.tune_adapters", None)  # tuning again would fail
+    def tuning(*_arguments, **_more):
+        raise RuntimeError("tuned again")
+
+    monkeypatch.setattr("dynammo.chain.tune_adapters", tuning)
     group = learn_stream(tmp_path, settings, "", 0, 1, progress=False)
     assert [learner.name for learner in group.learners] == ["dynammo", "acl"]
     assert tuned(group) == adapters
@@ -167,7 +170,9 @@ def test_tuned_adapters_are_recalled_where_only_a_method_is_new(tmp_path, settin
     assert np.array_equal(predictions(folder, "dynammo"), merged)
 
     other = settings.with_changes({"adapter_alpha": 0.5})
-    with pytest.raises(TypeError):  # sets that were tuned with other settings are no use
+    with pytest.raises(
+        RuntimeError, match="tuned again"
+    ):  # sets that were tuned with other settings are no use
         learn_stream(tmp_path, other, "", 0, 1, progress=False)
 
 

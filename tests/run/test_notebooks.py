@@ -96,9 +96,7 @@ def given_to(path, parameters):
 
 def test_every_setting_that_a_session_depends_on_reaches_its_notebook():
     path = ROOT / "notebooks/02_incremental_session.ipynb"
-    known = papermill.inspect_notebook(str(path))
     every = RunSettings().with_changes({"methods": adapter_methods(METHODS)})
-    assert set(parameters_of(every)) <= set(known) or "more" in known
     changes = {"adapter_width": 0.5, "head_epochs": 3, "dynammo_ridge_stiffness": 0.3}
     changes |= {"train_per_class": 7, "head_milestones": [0.5], "precision": "bfloat16"}
     wanted = parameters_of(every.with_changes(changes))

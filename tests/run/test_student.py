@@ -83,9 +83,9 @@ def test_a_student_notebook_has_the_same_cells_but_no_solution(made, source):
 
 def test_links_of_the_student_version_lead_somewhere_in_it(made):
     names = {path.name for path in NOTEBOOKS.iterdir()}
-    for path in made.glob("*.ipynb"):
+    for path in (*made.glob("*.ipynb"), *made.glob("*.md")):
         for link in path.read_text().split("](")[1:]:
-            target = link.partition(")")[0]
+            target = link.partition(")")[0].partition("#")[0]
             # A target that is nowhere is for the test of the notebooks themselves.
             if target in names:
                 assert (made / target).exists(), (path.name, target)

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from dynammo.run import tuning
+from dynammo.run.ablations import try_out
 from dynammo.run.tuning import chosen, main, planned, trials, tune
 
 ACCURACY = {0.1: 0.8, 0.03: 0.9, 0.01: 0.7}  # of the settings that are tried
@@ -93,3 +95,16 @@ def test_what_is_tried_are_settings_that_there_are_and_the_defaults_first():
     assert list(planned())  # refuses others
     begun = {"adapted_once": {"adapted_once_alpha": 1.0}}  # as the study's adapters, chosen before
     assert all(changes[0] == begun.get(name, {}) for name, changes in tried.items())
+
+
+def test_what_is_tried_is_judged_on_validation_images_alone(tmp_path, tiny_settings, blobs_npz):
+    def judged(split=""):
+        with np.load(blobs_npz) as file:
+            arrays = dict(file)
+        if split:
+            arrays[f"{split}_images"][:] = 0
+        np.savez(tmp_path / "changed.npz", **arrays)
+        changes = {"stream": str(tmp_path / "changed.npz"), "methods": ["nearest_class_mean"]}
+        return try_out(tmp_path, tiny_settings.with_changes(changes), {"": {}}).accuracy.tolist()
+
+    assert judged("test") == judged() != judged("val")
