@@ -190,10 +190,11 @@ print(f"sessions' own changes agree in sign for {share:.0f} %, by chance {chance
 # | MagMax | $\theta_0 +$ the $\tau_i$ of greatest magnitude, number by number | 1 set |
 # | TIES | trim each $\tau_i$ to its largest fifth, elect signs, average what agrees | older sets |
 # | DARE | drop half of the convolutions' $\tau_i$ at random, double the rest, average | 1 set |
-# | Fisher | $\sum_i F_i\theta_i / \sum_i F_i$, $F_i$ Fisher information by its mean | 2 sets |
+# | Fisher | $\sum_i F_i\theta_i / \sum_i F_i$ with each set's Fisher information $F_i$ | 2 sets |
 # | last set alone | $\theta_t$ | nothing |
 #
-# (Notebook 6 has the Fisher information; each $F_i$ is divided by its mean over all numbers.)
+# (Notebook 6 explains Fisher information. Each $F_i$ is divided by its mean over all numbers.)
+#
 # Every strategy but TIES can be kept up to date from session to session, without the old sets.
 
 # %% [markdown]
