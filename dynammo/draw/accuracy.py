@@ -89,8 +89,7 @@ def accuracy_by_family(sessions: pd.DataFrame, note: str) -> Figure:
     note = f"Each panel begins below its own methods, so grey lines may leave it · {note}"
     y = "accuracy on all classes\nseen so far (%)"
     session = "session (second line:\nclasses seen by then)"
-    columns = 3 + (len(families) % 3 == 0)  # the key would have a row of its own
-    figure, axes = panels(note, len(families), columns, (3.2, 3.2), session, y, key=True)
+    figure, axes = panels(note, len(families), 3, (3.2, 3.2), session, y, key=True)
     for ax, (family, own) in zip(axes[:-1], families.items(), strict=True):
         for method in (name for name in GREYS if name in methods and name not in own):
             mean = 100 * table[table["method"] == method].groupby("session")["accuracy"].mean()

@@ -155,8 +155,10 @@ def panels(
 ) -> tuple[Picture, list[Axes]]:
     """Return a Picture of so many panels, at most so many in a row, each so many inches.
 
-    The outer ones are labelled. With a key there is an empty panel more, for a legend.
+    The outer ones are labelled. With a key there is an empty panel more, for a legend: rather one
+    more in a row than a row of its own.
     """
+    most += key and count % most == 0
     rows = -(-(count + key) // most)
     columns = -(-(count + key) // rows)
     figure, axes = canvas(note, 0.9 + side[0] * columns, 0.7 + side[1] * rows, rows, columns)
