@@ -47,6 +47,7 @@ class AdapterLearner(Learner):
     head_kind: type[TaskHeads] | type[UnifiedHead] = TaskHeads
     tunes_adapters = True
     reader: Reader | None = None  # what the head reads, where that is more than the features
+    starts_apart = ""  # the `adapter_start` that is another set than those that predict
 
     def __init__(self, chain: Chain) -> None:
         super().__init__(chain)
@@ -64,7 +65,8 @@ class AdapterLearner(Learner):
 
     def stored_adapter_sets(self) -> int:
         """How many adapter sets must be kept to predict and to go on learning."""
-        return len(self.adapter_sets())
+        apart = self.session > 1 and self.settings.adapter_start == self.starts_apart
+        return len(self.adapter_sets()) + apart
 
     def network(self) -> InferenceNetwork:
         """The network that predicts after the newest session."""
@@ -159,14 +161,11 @@ class DynaMMo(AdapterLearner):
     """
 
     name = "dynammo"
+    starts_apart = "previous"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The running mean alone."""
         return [self.chain.merged_state]
-
-    def stored_adapter_sets(self) -> int:
-        """The running mean, and the newest set if the next session starts from it."""
-        return min(self.session, 2) if self.settings.adapter_start == "previous" else 1
 
 
 class DynaMMoUnifiedHead(DynaMMo):
@@ -190,14 +189,11 @@ class LastAdapter(AdapterLearner):
     """The control without merging: only the newest adapter set, one pass."""
 
     name = "last_adapter"
+    starts_apart = "merged"
 
     def adapter_sets(self) -> Sequence[StateDict | None]:
         """The newest set alone."""
         return [self.chain.adapter_states[-1]]
-
-    def stored_adapter_sets(self) -> int:
-        """The newest set, and the running mean if the next session starts from it."""
-        return min(self.session, 2) if self.settings.adapter_start == "merged" else 1
 
 
 def kind_of(method: str | type[Learner]) -> type[Learner]:

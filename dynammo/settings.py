@@ -121,9 +121,8 @@ class Settings(Knobs):
 
     def knobs_by_name(self, method: type) -> dict[str, Any]:
         """A method's own knobs under their full names, as JSON has them: ``lwf_temperature``."""
-        return {
-            f"{method.name}_{k}": v for k, v in self.knobs(method).model_dump(mode="json").items()
-        }
+        own = self.knobs(method).model_dump(mode="json")
+        return {f"{method.name}_{name}": value for name, value in own.items()}
 
 
 def knobs_of(method: str) -> list[str]:

@@ -122,8 +122,7 @@ def fit_head(
     batch_loss = flipped_batch_loss(loss, features, labels, generator)
     # Fused: a step is a few small matrices, most of whose time is the calls themselves.
     optimizer = torch.optim.Adam(parameters, lr=settings.head_learning_rate, fused=True)
-    # No batch is of one image: it joins the batch before.
-    steps_an_epoch = max(1, math.ceil((len(labels) - 1) / settings.batch_size))
+    steps_an_epoch = max(1, math.ceil((len(labels) - 1) / settings.batch_size))  # none is of one
     epochs = max(settings.head_epochs, math.ceil(settings.head_steps / steps_an_epoch))
     schedule = epochs, settings.head_milestones, settings.batch_size
     descend(batch_loss, len(labels), optimizer, *schedule, generator)

@@ -89,11 +89,17 @@ def random_resnet():
 
 
 @pytest.fixture
-def server(monkeypatch):
-    """A web server on this machine, past any proxy."""
+def no_proxies(monkeypatch):
+    """What the machine says of proxies, in small letters or capitals, is not so here."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def server(no_proxies, monkeypatch):
+    """A web server on this machine, past any proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving() as running:
         yield running
 

@@ -1,7 +1,7 @@
 """Controls for the ridge head on merged adapters: what is each part of it worth?
 
-They follow a tuned chain (notebook 15), beside those that need none. That on the newest
-set is a method of the catalogue too.
+They follow a tuned chain (notebook 15), beside those that need none. That on the newest set is a
+method of the catalogue too.
 """
 
 import torch
@@ -30,8 +30,8 @@ class LastAdapterRidge(DynaMMoRidge):
     """The same head on the newest set alone, whose features move further each session."""
 
     name = "last_adapter_ridge"
+    starts_apart = LastAdapter.starts_apart
     adapter_sets = LastAdapter.adapter_sets
-    stored_adapter_sets = LastAdapter.stored_adapter_sets
 
     def set_before(self) -> StateDict:
         """The set of the session before."""

@@ -169,7 +169,8 @@ def kill_rows(
             shutil.rmtree(output)
             process, finished = command.start(output), {}
             continue
-        finished = {p: _written(p) for p in output.rglob("session.json")}
+        # Not those in the folders that a killed job left half done.
+        finished = {p: _written(p) for p in output.rglob("session*/session.json")}
         kind = command.kill_something(process, dice)
         process.wait()
         rows.append({"kill": len(rows) + 1, "victim": kind, "sessions_before": len(finished)})

@@ -7,17 +7,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dynammo.networks.efficientnet_lite0 import SamePaddedConv2d
 
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-
-
-def can_be_scaled(convolution: nn.Module) -> bool:
-    """Whether a scale of its weights is one of its maps: it is torch's own, or only pads itself.
-
-    One of another kind may bring its weights to a scale, or do more than convolve.
-    """
-    known = {nn.Conv2d, nn.ConvTranspose2d, SamePaddedConv2d}
-    transposed = isinstance(convolution, nn.ConvTranspose2d)
-    return type(convolution) in known and not (transposed and convolution.groups > 1)
+# Their maps scale as their weights do. A subclass may bring weights to a scale, or do more.
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, SamePaddedConv2d)
 
 
 class _Tracer(fx.Tracer):
@@ -39,13 +30,10 @@ def fold_batch_norm(network: nn.Module) -> nn.Module | None:
         if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
             continue
         before = node.all_input_nodes[0]
-        if before.op != "call_module":
-            continue
-        convolution = folded.get_submodule(before.target)
+        layer = folded.get_submodule(before.target if before.op == "call_module" else "")
         once = len(before.users) == targets.count(before.target) == targets.count(node.target) == 1
-        if can_be_scaled(convolution) and once:
-            transposed = isinstance(convolution, nn.ConvTranspose2d)
-            joined = fuse_conv_bn_eval(convolution, norm, transpose=transposed)
-            folded.set_submodule(before.target, joined)
+        transposed = isinstance(layer, nn.ConvTranspose2d)  # which torch does not join in groups
+        if type(layer) in CONVOLUTIONS and once and not (transposed and layer.groups > 1):
+            folded.set_submodule(before.target, fuse_conv_bn_eval(layer, norm, transposed))
             folded.set_submodule(node.target, nn.Identity())
     return folded

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers import (
+from helpers_for_merging import (
     IMPORTANCES,
     INITIAL,
     LEARNED,

@@ -6,7 +6,8 @@ numpy sees a set as one long vector of its learned numbers, so nothing of the me
 import numpy as np
 import pytest
 import torch
-from helpers import IMPORTANCES, INITIAL, LEARNED, STATES, generator
+from helpers import generator
+from helpers_for_merging import IMPORTANCES, INITIAL, LEARNED, STATES
 
 from dynammo.adapters import make_adapters
 from dynammo.beyond.ways_of_merging import (

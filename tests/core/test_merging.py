@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers import other_keys, other_shape, random_state, same
+from helpers import same
+from helpers_for_merging import other_keys, other_shape, random_state
 
 from dynammo.errors import InputError
 from dynammo.merging import entry_by_entry, running_mean, uniform_mean

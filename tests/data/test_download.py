@@ -66,16 +66,14 @@ def test_failed_download_leaves_nothing_and_tells_how_to_do_it_by_hand(server, h
     assert list(home.iterdir()) == []
 
 
-def test_no_connection_is_one_clear_error(home, monkeypatch):
+def test_no_connection_is_one_clear_error(home, no_proxies, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(InputError, match=r"no connection.*put x.bin .*by hand"):
         fetch("http://127.0.0.1:9/x.bin", NOUGHTS, home / "x.bin", retries=1)
     assert list(home.iterdir()) == []
 
 
-def test_a_proxy_that_does_not_answer_is_named(home, monkeypatch):
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
+def test_a_proxy_that_does_not_answer_is_named(home, no_proxies, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with pytest.raises(InputError, match=r"proxy that HTTP_PROXY.*put x.bin .*by hand"):
         fetch("http://somewhere.invalid/x.bin", NOUGHTS, home / "x.bin", retries=0)

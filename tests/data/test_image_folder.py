@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import write_images
 from PIL import Image
 
 from dynammo.data.image_folder import load_image_folder
@@ -91,19 +92,8 @@ def unsplit(tmp_path):
     """Two classes without splits: 20 and 10 images, of ten patients with three images each."""
     rng = np.random.default_rng(1)
     for name, count in (("mole", 20), ("naevus", 10)):
-        (tmp_path / "own" / name).mkdir(parents=True)
-        for i in range(count):
-            image = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-            image.save(tmp_path / "own" / name / f"{i:02}.png")
+        write_images(tmp_path / "own" / name, count, rng)
     return tmp_path / "own"
-
-
-def add(folder, class_name, count):
-    """So many images of a further class."""
-    (folder / class_name).mkdir(parents=True)
-    for i in range(count):
-        image = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(image).save(folder / class_name / f"{i:02}.png")
 
 
 def pixels(split) -> set[bytes]:
@@ -123,8 +113,8 @@ def test_a_folder_without_splits_is_split_by_a_seed_every_class_in_its_share(uns
 
 @pytest.mark.parametrize("rare", [3, 4, 7])
 def test_a_rare_class_leaves_the_others_their_shares(rare, tmp_path):
-    add(tmp_path, "common", 100)
-    add(tmp_path, "rare", rare)
+    for name, count in (("common", 100), ("rare", rare)):
+        write_images(tmp_path / name, count, np.random.default_rng(0))
     data_set = load_image_folder(tmp_path, 8)
     common, few = zip(
         *(np.bincount(getattr(data_set, split).labels) for split in SPLITS), strict=True

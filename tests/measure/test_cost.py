@@ -19,7 +19,7 @@ from dynammo.heads import UnifiedHead
 from dynammo.learner import count_parameters
 from dynammo.measure import cost
 from dynammo.measure.cost import cost_growth, count_cost, count_macs, outline_learner
-from dynammo.methods import ACL, DynaMMo, adapter_methods
+from dynammo.methods import ACL, DynaMMo, LastAdapter, adapter_methods
 from dynammo.run.settings import RunSettings
 
 RESNET = RunSettings(
@@ -261,6 +261,15 @@ def test_parameters_stored_and_used_by_formula(kind, sessions):
     assert count_parameters(learner.network()) == backbone + run * one_set + head
     trained = (one_set if run else 0) + (0 if solved else head)
     assert learner.trained_numbers() == trained
+
+
+@pytest.mark.parametrize(
+    ("start", "kept"), [("previous", [2, 1, 5]), ("merged", [1, 2, 5]), ("fresh", [1, 1, 5])]
+)
+def test_sets_are_kept_to_predict_and_to_go_on_from(start, kept):
+    settings = RESNET.with_changes({"adapter_start": start})
+    learners = [outlined(kind, settings, 5) for kind in (DynaMMo, LastAdapter, ACL)]
+    assert [learner.stored_adapter_sets() for learner in learners] == kept
 
 
 def test_an_outlined_chain_takes_sessions_of_different_sizes():

@@ -170,9 +170,8 @@ def test_tuned_adapters_are_recalled_where_only_a_method_is_new(tmp_path, settin
     assert np.array_equal(predictions(folder, "dynammo"), merged)
 
     other = settings.with_changes({"adapter_alpha": 0.5})
-    with pytest.raises(
-        RuntimeError, match="tuned again"
-    ):  # sets that were tuned with other settings are no use
+    # Sets that were tuned with other settings are no use.
+    with pytest.raises(RuntimeError, match="tuned again"):
         learn_stream(tmp_path, other, "", 0, 1, progress=False)
 
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from helpers import INITIAL, STATES
+from helpers_for_merging import INITIAL, STATES
 from safetensors.torch import load_file, save_file
 
 from dynammo.beyond.ways_of_merging import is_learned

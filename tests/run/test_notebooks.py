@@ -55,7 +55,7 @@ def test_tables_and_code_in_text_stand_on_lines_of_their_own(path):
         text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     for line in text.splitlines():
         assert not re.search(r"\|\s+\|\s*:?-{3}", line), line
-        assert "```" not in line or re.fullmatch(r" *(`{3,})(\{?[\w-]*\}?.*)?", line), line
+        assert "```" not in line or line.lstrip().startswith("```"), line
     assert len(re.findall(r"(?m)^ *```", text)) % 2 == 0
 
 

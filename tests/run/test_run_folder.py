@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from helpers import write_images
 
 from dynammo.data.files import write_json
 from dynammo.run.run_folder import load_stream, open_setup, settings_of
@@ -13,10 +13,7 @@ def folder(tmp_path):
     """Images of two classes without splits."""
     generator = np.random.default_rng(0)
     for name in ("a", "b"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for i in range(12):
-            image = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-            Image.fromarray(image).save(tmp_path / "photos" / name / f"{i:02}.png")
+        write_images(tmp_path / "photos" / name, 12, generator)
     return tmp_path / "photos"
 
 
