@@ -56,7 +56,7 @@ class Command:
             process = self.start(output)
             while process.poll() is None and "checking the data" not in said(output).read_text():
                 time.sleep(0.1)
-            if process.poll() is None:
+            if not process.poll():  # it goes on, or had nothing left to do
                 return process
             words = said(output).read_text()
             if "Another command is working" not in words or time.monotonic() > end:
