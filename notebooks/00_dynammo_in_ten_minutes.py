@@ -187,9 +187,9 @@ method_diagram(
 # it does what the cells here do.)
 #
 # What is drawn at random comes from `begin`, so that it is what the library draws:
-# `begin.adapters(state)` are adapters with these weights, or for `None` with random ones, and
-# `begin.fresh_auxiliary_head(t)` is a random head for session $t$. The adapters are frozen until
-# `requires_grad_(True)`; the head can be trained at once.
+# `begin.adapters(state)` builds adapters with the weights in `state`, or with random ones if that
+# is `None`, and `begin.fresh_auxiliary_head(t)` is a random head for session $t$. The adapters are
+# frozen until `requires_grad_(True)`; the head can be trained at once.
 
 # %%
 few = {"train_per_class": 20, "memory_budget": 16, "adapter_epochs": 3, "head_epochs": 100}
@@ -265,8 +265,7 @@ def loss_of_all(heads, features, labels):
 
 # %% [markdown]
 # **Batches.** Images are drawn in random batches, half of them mirrored. With `x =
-# both_sides(...)`, `x[side, batch]` takes of each image of the batch the side that was drawn for
-# it.
+# both_sides(...)`, `x[side, batch]` is the batch, each image plain or mirrored as `side` says.
 
 
 # %%
@@ -396,7 +395,7 @@ assert (predict(library, "test", unseen=False).predicted == taken_for).mean() > 
 # %% [markdown]
 # **Now change a line** of `learn_session`. Run its cell again, and then the cell that begins with
 # `learned = (1, 2)`. (The cell with the `assert` is only for DynaMMo itself: run after a change, it
-# stops and names a part of the set that is another.)
+# fails, and names the first weight that differs.)
 # * `merged = begin.adapters(sets[-1]).eval()` in step 2 drops the average. This is the control
 #   called *last adapter*: the newest set alone, which grew out of the sets before it.
 # * `shown = new` in step 1 leaves out the images kept, so that no head hears of "others" while its
@@ -504,7 +503,8 @@ strip
 
 # %% [markdown]
 # ## As expected?
-# What stands at the top of this notebook, beside what came out here.
+# What stands at the top of this notebook, beside what came out here. It is expected of the
+# parameters as they come: with others, and after a change of `learn_session`, a ✗ may be right.
 
 # %%
 ends = 100 * told[told.session == chain.session].pivot_table(

@@ -255,9 +255,9 @@ pd.Series(
 #
 # *Herding* chooses images one by one: always the one that brings the mean of the chosen images
 # closest to the mean of the class, in the features of the newest set, which has just learned these
-# classes. As many are taken of each new class as the memory holds of an
-# old one, and with all these the heads are tuned in step 4. After it, each class gives up some of
-# its images, the last ones of its list, so that the memory stays within its budget.
+# classes. Each new class gets as many exemplars as an old class still has, and with all of them the
+# heads are tuned in step 4. After it, each class gives up some of its images, the last ones of its
+# list, so that the memory stays within its budget.
 
 
 # %%
@@ -379,8 +379,8 @@ for learner in learners:
 # `auroc` are explained in notebook 18). The columns on the right answer two more questions. Which
 # session is the image from? And is its class still unseen? `open_set_auroc` is the chance that an
 # image of a seen class gets a lower "others" than one of an unseen class, so 0.5 is guessing.
-# `open_set_fpr95` is the share of unseen images that pass for seen where 95 % of seen ones do. (In
-# session 1 nothing was labelled "others" yet, so all images pass: the two are 0.5 and 1.)
+# `open_set_fpr95` is the share of unseen images that are accepted, too, where 95 % of the seen ones
+# are. (In session 1 nothing was labelled "others" yet, so all are: the two are 0.5 and 1.)
 
 # %%
 answers = {}
@@ -483,7 +483,8 @@ def moving_average(merged, newest, count):
 
 # %% tags=["check"]
 two, four = {"w": torch.tensor([2.0])}, {"w": torch.tensor([4.0])}
-assert moving_average(None, two, 1)["w"] == 2, "The first session has only its own set."
+nine = {"w": torch.tensor([9.0])}
+assert moving_average(nine, two, 1)["w"] == 2, "The first session has only its own set."
 assert moving_average(two, four, 2)["w"] == 3, "Half of 2 and half of 4 is 3."
 assert moving_average(two, four, 9)["w"] == 3, "How many sessions there were does not matter."
 deep = [{"conv": torch.full((2, 3, 3), float(k)), "count": torch.tensor(k)} for k in (1, 3)]

@@ -467,7 +467,9 @@ def loss_among_new(logits, labels, old):
 
 # %% tags=["check"]
 some_logits = torch.tensor([[9.0, -9.0, 1.0, 1.0], [0.0, 5.0, 1.0, 1.0]], requires_grad=True)
-their_labels = torch.tensor([2, 3])
+rises, their_labels = torch.tensor([[9.0, 0.0, 1.0, 2.0]]), torch.tensor([2, 3])
+gap = loss_among_new(rises, torch.tensor([1]), 1) - loss_among_new(rises, torch.tensor([2]), 1)
+assert abs(gap.item() - 1) < 1e-6, "Without the old logits the first new class stands at 0."
 loss = loss_among_new(some_logits, their_labels, 2)
 assert loss.ndim == 0, "The loss of a batch is one number, the mean over its images."
 assert abs(loss.item() - np.log(2)) < 1e-6, (

@@ -18,8 +18,8 @@
 #
 # **The idea.** Before a session begins, the network is copied and frozen: the *teacher*. The new
 # network, the *student*, starts as the same network and learns the new classes. At the same time it
-# is asked to stay close to the teacher in something. The methods differ in **what** should stay
-# close.
+# is asked to keep one thing close to the teacher's: answers, maps or features. The methods differ
+# in **which**.
 #
 # **What you will see.** Three of these rules, each written as a class in a cell, shown to be the
 # library's, and ready to learn the whole stream: LwF, which keeps no image, WA and iCaRL. Pictures
@@ -124,7 +124,8 @@ def distillation(logits, teacher, temperature):
 
 
 # %% [markdown]
-# The library's is the same. (From here on, each `assert` says so of what the cell before wrote.)
+# The library's is the same. (From here on, each `assert` checks that the cell before it does what
+# the library does.)
 
 # %%
 given = torch.randn(6, 4), torch.randn(6, 4)

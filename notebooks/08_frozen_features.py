@@ -123,7 +123,8 @@ def nearest(features, means):
 
 
 # %% [markdown]
-# The library's are the same. (From here on, each `assert` says so of what the cell before wrote.)
+# The library's are the same. (From here on, each `assert` checks that the cell before it does
+# what the library does.)
 
 # %%
 learner = NearestClassMean(setup)
@@ -280,8 +281,9 @@ assert torch.equal(several_depths(x), RidgeFrozen(setup).reading()(x))
 print(f"{size} features; at several depths {several_depths(x).shape[1]} numbers")
 
 # %% [markdown]
-# What do earlier stages add? The functions above, on the features alone, which are the last
-# columns, and on all columns, with the same penalty: accuracy over all classes seen, in percent.
+# What do earlier stages add? The table compares two heads with the same penalty: one is solved on
+# the features alone, which are the last columns, the other on all columns. It has the accuracy over
+# all classes seen, in percent.
 # (`ridge_frozen` has its penalty chosen, and takes mirrored images too.)
 
 # %%

@@ -200,7 +200,7 @@ print(f"sessions' own changes agree in sign for {share:.0f} %, by chance {chance
 # %% [markdown]
 # ## Batch norm's statistics
 # A batch norm layer subtracts a mean and divides by a deviation that it *measured* on the maps of
-# one set. Merged weights make other maps. What should stand there?
+# one set. Merged weights make other maps. Which mean and variance should the merged layer use?
 #
 # * **averaged**: the mean of the sets' means and of their variances. What DynaMMo does.
 # * **mixture**: the variance of all sessions' values together, the average of $\sigma^2 + \mu^2$

@@ -18,7 +18,7 @@
 #
 # **The idea.** DynaMMo averages weights, and a network is not linear in its weights. So why is the
 # average of two sets of adapters any good? Because of where the sets lie: on a path on which each
-# grew out of the one before, so that the way from one to another stays on good ground.
+# grew out of the one before, so that the loss stays low all along the way from one to another.
 #
 # **What you will see.** The path of the sets, drawn; what lies on the line between two of them, and
 # over the triangle between three; and whether sessions change the weights alike. Each tool is
@@ -133,7 +133,8 @@ def between(states, shares):
 
 
 # %% [markdown]
-# The library's is the same. (From here on, each `assert` says so of what the cell before wrote.)
+# The library's is the same. (From here on, each `assert` checks that the cell before it does
+# what the library does.)
 
 # %%
 ends = [sets[0], sets[-1]]
@@ -315,6 +316,7 @@ kept = np.asarray(shares_kept(5))
 assert kept.shape == (5,), "One share for each session."
 assert kept[0] == 1, "Session 1's change is in every set, so all of it is kept."
 assert abs(kept[-1] - 1 / 5) < 1e-9, "The newest session's change is in one set of five."
+assert abs(kept[1] - 4 / 5) < 1e-9, "Session 2's change is in all sets but the first: four of five."
 mean = on_the_path.mean(axis=0)
 assert np.allclose(kept @ changes, mean), "The shares of the changes must add up to the mean."
 print(f"The mean of five sets keeps {', '.join(f'{share:.0%}' for share in kept)} of the changes.")

@@ -176,18 +176,16 @@ def cosine_of_changes(one, other, beginning):
 
 
 # %% tags=["check"]
-nought = {"w": torch.zeros(2), "b": torch.zeros(1)}
-right = {"w": torch.tensor([3.0, 0.0]), "b": torch.zeros(1)}
-up = {"w": torch.tensor([0.0, 2.0]), "b": torch.zeros(1)}
-both = {"w": torch.tensor([1.0, 1.0]), "b": torch.zeros(1)}
+nought, right = {"w": torch.zeros(2)}, {"w": torch.tensor([3.0, 0.0])}
+up, both = {"w": torch.tensor([0.0, 2.0])}, {"w": torch.tensor([1.0, 1.0])}
 assert abs(cosine_of_changes(right, right, nought) - 1) < 1e-6, "A change is like itself: 1."
 assert abs(cosine_of_changes(right, up, nought)) < 1e-6, "At right angles the cosine is 0."
 assert abs(cosine_of_changes(right, both, nought) - 0.5**0.5) < 1e-6, "Half a right angle: 0.71."
 assert abs(cosine_of_changes(right, up, both) + 0.949) < 1e-3, "Measure from the beginning."
-flat, zero = {"w": torch.tensor([[3.0, 0.0]]), "b": torch.zeros(1)}, torch.zeros(1, 2)
-tall = {"w": flat["w"], "b": torch.tensor([4.0])}
-deep = cosine_of_changes(flat, tall, {"w": zero, "b": torch.zeros(1)})
-assert abs(deep - 0.6) < 1e-6, "All entries together, of whatever shape: 9 / (3 * 5)."
+deep = [{"w": torch.tensor([[3.0, 0.0]]), "b": torch.tensor([b])} for b in (4.0, -4.0)]
+zero = {"w": torch.zeros(1, 2), "b": torch.zeros(1)}
+together = cosine_of_changes(*deep, zero)
+assert abs(together + 0.28) < 1e-6, "All entries together, of whatever shape: (9 - 16) / (5 * 5)."
 print("That is the cosine of two changes; next: of sets 1 and 2 of this run.")
 
 # %%

@@ -20,7 +20,7 @@
 # stream. `./run_all.sh --plugin my_methods.py --name mine` runs this notebook for each method in
 # the file that trains a network of its own, and draws it beside the others.
 #
-# **Expected.** What the method's author expects. By default this notebook learns
+# Only a method's author knows what to expect of it. By default this notebook learns
 # [the example](../tests/example_plugin.py): replay that shows its exemplars twice as often.
 #
 # **Takes** about a minute and a half on one core with the default parameters.

@@ -62,7 +62,8 @@ def _session_panel(
     ax.plot(seen.index, 100 / seen, color="0.55", lw=1, ls=":", label="chance")
     if 100 / seen.iloc[-1] > low:
         ends.append((seen.index[-1], 100 / seen.iloc[-1], CHANCE))
-    shown = seen[:: -(-len(seen) // 8)]
+    step = -(-len(seen) // 8)
+    shown = seen.iloc[(len(seen) - 1) % step :: step]  # the last one is among them
     ax.set_xticks(shown.index, [f"{t}\n{k}" for t, k in shown.items()])
     ax.set(xlim=(seen.index[0] - 0.3, seen.index[-1] + 0.3), ylim=(low, 101))
     ax.grid(axis="y")

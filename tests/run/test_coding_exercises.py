@@ -64,7 +64,10 @@ def test_a_coding_exercise_fails_before_its_solution_and_passes_after(path, caps
 
 
 class OneSlip(ast.NodeTransformer):
-    """The n-th sum becomes a difference, or the n-th product a quotient, or the reverse."""
+    """The n-th slip of these: a sum becomes a difference, a product a quotient, or the reverse;
+
+    the right side of either is forgotten; a case of its own (`if`) is.
+    """
 
     OTHER = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 
@@ -73,11 +76,17 @@ class OneSlip(ast.NodeTransformer):
 
     def visit_BinOp(self, node):
         self.generic_visit(node)
-        if type(node.op) in self.OTHER:
-            if self.left == 0:
-                node.op = self.OTHER[type(node.op)]()
-            self.left -= 1
-        return node
+        if type(node.op) not in self.OTHER:
+            return node
+        self.left -= 2
+        if self.left == -2:
+            node.op = self.OTHER[type(node.op)]()
+        return node.left if self.left == -1 else node
+
+    def visit_If(self, node):
+        self.generic_visit(node)
+        self.left -= 1
+        return node.orelse or None if self.left == -1 else node
 
 
 def with_slips(source: str) -> list[str]:
