@@ -109,6 +109,11 @@ def as_expected(
             words = f"{method}, {when}: {row.published:.1f} ± {row.tolerance:.1f} %"
             found[words] = (f"{row.found:.1f} %", row.within)
     rows = [(words, got, "✓" if so else "✗") for words, (got, so) in found.items()]
+    if sessions is not None:
+        there = published_numbers().index.unique("method")
+        rows += [
+            (f"{m}: the demo has no numbers", "", "") for m in sorted({*sessions.method} - {*there})
+        ]
     known = [name for name in settings.methods if name in METHODS] if settings else []
     demo = load_profile("demo")
     other = any(not _alike(settings, demo, name) for name in known)

@@ -137,6 +137,8 @@ def test_published_accuracies_of_the_run_are_expectations_too(published):
     assert rows["so?"].tolist() == ["✓", "✗", "✗"]
     other = DEMO.with_changes({"memory_budget": 8})
     assert len(as_expected({}, other, one)) == 0
+    absent = as_expected({}, DEMO, learned({"wa": [(1.0, 0.5)]}, orders=(0,)))
+    assert absent.reset_index().to_numpy().tolist() == [["wa: the demo has no numbers", "", ""]]
 
 
 def test_expectations_are_said_to_be_the_demo_s_where_settings_are_others():
