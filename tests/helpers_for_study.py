@@ -8,9 +8,11 @@ import pandas as pd
 
 from dynammo.catalogue import METHODS, title
 from dynammo.draw.all_streams import interval_text
+from dynammo.measure.intervals import intervals, right_or_wrong
 from dynammo.run.collect import collect
-from dynammo.run.compare import differences
+from dynammo.run.jobs import jobs
 from dynammo.run.profiles import load_runs
+from dynammo.run.sessions import load_predictions, read_record, session_folder
 from dynammo.run.settings import RunSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,12 +49,30 @@ def settings_of_study(run: Path) -> RunSettings:
     return load_runs("study")["-".join(run.name.split("-")[:2])].with_changes(as_run)
 
 
+def paired(parts: dict[str, tuple[Path, str]]) -> dict[tuple[str, str, str], str]:
+    """Differences over runs and images of methods of several archives, each under a name.
+
+    By name, other name and measure. An archive's settings are not looked at: use :func:`held_by`.
+    """
+    right = {}
+    for name, (run, method) in parts.items():
+        for order, seed, owner in jobs(settings_of_study(run), [method]):
+            sessions = session_folder(run, order, seed, 1, owner).parent.glob("session*")
+            for folder in sorted(sessions, key=lambda one: int(one.name[7:])):
+                answers = load_predictions(folder, read_record(folder))[method]
+                right.setdefault((name, order, seed), []).append(right_or_wrong(answers))
+    found = intervals(right, answers.labels).set_index(["method", "other", "measure"])
+    return interval_text(found).to_dict()
+
+
 def gains_by_colours(archives: Path, run: str, methods: list[str]) -> dict[tuple[str, str], str]:
     """What a white balance adds to methods, by method and measure, with intervals."""
-    plain = held_by(archives / run, methods)["sessions"]
-    moved = held_by(archives / f"{run}-balanced", methods, **MOVED)["sessions"]
-    gains = differences({"plain": plain, "moved": moved}).set_index(["method", "measure"])
-    return interval_text(gains).to_dict()
+    places = {"moved": archives / f"{run}-balanced", "plain": archives / run}
+    gains = {}
+    for method in methods:
+        known = paired({name: (place, method) for name, place in places.items()})
+        gains |= {(method, m): known["moved", "plain", m] for m in ("average", "last")}
+    return gains
 
 
 def measures(sessions: pd.DataFrame) -> pd.DataFrame:

@@ -11,13 +11,13 @@ from helpers_for_study import (
     gains_by_colours,
     held_by,
     measures,
+    paired,
     settings_of_study,
     tables,
 )
 
 from dynammo.catalogue import METHODS
 from dynammo.draw.all_streams import interval_text
-from dynammo.measure.intervals import over_runs
 from dynammo.run.collect import learned_methods
 
 
@@ -52,10 +52,9 @@ def test_the_page_tells_what_colours_change_on_test_images(archives):
 def test_the_page_tells_what_going_on_without_any_image_costs(archives):
     (table,) = tables("Where no image may be kept")
     names = [NAMES.get(row, "dynammo_gentle") for row in table]
-    kept = held_by(archives / "study-blood", names)["sessions"]
-    none = held_by(archives / "study-blood-no-exemplars", ["dynammo_gentle"], memory_budget=0)
-    found = over_runs(pd.concat([kept, none["sessions"].assign(method="none")]))
-    texts = interval_text(found.set_index(["method", "other", "measure"]))
+    held_by(archives / "study-blood-no-exemplars", ["dynammo_gentle"], memory_budget=0)
+    none = {"none": (archives / "study-blood-no-exemplars", "dynammo_gentle")}
+    texts = paired(none | {name: (archives / "study-blood", name) for name in names})
     for name, cells in zip(names, table.values(), strict=True):
         assert cells == [texts["none", name, measure] for measure in ("average", "last")], name
 
@@ -111,11 +110,11 @@ GENTLE = {"adapter_learning_rate": 0.01, "order_seeds": (0, 1, 2), "train_seeds"
 def gently_tuned(archives: Path, run: str) -> list[str]:
     """Merged adapters tuned gently, under the solved head: their accuracy, and what they gain."""
     gentle = held_by(archives / f"{run}-gentle", ["dynammo_ridge", "last_adapter_ridge"], **GENTLE)
-    plain = held_by(archives / run, ["ridge_frozen", "dynammo_ridge", "acl"])["sessions"]
-    own = gentle["sessions"].assign(method="gentle " + gentle["sessions"].method)
-    found = over_runs(pd.concat([own, plain])).set_index(["method", "other", "measure"])
-    texts, name = interval_text(found), "gentle dynammo_ridge"
-    mean = measures(own).xs("mean", axis=1, level=1).loc[name]
+    name, own = "gentle dynammo_ridge", archives / f"{run}-gentle"
+    parts = {f"gentle {one}": (own, one) for one in ("dynammo_ridge", "last_adapter_ridge")}
+    plain = "ridge_frozen", "dynammo_ridge", "acl"
+    texts = paired(parts | {one: (archives / run, one) for one in plain})
+    mean = measures(gentle["sessions"]).xs("mean", axis=1, level=1).loc["dynammo_ridge"]
     cells = ["{:.1f} / {:.1f}".format(*mean[["mean", "last"]])]
     for other in ("dynammo_ridge", "ridge_frozen", "gentle last_adapter_ridge", "acl"):
         cells.append(texts[name, other, "average"])

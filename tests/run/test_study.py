@@ -156,6 +156,8 @@ def test_what_the_page_says_of_the_sweep_is_so():
     each = 100 * table.pivot_table("average_accuracy", [*key, "order_seed"], "method")
     ahead = (each.last_adapter - each.dynammo).xs((2, 30), level=("sessions", "epochs"))
     assert len(ahead) == 9 and (ahead > 0.5).all()
+    best = points.assign(dynammo=0.0).idxmax(axis=1).value_counts()
+    assert best.to_dict() == {"ridge_frozen": 13, "acl": 5}
     assert (short.ridge_frozen > 2).all()
     assert long.ridge_frozen[2].max() < 2 and long.ridge_frozen[4, 160] < 1
     assert long.ridge_frozen[4][[16, 40]].min() > 2.5
