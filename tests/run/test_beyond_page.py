@@ -8,6 +8,7 @@ from helpers_for_study import (
     NAMES,
     PAGE,
     STUDY,
+    THREE,
     gains_by_colours,
     held_by,
     measures,
@@ -50,13 +51,27 @@ def test_the_page_tells_what_colours_change_on_test_images(archives):
 
 
 def test_the_page_tells_what_going_on_without_any_image_costs(archives):
-    (table,) = tables("Where no image may be kept")
-    names = [NAMES.get(row, "dynammo_gentle") for row in table]
-    held_by(archives / "study-blood-no-exemplars", ["dynammo_gentle"], memory_budget=0)
-    none = {"none": (archives / "study-blood-no-exemplars", "dynammo_gentle")}
-    texts = paired(none | {name: (archives / "study-blood", name) for name in names})
-    for name, cells in zip(names, table.values(), strict=True):
-        assert cells == [texts["none", name, measure] for measure in ("average", "last")], name
+    table, _ = tables("Where no image may be kept")
+    for column, (run, changes) in enumerate({"blood": {}, "mixed": THREE}.items()):
+        own, kept = archives / f"study-{run}-no-exemplars", archives / f"study-{run}"
+        held_by(own, ["dynammo_gentle"], memory_budget=0, **changes)
+        names = [NAMES.get(row, "dynammo_gentle") for row in table]
+        there = learned_methods(kept, settings_of_study(kept).with_changes({"methods": names}))
+        parts = {name: (kept, name) for name in there}
+        texts = paired({"none": (own, "dynammo_gentle")} | parts)
+        for name, cells in zip(names, table.values(), strict=True):
+            told = [texts.get(("none", name, m), "–") for m in ("average", "last")]
+            assert cells[2 * column : 2 * column + 2] == told, (run, name)
+
+
+def test_the_page_tells_why_following_on_new_images_alone_fails():
+    _, table = tables("Where no image may be kept")
+    tried = pd.read_csv(STUDY / "no_exemplars.csv").set_index("session")
+    assert list(table) == list(tried)
+    for row, cells in table.items():
+        accuracy = 100 * tried[row]
+        wanted = accuracy[3], accuracy[4], accuracy[10], accuracy.mean()
+        assert cells == [f"{one:.1f}" for one in wanted], row
 
 
 STREAMS = "blood", "mixed", "skin", "histology", "cifar"  # as the page's columns
@@ -104,7 +119,7 @@ def test_the_page_tells_what_was_tried_to_make_adapters_pay():
         assert cells == [known.get((changed, int(order), way), "–") for way in ways], changed
 
 
-GENTLE = {"adapter_learning_rate": 0.01, "order_seeds": (0, 1, 2), "train_seeds": (1,)}
+GENTLE = {"adapter_learning_rate": 0.01, **THREE}
 
 
 def gently_tuned(archives: Path, run: str) -> list[str]:

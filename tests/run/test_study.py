@@ -10,8 +10,10 @@ from helpers_for_study import (
     PAGE,
     ROOT,
     STUDY,
+    THREE,
     held_by,
     measures,
+    paired,
     said,
     settings_of_study,
     tables,
@@ -66,6 +68,17 @@ def test_the_page_tells_what_more_epochs_change(archives):
     for name, cells in rows.items():
         wanted = [*said(short, name), *(said(full, name) if name in done else ("–", "–"))]
         assert cells == wanted, name
+
+
+def test_the_page_tells_what_acl_s_own_values_change(archives):
+    *_, table = tables("What holds of the paper")
+    own, blood = archives / "study-blood-acl-values", archives / "study-blood"
+    held_by(own, ["acl", "dynammo"], adapter_learning_rate=0.05, adapter_alpha=2.0, **THREE)
+    parts = {f"own {name}": (own, name) for name in ("acl", "dynammo")}
+    texts = paired(parts | {name: (blood, name) for name in ("acl", "dynammo")})
+    pairs = [("dynammo", "acl"), ("own dynammo", "own acl"), ("dynammo", "own acl")]
+    for pair, cells in zip(pairs, table.values(), strict=True):
+        assert cells == [texts[*pair, m] for m in ("average", "last")], pair
 
 
 HEADS = {  # the table's rows: whose archive, and what it changes
