@@ -94,6 +94,15 @@ def test_the_page_tells_what_was_asked_and_what_there_is(archives):
             assert cells[column] == known.get((*pair, "average"), "–"), (pair, run)
 
 
+def test_the_page_tells_what_there_is_to_gain(archives):
+    told = PAGE.partition("## What is there to gain?")[2].partition("\n## ")[0]
+    (at_once,) = 100 * pd.read_csv(STUDY / "all_at_once.csv")["test images"]
+    found = held_by(archives / "study-blood", ["ridge_frozen", "joint"])["sessions"]
+    ends = measures(found)["last", "mean"]
+    for accuracy in (at_once, ends["ridge_frozen"], ends["joint"]):
+        assert f"{accuracy:.1f} %" in told
+
+
 def test_the_page_tells_what_classes_a_session_change():
     tried = pd.read_csv(STUDY / "classes_a_session.csv")
     runs = tried.groupby(["variant", "method", "order_seed"]).accuracy.agg(["mean", "last"])
