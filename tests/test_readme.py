@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers_for_figures import committed
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -43,12 +44,12 @@ def test_pages_have_few_numbers_in_a_sentence(name):
 
 
 def test_it_says_of_the_demo_what_was_measured():
-    gaps = pd.read_csv(ROOT / "figures/demo/intervals.csv")
+    gaps = committed("figures/demo/intervals.csv")
     gaps = gaps.set_index(["method", "other", "measure"])
     average, last = (-gaps.loc[("dynammo", "acl", part), "mean"] for part in ("average", "last"))
     said = f"costs {average:.1f} points on average over the sessions of the demo, and {last:.1f}"
     assert said in " ".join(FINDINGS.split())
-    ends = pd.read_csv(ROOT / "figures/demo/sessions.csv").query("session == 4 and order_seed == 0")
+    ends = committed("figures/demo/sessions.csv").query("session == 4 and order_seed == 0")
     ends = 100 * ends.set_index("method").accuracy
     said = (
         f"{ends.fine_tuning:.0f} % of",
@@ -56,7 +57,7 @@ def test_it_says_of_the_demo_what_was_measured():
         f"{ends.replay:.0f} %.",
     )
     assert all(number in README for number in said)
-    macs = pd.read_csv(ROOT / "figures/demo/summary.csv").set_index("method").macs
+    macs = committed("figures/demo/summary.csv").set_index("method").macs
     assert 1.35 < macs.dynammo / macs.fine_tuning < 1.45 and "two fifths more" in FINDINGS
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers_for_figures import committed
 
 from dynammo.run import expected
 from dynammo.run.expected import EXPECTED, KEY, as_expected, compare, main, numbers, told
@@ -114,7 +115,7 @@ def test_part_of_the_sessions_has_no_average_and_part_of_the_orders_no_mean(publ
 
 def test_the_committed_numbers_are_the_committed_figures():
     table = pd.read_csv(EXPECTED, dtype=dict.fromkeys(KEY, str)).set_index(KEY)
-    found = numbers(pd.read_csv(EXPECTED.parent / "demo" / "sessions.csv"))
+    found = numbers(committed("figures/demo/sessions.csv"))
     assert set(found.index) <= set(table.index)
     assert table.published[found.index].to_numpy() == pytest.approx(found.to_numpy(), abs=1e-3)
     assert (table.tolerance > 0).all()
