@@ -83,11 +83,16 @@ def save(figure, table, name):
 
 # %%
 recipe = recipe_of(settings.backbone)
+adapted = settings.adapter_stages or recipe.adapter_stages  # some may be parts of stages
 save(
     method_diagram(
         classes_per_session=[len(labels) for labels in data.sessions],
         stage_names=list(recipe.stages),
-        adapter_stages=list(settings.adapter_stages or recipe.adapter_stages),
+        adapter_stages=[
+            stage
+            for stage in recipe.stages
+            if any(f"{one}.".startswith(f"{stage}.") for one in adapted)
+        ],
         backbone_title=recipe.title or settings.backbone,
         memory_budget=settings.memory_budget,
         note=under,
@@ -276,17 +281,17 @@ group = None
 try:
     if weights.exists():  # an archive has none
         group = last_session(run, settings, *seeds)
-    elif exported != "dynammo":
-        print(f"Not exported: this run has no heads of {exported}.")
-except InputError as error:  # of an older run
+        learner = next(one for one in group.learners if one.name == exported)
+        own = collected["sessions"].query("method == @exported")
+        folder = export(learner, run / "export" / exported, own["open_set_fpr95"].mean())
+    else:
+        print(f"Not exported: this run has no heads of {exported} on the adapters that it shares.")
+except InputError as error:  # of an older run, or of a network that torch cannot write
+    group = None
     print(f"Not exported: {error}")
 
 # %%
 if group:
-    learner = next(one for one in group.learners if one.name == exported)
-    own = collected["sessions"].query("method == @exported")
-    folder = export(learner, run / "export" / exported, own["open_set_fpr95"].mean())
-
     program = torch.export.load(folder / "network.pt2").module()  # all that its user has to write
     images = data.test.images[:64]
     probabilities, unlike = program(torch.as_tensor(images))

@@ -106,19 +106,21 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
     with only_one(run) as lock:
         for folder in (run, figures):
             remove_left_overs(folder)
-        if options.fresh and not options.dry_run:
-            for path in (*run.iterdir(), figures):
-                if path.name != ".lock" and path.exists():
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         print(f"Run '{name}': checking the data and the settings ...", flush=True)
         _say_what_changes(name, settings, figures)
-        if ":" in settings.backbone:  # notebooks run elsewhere, and look for modules here as well
-            known = [os.environ.get("PYTHONPATH"), os.getcwd()]
+        if ":" in settings.backbone or settings.plugins:
+            # Notebooks run elsewhere, and look for modules here as well, and beside plugins.
+            beside = [str(Path(file).parent) for file in settings.plugins]
+            known = [os.environ.get("PYTHONPATH"), os.getcwd(), *beside]
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, known))
         # Where a cluster's jobs are submitted there need not be the device that they have.
         here = {"device": "cpu"} if options.executor else {}
         stream = _checked_stream(run, settings.with_changes(here))
         graph = _graph(settings, stream) | {"figures": str(figures), **HERE}
+        if options.fresh and not options.dry_run:  # what cannot be run has lost nothing until here
+            for path in (*run.iterdir(), figures):
+                if path.name != ".lock" and path.exists():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         sessions, methods = stream.number_of_sessions, len(settings.methods)
         print(
             f"{stream.name}: {stream.number_of_classes} classes in {sessions} sessions, "

@@ -25,6 +25,7 @@ from dynammo.data.files import write_json, write_whole
 from dynammo.errors import InputError
 from dynammo.methods import AdapterLearner
 from dynammo.networks.folding import fold_batch_norm
+from dynammo.networks.own import failures_told
 from dynammo.run.provenance import data_note
 from dynammo.training import EVALUATION_BATCH
 
@@ -144,12 +145,13 @@ def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:
     device = network.backbone.mean.device
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8, device=device)
     # Not strict: adapters are hooked in for the length of a pass, which only running it can see.
-    program = torch.export.export(
-        network,
-        (example,),
-        dynamic_shapes=({0: torch.export.Dim("images", min=1)},),
-        strict=False,
-    )
+    with failures_told("torch.export of this network"):
+        program = torch.export.export(
+            network,
+            (example,),
+            dynamic_shapes=({0: torch.export.Dim("images", min=1)},),
+            strict=False,
+        )
     with warnings.catch_warnings():
         # Said of weights laid out channels last, which are whole and are written whole.
         warnings.filterwarnings("ignore", "No complete tensor found")

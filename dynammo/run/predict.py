@@ -74,6 +74,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if not options.out.name:
         raise InputError(f"--out {options.out} is a folder: name a file in it, without an ending.")
+    if options.out.suffix in (".csv", ".png"):
+        options.out = options.out.with_suffix("")
     found, images = predict_folder(options.export, options.images)
     table = write_csv(options.out.with_name(f"{options.out.name}.csv"), found)
     order = np.argsort(found["probability"].to_numpy(), kind="stable")[:SHOWN]

@@ -62,6 +62,16 @@ def test_fresh_forgets_a_run_and_a_dry_run_does_not(
         assert "stopped" in capsys.readouterr().err
 
 
+def test_fresh_loses_nothing_where_the_command_cannot_run(blobs_npz, tmp_path, capsys):
+    old = tmp_path / "runs/mine/order0-seed1/session1/session.json"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    asked = ["--profile", "smoke", "--stream", str(blobs_npz), "--name", "mine", "--fresh"]
+    asked += ["--output", str(tmp_path), "--set", "memory_budget=3"]
+    assert command.main(asked) == 2 and old.exists()
+    assert "cannot hold one of each" in capsys.readouterr().err
+
+
 def test_a_run_folder_is_one_command_s_until_it_has_ended(tmp_path):
     run = tmp_path / "run"
     with (

@@ -78,6 +78,15 @@ def test_an_exported_program_answers_for_any_number_of_images(learners, name, bl
     assert (unlike <= card["none_of_these_above"]).double().mean() >= 0.94
 
 
+def test_a_network_that_torch_cannot_write_is_told(learners, tmp_path, monkeypatch):
+    def fail(*_arguments, **_more):
+        raise RuntimeError("data-dependent")
+
+    monkeypatch.setattr(torch.export, "export", fail)
+    with pytest.raises(InputError, match="torch.export of this network fails.*data-dependent"):
+        export(learners["dynammo"], tmp_path / "dynammo", 0.5)
+
+
 def test_a_solved_head_is_as_sure_as_it_is_right():
     labels = torch.arange(4).repeat(50)
     scores = F.one_hot(labels, 4).double()
@@ -106,7 +115,7 @@ def test_a_folder_of_images_is_named(learners, blobs, tmp_path, capsys):
         Image.fromarray(blobs.test.images[i : i + 1][0]).save(images / name)
     (images / "notes.txt").write_text("no image")
     out = tmp_path / "out" / "named"
-    assert main([str(tmp_path / "dynammo"), str(images), "--out", str(out)]) == 0
+    assert main([str(tmp_path / "dynammo"), str(images), "--out", f"{out}.csv"]) == 0
     found = pd.read_csv(f"{out}.csv").set_index("file")
     wanted = learners["dynammo"].judge(blobs.test.images[:5])[0]
     for i in range(5):

@@ -1,6 +1,7 @@
 """Methods from a file of one's own: in the catalogue, learned beside the others, or refused."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import pytest
 
 from dynammo import catalogue
 from dynammo.errors import InputError
+from dynammo.run import command
 from dynammo.run.code import code_behind
 from dynammo.run.collect import collect
-from dynammo.run.command import _say_what_changes
 from dynammo.run.jobs import jobs, parameters_of, settings_behind
 from dynammo.run.learn import learn_stream
 from dynammo.run.options import parse, resolve
@@ -71,6 +72,15 @@ def test_the_command_takes_it():
     assert jobs(settings, settings.methods)[0] == (0, 1, "")  # fed by adapters, as DynaMMo is
 
 
+def test_notebooks_find_what_lies_beside_it(blobs_npz, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "before")
+    monkeypatch.setattr(command, "run_graph", lambda *_arguments, **_more: 1)
+    asked = ["--profile", "smoke", "--stream", str(blobs_npz), "--output", str(tmp_path)]
+    assert command.main([*asked, "--plugin", EXAMPLE, "--methods", "replay_twice"]) == 1
+    found = os.environ["PYTHONPATH"].split(os.pathsep)
+    assert found == ["before", os.getcwd(), str(Path(EXAMPLE).parent)]
+
+
 def test_its_methods_are_run_beside_the_profiles_or_all_others():
     own = ["replay_twice", "newest_2", "first_and_last"]
     plain = resolve(parse(["--profile", "quick"]))["quick"].methods
@@ -95,9 +105,9 @@ def test_an_earlier_run_with_a_plugin_that_is_gone_refuses_nothing(tmp_path, cap
     (tmp_path / "provenance.json").write_text(json.dumps({"settings": before.as_dict()}))
     gone.unlink()
     _forget()
-    _say_what_changes("mine", RunSettings(), tmp_path)
+    command._say_what_changes("mine", RunSettings(), tmp_path)
     assert "made with other settings (methods, plugins)" in capsys.readouterr().out
-    _say_what_changes("mine", with_plugin(methods=methods, replay_twice_times=4), tmp_path)
+    command._say_what_changes("mine", with_plugin(methods=methods, replay_twice_times=4), tmp_path)
     told = capsys.readouterr().out  # the same methods, from another file, with another knob
     assert "plugins" in told and "replay_twice_times" in told and "methods" not in told
 
