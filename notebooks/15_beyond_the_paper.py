@@ -383,7 +383,7 @@ oracle = DynaMMoRidge(chain)
 oracle.learn_session()
 
 # %%
-ends = (100 * wide["last_accuracy"].iloc[0])[[frozen[0], whole]].to_dict()
+ends = wide["last_accuracy"].iloc[0][[frozen[0], whole]].to_dict()
 answered = session_row(predict(oracle, split))["accuracy"]
 ends["the same, tuned on all classes at once"] = 100 * answered
 if "joint" in settings.methods and split == "test":
