@@ -29,7 +29,7 @@
 # %% tags=["parameters"]
 run_folder: str = "../runs/demo"  # the run to draw
 figures_folder: str = "../figures/by-hand"  # where pictures and numbers go
-exported: str = "dynammo"  # whose network to take away: any method on this run's adapters
+exported: str = "dynammo"  # whose network to take away: any method of this run
 
 # %%
 # %matplotlib inline
@@ -276,16 +276,17 @@ from dynammo.run.export import export
 from dynammo.run.sessions import session_folder
 
 seeds = settings.order_seeds[0], settings.train_seeds[0]
-weights = session_folder(run, *seeds, data.number_of_sessions) / f"head_{exported}.safetensors"
+last = [session_folder(run, *seeds, data.number_of_sessions, own) for own in ("", exported)]
+weights = [last[0] / f"head_{exported}.safetensors", last[1] / "state.safetensors"]
 group = None
 try:
-    if weights.exists():  # an archive has none
-        group = last_session(run, settings, *seeds)
+    if any(path.exists() for path in weights):  # an archive has none
+        group = last_session(run, settings, *seeds, exported)
         learner = next(one for one in group.learners if one.name == exported)
         own = collected["sessions"].query("method == @exported")
         folder = export(learner, run / "export" / exported, own["open_set_fpr95"].mean())
     else:
-        print(f"Not exported: this run has no heads of {exported} on the adapters that it shares.")
+        print(f"Not exported: this run has no weights of {exported}.")
 except InputError as error:  # of an older run, or of a network that torch cannot write
     group = None
     print(f"Not exported: {error}")

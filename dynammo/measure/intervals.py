@@ -82,9 +82,9 @@ def intervals(
     return _table(found, orders)
 
 
-def over_runs(sessions: pd.DataFrame) -> pd.DataFrame:
-    """The same from accuracies alone (``sessions.csv``): bounds that cover runs, not images."""
-    wide = sessions.pivot_table("accuracy", ["method", *RUN], "session")
+def over_runs(sessions: pd.DataFrame, of: str = "accuracy") -> pd.DataFrame:
+    """The same from a column of ``sessions.csv`` alone: bounds that cover runs, not images."""
+    wide = sessions.pivot_table(of, ["method", *RUN], "session")
     found: dict[str, Runs] = {}
     for (method, *run), row in zip(wide.index, wide.to_numpy(), strict=True):
         found.setdefault(method, {})[*run] = np.array([[row.mean()], [row[-1]]])

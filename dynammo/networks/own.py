@@ -37,18 +37,20 @@ def recipe_of(name: str) -> Recipe:
         recipe = own_function(name)()
     if not isinstance(recipe, Recipe):
         raise InputError(f"{name} returns a {type(recipe).__name__}: it has to return a Recipe.")
+    if not len(recipe.mean) == len(recipe.standard_deviation) == 3:
+        raise InputError(f"{name}: mean and standard_deviation are three numbers each, of R, G, B.")
     return recipe
 
 
 @contextmanager
-def failures_told(what: str, when: str = "", given: str = "") -> Iterator[None]:
+def failures_told(what: str, when: str = "") -> Iterator[None]:
     """Whatever one's own code does comes out as InputError: its own, or one that names the code."""
     try:
         yield
     except InputError:
         raise
     except Exception as e:
-        raise InputError(f"{what} fails{when}: {type(e).__name__}{given}: {e}") from e
+        raise InputError(f"{what} fails{when}: {type(e).__name__}: {e}") from e
 
 
 def own_function(name: str, kind: str = "backbone") -> Callable:
@@ -85,20 +87,16 @@ def built(recipe: Recipe, name: str, *, pretrained: bool) -> tuple[nn.Module, Re
 
 
 def without_classifier(network: nn.Module, recipe: Recipe, name: str) -> tuple[nn.Module, Recipe]:
-    """The network up to its features, checked, and its recipe, the scale of features known.
-
-    InputError where the recipe does not fit the network.
-    """
+    """The network up to its features, its recipe with their scale; InputError if they misfit."""
     parts = dict(network.named_modules())
     for part in (recipe.classifier, *recipe.stages):
         if part not in parts:
-            has = ", ".join(list(parts)[1:9])
-            raise InputError(f"{name} has no part '{part}': it has {has} ..")
+            raise InputError(f"{name} has no part '{part}': it has {', '.join([*parts][1:9])} ..")
     if recipe.classifier:  # "" is a network that has none
         network.set_submodule(recipe.classifier, nn.Identity())
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    given = " without its classifier", f" for images {tuple(images.shape)}"
-    with failures_told(f"The backbone {name}", *given), torch.no_grad():
+    when = f" without its classifier, for images {tuple(images.shape)}"
+    with failures_told(f"The backbone {name}", when), torch.no_grad():
         features = network.eval()(images)
     if (shape := tuple(features.shape)) != (2, recipe.feature_size):
         raise InputError(

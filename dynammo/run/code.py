@@ -1,4 +1,4 @@
-"""Which code a result depends on, and a checksum of it: what makes an older result outdated."""
+"""Which code and weights a result depends on, and their checksums: what makes it outdated."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from types import CodeType, NoneType
 from typing import Any
 
 import dynammo
+from dynammo.backbones import Backbone
 from dynammo.errors import InputError
 from dynammo.learner import Learner
 from dynammo.methods import kind_of
@@ -153,6 +154,8 @@ def _used_by(function: Callable) -> dict[str, Any]:
 
 def _told(value: Any) -> str:
     """All of a plain value, of an array, or of a container of them; of anything else nothing."""
+    if inspect.ismodule(value) or inspect.isclass(value):  # torch and Tensor have `detach`, too
+        return ""
     if isinstance(value, PLAIN):
         return repr(value)
     if isinstance(value, Mapping):
@@ -178,6 +181,14 @@ def _global_names(code: CodeType) -> set[str]:
     own = {one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL"}
     inner = (one for one in code.co_consts if isinstance(one, CodeType))
     return own.union(*map(_global_names, inner))
+
+
+def weights_checksum(backbone: Backbone) -> str:
+    """SHA-256 over a backbone's weights as they were loaded."""
+    digest = hashlib.sha256()
+    for name, tensor in backbone.trainable_network().state_dict().items():
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def code_checksum() -> str:

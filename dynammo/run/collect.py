@@ -22,11 +22,10 @@ from dynammo.measure.predictions import Predictions, accuracy_rows, session_row
 from dynammo.measure.summary import readable
 from dynammo.methods import adapter_methods
 from dynammo.run.jobs import jobs, name_of
+from dynammo.run.outdated import other_code, other_inputs
 from dynammo.run.sessions import (
     AGAIN,
     load_predictions,
-    other_code,
-    other_inputs,
     read_record,
     session_folder,
 )

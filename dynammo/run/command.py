@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
+from dynammo.adapters import AdaptedNetwork
+from dynammo.beyond.several_depths import SeveralDepths
 from dynammo.catalogue import METHODS
 from dynammo.chain import Chain
 from dynammo.data.files import entry_point, remove_left_overs, write_json
 from dynammo.data.make_stream import repeated_images
 from dynammo.errors import InputError
+from dynammo.learner import Setup
+from dynammo.networks.own import failures_told
 from dynammo.run.ablations import ablations
-from dynammo.run.code import code_checksum
+from dynammo.run.code import code_checksum, weights_checksum
 from dynammo.run.compare import compare_runs
 from dynammo.run.expected import compare, told
 from dynammo.run.graph import only_one, run_graph
@@ -31,7 +36,6 @@ from dynammo.run.places import NOTEBOOKS, ROOT, notebooks_by_name
 from dynammo.run.provenance import git_revision, own_files, provenance
 from dynammo.run.run_folder import open_setup, settings_of
 from dynammo.run.settings import DATA_SETTINGS, RunSettings, changes_of, settings_from
-from dynammo.stream import Stream
 
 HERE = {"python": sys.executable}  # what jobs are run with
 # Notebooks that may be part of a run as its ablations are.
@@ -115,8 +119,8 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, known))
         # Where a cluster's jobs are submitted there need not be the device that they have.
         here = {"device": "cpu"} if options.executor else {}
-        stream = _checked_stream(run, settings.with_changes(here))
-        graph = _graph(settings, stream) | {"figures": str(figures), **HERE}
+        setup = _checked_setup(run, settings.with_changes(here))
+        stream, graph = setup.stream, _graph(settings, setup) | {"figures": str(figures), **HERE}
         if options.fresh and not options.dry_run:  # what cannot be run has lost nothing until here
             for path in (*run.iterdir(), figures):
                 if path.name != ".lock" and path.exists():
@@ -148,21 +152,26 @@ def _start_run(name: str, settings: RunSettings, options: argparse.Namespace) ->
     return 0
 
 
-def _checked_stream(run: Path, settings: RunSettings) -> Stream:
-    """The stream under the first class order; InputError where settings do not fit each other."""
+def _checked_setup(run: Path, settings: RunSettings) -> Setup:
+    """That of the first class order and seed; InputError where settings do not fit each other."""
     setup = open_setup(run, settings, settings.order_seeds[0], settings.train_seeds[0])
-    Chain.on(setup).adapters(None)  # refuses stages that the backbone does not have
+    # As it will be used: refuses stages that it does not have, or that give more than one map.
+    when = " where adapters go, or where its stages are read, each of which gives one map"
+    with failures_told(f"The backbone {settings.backbone}", when), torch.no_grad():
+        adapted = AdaptedNetwork(setup.backbone, Chain.on(setup).adapters(None))
+        SeveralDepths(adapted)(setup.backbone.normalise(setup.stream.train.images[:2]))
     for split, count in repeated_images(setup.stream).items():
         print(
             f"warning: {count} of {len(getattr(setup.stream, split))} {split} images are also "
             "training images, so results look better than they are: remove them from one.",
             file=sys.stderr,
         )
-    return setup.stream
+    return setup
 
 
-def _graph(settings: RunSettings, stream: Stream) -> dict[str, Any]:
+def _graph(settings: RunSettings, setup: Setup) -> dict[str, Any]:
     """What the graph is told of a run, paths apart."""
+    stream = setup.stream
     all_jobs = jobs(settings, settings.methods)
     return {
         "settings": settings.as_dict(),
@@ -172,7 +181,7 @@ def _graph(settings: RunSettings, stream: Stream) -> dict[str, Any]:
         "parameters": {method: parameters_of(settings, method) for *_, method in all_jobs},
         "number_of_sessions": stream.number_of_sessions,
         "ablations": _notebooks_of_ablations(settings, stream.number_of_classes),
-        "data_checksum": stream.checksum,
+        "checksums": [stream.checksum, weights_checksum(setup.backbone)],
         "needs": needs(settings, stream),
     }
 

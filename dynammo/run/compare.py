@@ -19,6 +19,7 @@ from dynammo.draw.comparisons import runs_figure
 from dynammo.draw.style import save_figure
 from dynammo.errors import InputError
 from dynammo.measure.intervals import over_runs
+from dynammo.measure.summary import BALANCED
 from dynammo.run.settings import DATA_SETTINGS, RunSettings
 
 OTHER = "only runs of the same images and sessions can be compared run by run."
@@ -61,7 +62,8 @@ def differences(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
     Returns:
         A row per ``run``, ``method`` and ``measure``, with ``runs``, ``mean``, ``low`` and
-        ``high`` in points, as :func:`dynammo.measure.intervals.over_runs` has them.
+        ``high`` in points, as :func:`dynammo.measure.intervals.over_runs` has them. Measures are
+        average and last accuracy, and at the end those in which each class weighs the same.
 
     Raises:
         InputError: a run has no method and seeds with the first in common.
@@ -75,10 +77,14 @@ def differences(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 part[part["method"] == method].assign(method=run)
                 for run, part in ((name, table), (first, base))
             )
-            found = over_runs(own)
-            if len(found):
-                found = found[found["method"] == name].drop(columns=["other"])
-                rows.append(found.assign(run=name, method=method))
+            found = [over_runs(own)]
+            for column in (one for one in BALANCED if one in own):
+                at_the_end = over_runs(own, column).query("measure == 'last'")
+                found.append(
+                    at_the_end.assign(measure=f"last {BALANCED[column]}".removesuffix(" (%)"))
+                )
+            found = pd.concat(found).query("method == @name").drop(columns=["other"])
+            rows += [found.assign(run=name, method=method)] if len(found) else []
         if not any((row["run"] == name).any() for row in rows):
             raise InputError(f"{name} has no method with a class order and seed that {first} has.")
     return pd.concat(rows, ignore_index=True)

@@ -19,11 +19,11 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from dynammo.beyond.several_depths import SeveralDepths
+from dynammo.adapters import AdapterSet
 from dynammo.catalogue import title
 from dynammo.data.files import write_json, write_whole
 from dynammo.errors import InputError
-from dynammo.methods import AdapterLearner
+from dynammo.learner import Learner
 from dynammo.networks.folding import fold_batch_norm
 from dynammo.networks.own import failures_told
 from dynammo.run.provenance import data_note
@@ -35,20 +35,19 @@ PROGRAM, CARD = "network.pt2", "card.json"
 class DeployedNetwork(nn.Module):
     """Maps uint8 images [N, H, W, 3] to probabilities [N, K], and to how unlike all K they are.
 
-    The largest is the learner's answer after its newest session.
+    The largest is the learner's answer after its newest session. Any learner's network will do.
     """
 
-    def __init__(self, learner: AdapterLearner) -> None:
+    def __init__(self, learner: Learner) -> None:
         super().__init__()
-        self.inference = copy.deepcopy(learner.network())
-        networks = [
-            one.network if isinstance(one, SeveralDepths) else one for one in self.inference.passes
-        ]
-        for network in networks:
-            if network.adapters is not None:
-                folded = (fold_batch_norm(one) or one for one in network.adapters.adapters)
-                network.adapters.adapters = nn.ModuleList(folded)
-        self.backbone = networks[0].backbone
+        # Copied together: where a pass is one through the backbone, they go on sharing it.
+        self.inference, self.backbone = copy.deepcopy((learner.network(), learner.backbone))
+        parts = list(self.inference.modules())
+        for adapters in (part for part in parts if isinstance(part, AdapterSet)):
+            folded = (fold_batch_norm(one) or one for one in adapters.adapters)
+            adapters.adapters = nn.ModuleList(folded)
+        if self.backbone not in parts:  # a network of the method's own: only pixels pass this one
+            self.backbone.network = nn.Identity()
         self.knows_others = learner.knows_others
         self.temperature = 1.0
         self.requires_grad_(False)
@@ -88,7 +87,7 @@ def temperature(scores: Tensor, labels: Tensor) -> float:
     return math.exp(minimize_scalar(surprise, bounds=(-7, 7), method="bounded").x)
 
 
-def export(learner: AdapterLearner, folder: Path, false_positives: float = float("nan")) -> Path:
+def export(learner: Learner, folder: Path, false_positives: float = float("nan")) -> Path:
     """Write a learner as a folder to give away: a program, and a card that says how to use it.
 
     Args:
@@ -160,7 +159,7 @@ def export_program(network: DeployedNetwork, size: int, path: Path) -> Path:
     return write_whole(path, lambda part: part.write_bytes(content.getvalue()))
 
 
-def card_of(learner: AdapterLearner, unlike: Tensor, false_positives: float) -> dict:
+def card_of(learner: Learner, unlike: Tensor, false_positives: float) -> dict:
     """What the user of an exported network has to know.
 
     Args:

@@ -15,12 +15,11 @@ from dynammo.measure.predictions import Predictions, predict
 from dynammo.measure.stopwatch import Stopwatch
 from dynammo.methods import AdapterLearner, kind_of, learners_on, make_learner
 from dynammo.run.jobs import name_of
+from dynammo.run.outdated import changed, other_weights, part_record
 from dynammo.run.run_folder import open_setup
 from dynammo.run.sessions import (
     AGAIN,
-    changed,
     damage_told,
-    part_record,
     read_record,
     restore_chain_from,
     restore_learner,
@@ -72,7 +71,8 @@ class Group:
         except InputError as error:
             return str(error)
         settings, checksum = self.setup.settings, self.setup.stream.checksum
-        reasons = (changed(record, settings, part, checksum, self.steps) for part in self.parts())
+        reasons = [changed(record, settings, part, checksum, self.steps) for part in self.parts()]
+        reasons.append(other_weights(record, self.setup.backbone))
         return next((f"{self.folder(session)} {why}: {AGAIN}" for why in reasons if why), "")
 
     def restore(self, session: int) -> None:
@@ -200,9 +200,11 @@ def open_session(
     return _stand_after(group, session - 1)
 
 
-def last_session(run: Path, settings: RunSettings, order_seed: int, train_seed: int) -> Group:
-    """The same after the last session, to look into them."""
-    group = open_group(run, settings, "", order_seed, train_seed)
+def last_session(
+    run: Path, settings: RunSettings, order_seed: int, train_seed: int, method: str = ""
+) -> Group:
+    """The same, or a method of its own, after the last session, to look into them."""
+    group = open_group(run, settings, method, order_seed, train_seed)
     return _stand_after(group, group.setup.stream.number_of_sessions)
 
 

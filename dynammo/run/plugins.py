@@ -9,6 +9,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from dynammo import catalogue
@@ -18,9 +20,14 @@ NAME = re.compile(r"(?!session\d+$)[a-z][a-z0-9_]*")  # folders of adapters are 
 
 
 def file_of(name: str) -> str:
-    """The file of ``FILE.py:FUNCTION``, as a backbone or a rule may be named; else nothing."""
+    """The file of ``FILE.py:FUNCTION`` or ``package.module:function``; of anything else nothing."""
     place = name.rpartition(":")[0]
-    return place if place.endswith(".py") else ""
+    if place.endswith(".py") or place in ("", "timm"):
+        return place if place.endswith(".py") else ""
+    with suppress(ImportError, ValueError):  # said where the function is asked for
+        found = find_spec(place)
+        return found.origin if found and found.has_location else ""
+    return ""
 
 
 def load_plugins(paths: Sequence[str | Path]) -> list[str]:

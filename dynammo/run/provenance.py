@@ -47,9 +47,11 @@ def data_note(stream: Stream) -> str:
 
 
 def own_files(settings: RunSettings) -> dict[str, str]:
-    """Files of one's own that a run's results depend on, with their checksums."""
-    paths = filter(None, [*settings.plugins, file_of(settings.backbone)])
-    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
+    """Files, or modules, of one's own that a run's results depend on, with their checksums."""
+    paths = {plugin: Path(plugin) for plugin in settings.plugins}
+    if file := file_of(settings.backbone):
+        paths[settings.backbone.rpartition(":")[0]] = Path(file)
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
 
 
 def note(settings: RunSettings, stream: Stream, varied: Collection[str] = ()) -> str:

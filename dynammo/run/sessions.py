@@ -21,17 +21,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dynammo.chain import DYNAMMO, Chain, Steps
+from dynammo.chain import Chain
 from dynammo.data.files import write_json
 from dynammo.errors import InputError
 from dynammo.learner import Learner, Setup
 from dynammo.measure.predictions import Predictions
 from dynammo.memory import ExemplarMemory
 from dynammo.methods import AdapterLearner
-from dynammo.networks.own import own_function
-from dynammo.run.code import code_behind
-from dynammo.run.jobs import name_of, settings_behind
-from dynammo.run.settings import RunSettings
+from dynammo.run.code import weights_checksum
+from dynammo.run.outdated import changed, other_weights, part_record
 from dynammo.training import linear_head
 
 AGAIN = "start again from session 1, in another run folder or with ./run_all.sh --fresh."
@@ -42,62 +40,6 @@ def session_folder(
 ) -> Path:
     """Where a session's state lies; without a method, that of the adapters."""
     return run / f"order{order_seed}-seed{train_seed}" / method / f"session{session}"
-
-
-def part_record(
-    settings: RunSettings, method: str | type[Learner] = "", steps: Steps = DYNAMMO
-) -> dict[str, Any]:
-    """What a method's result depends on, or without one that of the tuned adapters."""
-    code = _code_of(settings, method, steps)
-    return {"settings": settings_behind(settings, method), "code": code}
-
-
-def _code_of(settings: RunSettings, method: str | type[Learner], steps: Steps) -> str:
-    own = steps.of_ones_own()
-    if ":" in settings.backbone:
-        own += (own_function(settings.backbone),)
-    return code_behind(method, own)
-
-
-def other_inputs(
-    record: Mapping[str, Any], settings: RunSettings, method: str | type[Learner], checksum: str
-) -> str:
-    """In words, which settings or images of a session's record are others; nothing if none are."""
-    name = name_of(method)
-    before, now = record["parts"].get(name), settings_behind(settings, method)
-    if before is None:
-        return f"was run without '{name}'"
-    # A setting that there was not yet has its default since.
-    then = settings_behind(type(settings)(), method) | before["settings"]
-    other = [k for k, v in now.items() if then[k] != v]
-    if other:
-        return f"was run with another {', '.join(other)}"
-    same = record["data_checksum"] == checksum
-    return "" if same else f"was learned from other images of '{settings.stream}'"
-
-
-def other_code(
-    record: Mapping[str, Any],
-    settings: RunSettings,
-    method: str | type[Learner],
-    steps: Steps = DYNAMMO,
-) -> bool:
-    """Whether other code than today's made a method's part of a session's record."""
-    return record["parts"][name_of(method)]["code"] != _code_of(settings, method, steps)
-
-
-def changed(
-    record: Mapping[str, Any],
-    settings: RunSettings,
-    method: str | type[Learner],
-    checksum: str,
-    steps: Steps = DYNAMMO,
-) -> str:
-    """In words, why a session's record does not hold for a method any more; nothing if it does."""
-    if why := other_inputs(record, settings, method, checksum):
-        return why
-    other = other_code(record, settings, method, steps)
-    return "was run by other code of dynammo/" if other else ""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -160,7 +102,7 @@ def save_chain(chain: Chain, folder: Path, losses: list[float]) -> None:
     save_file(chain.auxiliary.state_dict(), folder / "auxiliary_head.safetensors")
     save_memory(chain.memory, folder)
     tuned = {"parts": {"": part_record(chain.settings, "", chain.steps)}, "losses": losses}
-    write_json(folder / "tuned.json", tuned | {"data_checksum": chain.stream.checksum})
+    write_json(folder / "tuned.json", tuned | _checksums(chain))
 
 
 def restore_chain_from(chain: Chain, folders: list[Path]) -> None:
@@ -183,7 +125,8 @@ def tuned_before(run: Path, chain: Chain, session: int):
     folder = session_folder(run, *chain.seeds, session)
     try:
         record = json.loads((folder / "tuned.json").read_text())
-        if changed(record, chain.settings, "", chain.stream.checksum, chain.steps):
+        given = chain.settings, "", chain.stream.checksum, chain.steps
+        if changed(record, *given) or other_weights(record, chain.backbone):
             return None
         auxiliary = load_file(folder / "auxiliary_head.safetensors", device=str(chain.device))
         state = load_file(folder / "adapters.safetensors", device=str(chain.device))
@@ -291,6 +234,10 @@ def write_record(
         "losses": losses,
         "costs": costs,
         "parts": parts,
-        "data_checksum": setup.stream.checksum,
     }
-    write_json(folder / "session.json", record)
+    write_json(folder / "session.json", record | _checksums(setup))
+
+
+def _checksums(setup: Setup) -> dict[str, str]:
+    weights = weights_checksum(setup.backbone)
+    return {"data_checksum": setup.stream.checksum, "weights_checksum": weights}

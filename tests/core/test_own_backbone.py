@@ -2,6 +2,7 @@
 
 import sys
 from collections import OrderedDict
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
@@ -16,9 +17,14 @@ from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.measure.cost import cost_growth
 from dynammo.methods import learners_on
+from dynammo.networks.own import module_from_file
 from dynammo.networks.timm_models import timm_recipe
-from dynammo.run.provenance import note
-from dynammo.run.sessions import part_record
+from dynammo.run.command import main
+from dynammo.run.learn import last_session, learn_stream
+from dynammo.run.outdated import part_record
+from dynammo.run.plugins import file_of
+from dynammo.run.provenance import note, own_files
+from dynammo.run.settings import RunSettings
 
 FILE = """
 from dataclasses import replace
@@ -53,6 +59,25 @@ def misfit():
 class Narrow(Small):
     def forward(self, x):
         return super().forward(x[:, :1])
+
+class TwoMaps(nn.Module):
+    def forward(self, x):
+        return x, x
+
+class Forked(Small):
+    def __init__(self):
+        super().__init__()
+        self.fork = TwoMaps()
+
+    def forward(self, x):
+        return self.classifier(self.pool(self.two(self.fork(self.one(x))[0])))
+
+def forked():
+    return replace(small(), network=Forked, weights=lambda: Forked().state_dict(),
+                   stages=("one", "fork", "two"))
+
+def grey():
+    return replace(small(), mean=(0.5,))
 
 def narrow():
     return replace(small(), network=Narrow, weights=lambda: Narrow().state_dict())
@@ -113,6 +138,42 @@ def test_a_backbone_that_leaves_the_scale_to_be_measured_is_counted_too(written,
     assert 0 < make_backbone(name).feature_scale != 1.0
 
 
+def test_other_weights_under_the_same_name_are_noticed(written, blobs_npz, tiny_settings, tmp_path):
+    name = written()
+    path = Path(name.rpartition(":")[0])
+    weights = tmp_path / "weights.pt"
+    text = path.read_text().replace("Small().state_dict()", f"torch.load({str(weights)!r})")
+    path.write_text("import torch\n" + text)
+    changes = {"backbone": name, "adapter_stages": [], "methods": ["ridge_frozen"]}
+    settings = tiny_settings.with_changes(changes)
+    state = module_from_file(path, "backbone").Small().state_dict()
+    torch.save(state, weights)
+    learn_stream(tmp_path, settings, "ridge_frozen", 0, 1, progress=False)
+    last_session(tmp_path, settings, 0, 1, "ridge_frozen")
+    torch.save({k: v + 1 for k, v in state.items()}, weights)
+    with pytest.raises(InputError, match="session1 was learned with other weights of"):
+        last_session(tmp_path, settings, 0, 1, "ridge_frozen")
+
+
+def test_the_file_of_a_module_is_known_too(written, monkeypatch):
+    path = Path(written().rpartition(":")[0])
+    monkeypatch.syspath_prepend(path.parent)
+    assert file_of("mine:small") == str(path)
+    settings = RunSettings().with_changes({"backbone": "mine:small"})
+    assert own_files(settings) == {"mine": sha256(path.read_bytes()).hexdigest()}
+    nothing = ("resnet18", "timm:regnetx_002", "no_such_module:f", "no.such.module:f")
+    assert not any(file_of(name) for name in nothing)
+
+
+def test_stages_that_give_no_single_map_are_refused_before_anything_is_learned(
+    written, blobs_npz, tmp_path, capsys
+):
+    name = written().replace(":small", ":forked")
+    asked = ["--profile", "smoke", "--stream", str(blobs_npz), "--output", str(tmp_path)]
+    assert main([*asked, "--set", f"backbone={name}", "--set", "adapter_stages=[]"]) == 2
+    assert "each of which gives one map: AttributeError" in capsys.readouterr().err
+
+
 def test_what_is_wrong_with_a_backbone_is_said(written, tmp_path):
     for arguments, said in (
         ({"size": "5"}, r"features \(2, 16\) of 2 images, not \(2, 5\)"),
@@ -128,8 +189,9 @@ def test_what_is_wrong_with_a_backbone_is_said(written, tmp_path):
         (name.replace(":small", ":misfit"), "(?s)fails: RuntimeError: .*Missing key"),
         (
             name.replace(":small", ":narrow"),
-            "fails without its classifier: RuntimeError for images",
+            r"fails without its classifier, for images \(2, 3, 64, 64\): RuntimeError",
         ),
+        (name.replace(":small", ":grey"), "three numbers each, of R, G, B"),
         (name.replace(":small", ":other"), "returns a Small: it has to return a Recipe"),
         (name.replace(":small", ":none"), "fails: AttributeError"),
         (f"{tmp_path / 'no.py'}:small", "fails: FileNotFoundError"),

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 import torch
+from torch import Tensor
 
 from dynammo.catalogue import METHODS
 from dynammo.methods import ACL
@@ -152,6 +153,16 @@ def scaled_by(scale):
 
 def by_constant(logits, targets, weights=(1, 2)):
     return SCALE * weights[0] * (logits - targets)
+
+
+def by_torch(logits, targets):
+    return torch.as_tensor(logits) if isinstance(targets, torch.Tensor | Tensor) else SCALE
+
+
+def test_libraries_and_classes_that_code_of_ones_own_names_are_no_values(monkeypatch):
+    before = code_behind("", (by_torch,))
+    monkeypatch.setitem(globals(), "SCALE", 3.0)
+    assert code_behind("", (by_torch,)) != before
 
 
 def test_values_that_code_of_ones_own_uses_count_too(monkeypatch):

@@ -13,7 +13,7 @@ from dynammo.run.graph import only_one
 
 def test_test_images_that_are_trained_on_too_are_told(tiny_settings, blobs_npz, tmp_path, capsys):
     def warnings(path):
-        command._checked_stream(tmp_path, tiny_settings.with_changes({"stream": str(path)}))
+        command._checked_setup(tmp_path, tiny_settings.with_changes({"stream": str(path)}))
         return re.findall("^warning: .*", capsys.readouterr().err, re.MULTILINE)
 
     assert warnings(blobs_npz) == []

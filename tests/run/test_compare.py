@@ -45,6 +45,14 @@ def test_differences_are_taken_run_by_run():
     assert (found["runs"] == 2).all() and (found["low"] < found["mean"]).all()
 
 
+def test_measures_in_which_each_class_weighs_the_same_are_compared_at_the_end():
+    one, two = sessions(), sessions()
+    one["macro_f1"], two["macro_f1"] = one["accuracy"], one["accuracy"] - 0.03
+    found = differences({"one": one, "two": two}).set_index(["method", "measure"])["mean"]
+    assert found["acl", "last macro F1"] == pytest.approx(-3) and found["acl", "last"] == 0
+    assert len(found) == 2 * 3
+
+
 def test_settings_and_differences_are_written_and_told(figures, capsys):
     assert compare(figures, "one", "two") == 0
     told = capsys.readouterr().out

@@ -14,7 +14,7 @@ from torch import nn
 from dynammo.chain import Chain
 from dynammo.errors import InputError
 from dynammo.learner import Setup
-from dynammo.methods import learners_on
+from dynammo.methods import learners_on, make_learner
 from dynammo.run import onnx
 from dynammo.run.export import DeployedNetwork, export, temperature
 from dynammo.run.predict import main
@@ -54,6 +54,22 @@ def test_a_deployed_network_answers_as_the_learner_without_batch_norm(learners, 
         torch.testing.assert_close(unlike, others.amin(dim=1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(probabilities, wanted, rtol=1e-4, atol=1e-5)
     assert (probabilities.argmax(dim=1) == expected.argmax(dim=1)).all()
+
+
+def test_methods_off_the_shared_adapters_can_be_taken_away(
+    tiny_settings, blobs, pretrained, tmp_path
+):
+    setup, images = Setup(tiny_settings, blobs, pretrained, 1), blobs.test.images[:6]
+    for name in ("icarl", "der", "ridge_frozen", "adapted_once"):
+        learner = make_learner(name, setup)
+        for _ in (1, 2):
+            learner.learn_session(progress=False)
+        program = torch.export.load(export(learner, tmp_path / name) / "network.pt2").module()
+        answers = [
+            x.argmax(dim=1) for x in (program(torch.as_tensor(images))[0], learner.judge(images)[0])
+        ]
+        assert (answers[0] == answers[1]).all(), name
+        assert (tmp_path / name / "network.pt2").stat().st_size < 50e6, name
 
 
 @pytest.mark.parametrize("name", ["acl", "dynammo_ridge"])

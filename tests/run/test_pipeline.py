@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dynammo import catalogue
 from dynammo.methods import adapter_methods
 from dynammo.run.book import wanted
 from dynammo.run.command import main
 from dynammo.run.learn import learn_stream, open_session
+from dynammo.run.plugins import load_plugins
 from dynammo.run.run_folder import settings_of
 
 FIGURES = [
@@ -36,8 +38,9 @@ FIGURES = [
 # alone, and tests/baselines runs every one of those.
 METHODS = [
     *("fine_tuning", "der_plus_plus", "icarl", "ewc", "der", "acl", "frozen_features", "ranpac"),
-    *("dynammo", "dynammo_unified_head", "last_adapter"),
+    *("dynammo", "dynammo_unified_head", "last_adapter", "replay_twice"),
 ]
+PLUGIN = str(Path(__file__).parents[1] / "example_plugin.py")
 
 
 def start(output: Path, *arguments: str) -> subprocess.Popen:
@@ -60,7 +63,19 @@ def finish(process: subprocess.Popen) -> str:
     return text
 
 
-SMOKE = ("--profile", "smoke", "--methods", ",".join(METHODS))
+SMOKE = ("--profile", "smoke", "--methods", ",".join(METHODS), "--plugin", PLUGIN)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _plugin():
+    """The plugin is in the catalogue of this file's process, too, for as long as its tests run."""
+    before = dict(catalogue.ROWS)
+    load_plugins([PLUGIN])
+    yield
+    catalogue.ROWS.clear()
+    catalogue.ROWS.update(before)
+    for name in [name for name in sys.modules if name.startswith("plugin_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +178,11 @@ def test_a_run_records_settings_versions_and_data(smoke):
     assert origin["torch"].startswith("2.") and len(origin["data_checksum"]) == 64
 
 
+def test_it_leaves_the_network_that_it_learned(smoke):
+    card = json.loads((smoke[0] / "runs/smoke/export/dynammo/card.json").read_text())
+    assert card["learned by"] == "DynaMMo" and len(card["classes"]) == 4
+
+
 def test_a_second_call_has_nothing_to_do(smoke):
     record = smoke[0] / "runs/smoke/order0-seed1/session1/session.json"
     before = record.stat().st_mtime_ns
@@ -202,6 +222,7 @@ def dry_run(capfd, output: Path, *arguments: str) -> str:
         ),
         (["--set", "dynammo_ridge_stiffness=0.3"], {"figures", "report", "all"}),
         (["--set", "ablations=['alpha','merging']"], {"ablation", "figures", "report", "all"}),
+        (["--set", "replay_twice_times=4"], {"method", "figures", "report", "all"}),
     ],
 )
 def test_a_change_runs_again_what_depends_on_it_and_nothing_else(smoke, change, again, capfd):
@@ -211,7 +232,7 @@ def test_a_change_runs_again_what_depends_on_it_and_nothing_else(smoke, change, 
     name = change[-1].partition("=")[0]
     assert "note:" in text and f"made with other settings ({name})" in text
     if "method" in again:
-        assert counts["method"] == 1  # EWC's alone
+        assert counts["method"] == 1  # EWC's alone, or the plugin's
     if "ablation" in again:
         assert counts["ablation"] == 2  # one notebook for all settings, one of its own
 
