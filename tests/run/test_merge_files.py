@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from dynammo.beyond.ways_of_merging import is_learned
 from dynammo.run.merge import WAYS, main
+from dynammo.run.places import ROOT
 
 FILES = ["a.safetensors", "b.safetensors", "c.safetensors"]
 FISHER = ["--importances", *["below.safetensors"] * 3]
@@ -107,6 +108,21 @@ def test_by_fisher_each_number_is_that_of_the_set_which_it_matters_to():
     found = merged("--how", "fisher", "--importances", *files, "--option", "floor=1e-9")
     for name in learned:
         torch.testing.assert_close(found[name], STATES[1][name], rtol=1e-5, atol=1e-6)
+
+
+def test_importances_are_measured_as_the_page_says():
+    page = (ROOT / "notebooks/RUNNING.md").read_text()
+    (lines,) = re.findall(r"```python\n([^`]*fisher_diagonal[^`]*)```", page)
+    given = {"torch": torch, "save_file": save_file, "images": torch.rand(2, 3, 8, 8)}
+    for name in "ab":
+        layers = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten()
+        network = torch.nn.Sequential(*layers, torch.nn.LazyLinear(2)).eval()
+        network(given["images"])
+        save_file(network.state_dict(), f"{name}.safetensors")
+        exec(lines.replace("a_fisher", f"{name}_fisher"), given | {"network": network})
+    files = ["a_fisher.safetensors", "b_fisher.safetensors"]
+    asked = [*FILES[:2], "--out", "m.safetensors", "--how", "fisher", "--importances", *files]
+    assert main(asked) == 0
 
 
 def spoiled(change):

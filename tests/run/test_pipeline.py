@@ -180,7 +180,7 @@ def test_a_run_records_settings_versions_and_data(smoke):
 
 def test_it_leaves_the_network_that_it_learned(smoke):
     card = json.loads((smoke[0] / "runs/smoke/export/dynammo/card.json").read_text())
-    assert card["learned by"] == "DynaMMo" and len(card["classes"]) == 4
+    assert card["learned by"] == "DynaMMo" and len(card["classes"]) == 8
 
 
 def test_a_second_call_has_nothing_to_do(smoke):
