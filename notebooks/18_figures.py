@@ -104,8 +104,10 @@ save(
 # %% [markdown]
 # ## The story in one picture
 # Fine-tuning forgets, ACL keeps every session's adapters, and DynaMMo averages them: accuracy on
-# each session's classes as sessions go by, and the work for one image at the end. (Where the run
-# has all three; under its first class order.)
+# each session's classes as sessions go by under the first class order, and the work for one image
+# at the end.
+#
+# (Drawn where the run has all three.)
 
 # %%
 told_by = ("fine_tuning", "acl", "dynammo")

@@ -351,7 +351,7 @@ for measure in ("mean_class_recall", "macro_f1", "auroc"):
 # ## What each costs at the end
 # After the last session: multiply-accumulates (MACs) for one image, numbers stored, both in
 # millions, and training images kept. Numbers are weights, and for solved heads also statistics of
-# features. An image of 64 px is 12,288 bytes, as much as 3,072 numbers.
+# features. An image of 64 px is 12,288 bytes, as much as three thousand numbers.
 
 
 # %%

@@ -10,7 +10,8 @@ from dynammo.draw.style import Picture, styled
 from dynammo.errors import InputError
 
 # The slider shows the picture of its number, and its name, and hides all others.
-SHOW = "const at = this.value; this.nextElementSibling.value = this.dataset.names.split('|')[at]; "
+SHOW = "const at = this.value; const name = this.dataset.names.split('|')[at]; "
+SHOW += "this.nextElementSibling.value = name; this.setAttribute('aria-valuetext', name); "
 SHOW += "this.parentElement.querySelectorAll('img').forEach((one, i) => {one.hidden = i != at})"
 
 
@@ -31,7 +32,8 @@ class Frames:
         names, first = list(self.figures), list(self.figures).index(self.start)
         told = html.escape("|".join(names), quote=True)
         slider = f'<input type="range" min="0" max="{len(names) - 1}" value="{first}" '
-        slider += f'style="width: 50%" aria-label="{html.escape(self.start)}" '
+        slider += 'style="width: 50%" aria-label="which picture" '
+        slider += f'aria-valuetext="{html.escape(self.start)}" '
         slider += f'data-names="{told}" oninput="{html.escape(SHOW, quote=True)}">'
         images = ""
         for i, (name, figure) in enumerate(self.figures.items()):

@@ -43,7 +43,8 @@ LEAD = """\
 A network that goes on training on new kinds of images forgets the old ones. **DynaMMo** freezes a
 pretrained network, trains a few added layers (*adapters*) for each *session*, which brings new
 classes, and averages these layers, so that one pass answers for all. **ACL** keeps the layers of
-every session, and takes a pass for each."""
+every session, and takes a pass for each. ([Paper](https://arxiv.org/abs/2404.14099); how much of it
+holds on five data sets is in [the study](STUDY.md). **Not for clinical use.**)"""
 # Of the summary, as much as fits beside the contents.
 FEW = ["method", "runs", "average accuracy (%)", "last accuracy (%)", "forgetting (points)"]
 FEW += ["MMACs an image"]
@@ -61,7 +62,7 @@ def write_book(run: Path, figures: Path, notebooks: Sequence[Path] = ()) -> Path
     name = f"DynaMMo: {run.name}"
     seconds = times(notebooks)
     with tempfile.TemporaryDirectory(prefix=".book.", suffix=".part", dir=run) as work:
-        sources = Sources(Path(work) / "sources")
+        sources = Sources(Path(work) / "sources", figures)
         write_sources(sources, run, figures, notebooks)
         build(sources.folder, Path(work) / "pages", name)
         write_slides(NOTEBOOKS / "SLIDES.md", figures, Path(work) / "pages" / "slides")
@@ -139,10 +140,12 @@ def first_page(
             links = [f"[numbers](/{sources.brought(numbers)})"] if numbers.exists() else []
             text += _figure(sources, picture, words, told, links)
     if (figures / "summary.csv").exists():
-        table = readable(pd.read_csv(figures / "summary.csv")).filter(FEW)
+        summary = pd.read_csv(figures / "summary.csv")
+        table = readable(summary.sort_values("average_accuracy", ascending=False)).filter(FEW)
         sides = ["left", "left", *["right"] * (table.shape[1] - 2)]
         printed = table.to_markdown(index=False, disable_numparse=True, colalign=sides)
-        text += f"{printed}\n\n[The whole table](/{sources.brought(figures / 'summary.csv')}).\n\n"
+        text += f"{printed}\n\n(MMACs: million multiply-accumulates.) "
+        text += f"[The whole table](/{sources.brought(figures / 'summary.csv')}).\n\n"
     if project := os.environ.get("GITHUB_REPOSITORY"):  # where its pages are made, and nowhere else
         text += "To run and change it, with nothing installed: "
         text += f"[Codespaces](https://codespaces.new/{project}), [Binder]"

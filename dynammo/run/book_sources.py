@@ -26,13 +26,14 @@ class Sources:
     """Markdown and notebooks of which pages are made, in a folder.
 
     Attributes:
+        figures: where the run's pictures and their numbers are.
         captions: for each name of a figure the chapter that draws it, the heading that it stands
             under there, and what is said of it.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, figures: Path | None = None):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder, self.figures = folder, figures
         self.captions: dict[str, tuple[str, str, str]] = {}
 
     def page(self, name: str, text: str) -> None:
@@ -77,6 +78,14 @@ class Sources:
             self.page(name, f"---\norphan: true\n---\n{heading}{self.linked(text, path.parent)}")
         return f"{name}.md"
 
+    def numbers(self, code: str) -> str:
+        """Links to the numbers behind the run's pictures that some code names."""
+        names = dict.fromkeys(re.findall(r'"(\w+)"', code)) if self.figures else ()
+        files = [self.figures / f"{name}.csv" for name in names]
+        drawn = [path for path in files if path.exists() and path.with_suffix(".png").exists()]
+        links = [f"[{path.name}](/{self.brought(path)})" for path in drawn]
+        return f"*Numbers of this picture: {', '.join(links)}.*" if links else ""
+
     def chapter(self, name: str, runs: Runs) -> None:
         """Write a chapter: what ran first is shown, other seeds are pages under it.
 
@@ -87,7 +96,7 @@ class Sources:
         made = []
         while left:
             seeds, tabs = left.pop(0)
-            notebook, others = side_by_side(tabs, self.linked)
+            notebook, others = side_by_side(tabs, self.linked, self.numbers)
             left[:0] = [(seeds, others)] if others else []  # of another version of the notebook
             which = re.sub(r"order(\d+)-seed(\d+)", r"class order \1, train seed \2", seeds)
             shown = ", ".join(tab_title(tab) for tab in tabs if tab and tab not in others)

@@ -64,7 +64,9 @@ def _place(path: Path) -> tuple:
 
 
 def side_by_side(
-    runs: Mapping[str, Path], written: Callable[[str], str]
+    runs: Mapping[str, Path],
+    written: Callable[[str], str],
+    numbers: Callable[[str], str] = lambda _: "",
 ) -> tuple[NotebookNode, dict[str, Path]]:
     """One notebook of several that differ in their outputs alone, and the rest, if some do not.
 
@@ -73,24 +75,29 @@ def side_by_side(
     Args:
         runs: executed notebooks by the name of the tab.
         written: what is made of a markdown cell's text.
+        numbers: what is said of the numbers behind the pictures that a cell's code saves.
     """
     read = {name: _read(path) for name, path in runs.items()}
     first, _ = next(iter(read.values()))
     same = {name: found for name, found in read.items() if _sources(found[0]) == _sources(first)}
-    cells = []
+    cells, heading = [], ""
     for number, cell in enumerate(first):
         if cell.cell_type == "markdown":
+            headings = re.findall(r"^#+ (.+)", cell.source, re.MULTILINE)
+            heading = headings[-1] if headings else heading
             cells.append(new_markdown_cell(_folded(cell, written(cell.source))))
             continue
         tags = cell.metadata.get("tags", [])
         outputs = {name: found[number].outputs for name, (found, _) in same.items()}
         differ = any(_said(one) != _said(cell.outputs) for one in outputs.values())
-        cells.append(_code(cell.source, tags, [] if differ else cell.outputs))
+        cells.append(_code(cell.source, tags, [] if differ else cell.outputs, heading))
         if differ:
             cells += [
-                _tab(number, name, _code(cell.source, ["remove-input"], found))
+                _tab(number, name, _code(cell.source, ["remove-input"], found, heading))
                 for name, found in outputs.items()
             ]
+        if any(outputs.values()) and (told := numbers(cell.source)):
+            cells.append(new_markdown_cell(told))
         if "parameters" in tags:
             changed = {name: text for name, (_, text) in same.items() if text}
             cells += [_tab(number, name, _code(text)) for name, text in changed.items()]
@@ -157,14 +164,19 @@ def _said(outputs: list[NotebookNode]) -> list[tuple]:
     return [(one.get("text"), one.get("data"), one.get("evalue")) for one in outputs]
 
 
-def _code(source: str, tags: Iterable[str] = (), outputs: Iterable[NotebookNode] = ()):
+def _code(
+    source: str, tags: Iterable[str] = (), outputs: Iterable[NotebookNode] = (), heading: str = ""
+) -> NotebookNode:
     cell = new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+    shown = {"image": {"alt": heading}} if heading else {}  # alt: what is read out for a picture
     if "parameters" in tags:
         cell.metadata.tags.append("hide-input")
-        cell.metadata.mystnb = {"code_prompt_show": "Parameters, and what they are by default"}
+        shown["code_prompt_show"] = "Parameters, and what they are by default"
     if "solution" in tags:
         cell.metadata.tags.append("hide-cell")
-        cell.metadata.mystnb = {"code_prompt_show": "Solution"}
+        shown["code_prompt_show"] = "Solution"
+    if shown:
+        cell.metadata.mystnb = shown
     return cell
 
 

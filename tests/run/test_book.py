@@ -218,6 +218,9 @@ def test_figures_have_captions_and_numbers(book):
     assert "Over <strong>all</strong> classes." in page and "More." not in page
     assert '18_figures.html">' in page and "accuracy_by_session.csv" in page
     assert "timings.csv" in page.partition("Tables without a picture")[2]
+    chapter = (book / "18_figures.html").read_text()
+    assert 'alt="After each session"' in chapter
+    assert "Numbers of this picture: " in chapter and "accuracy_by_session.csv" in chapter
 
 
 def test_settings_are_there_once_and_changes_come_first(book):
