@@ -132,7 +132,8 @@ for t in range(2, chain.session + 1):
     for start in ("previous", "merged", "fresh"):
         distance = apart(first_weights(start, before, mean, fresh), chain.adapter_states[t - 1])
         rows.append({"session": t, "start": start, "distance": distance})
-assert abs(distance - relative_distance(fresh, chain.adapter_states[-1])) < 1e-4
+newest = chain.adapter_states[-1]
+assert abs(apart(fresh, newest) - relative_distance(fresh, newest)) < 1e-4
 for start in ("previous", "merged", "fresh"):  # of a copy of the chain that would start so
     library = replace(chain, settings=settings.with_changes({"adapter_start": start})).start()
     ours = first_weights(start, chain.adapter_states, chain.merged_state, None)
