@@ -1,7 +1,11 @@
 """Steps and methods of one's own: what a cell defines runs through whole streams and tables."""
 
+import ast
+import inspect
 from functools import partial
+from importlib import import_module
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,10 +17,11 @@ from dynammo.adapters import Adapter
 from dynammo.chain import DYNAMMO, Chain, Steps
 from dynammo.draw.accuracy import accuracy_by_family
 from dynammo.errors import InputError
-from dynammo.learner import Setup
+from dynammo.learner import Learner, Setup
 from dynammo.measure.summary import readable, summarise
 from dynammo.merging import running_mean
 from dynammo.methods import LastAdapter
+from dynammo.run.code import code_behind
 from dynammo.run.collect import collect
 from dynammo.run.execute import execute
 from dynammo.run.learn import learn_stream
@@ -162,3 +167,28 @@ def test_dropout_of_ones_own_follows_the_seeds_and_leaves_the_global_generator(l
     torch.manual_seed(2)
     other, again = learned(adapter=Drops)
     assert losses == again and same(one.merged_state, other.merged_state)
+
+
+def definitions(notebook):
+    """What the cells of a notebook import and define, as code; nothing of what they run."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    found = []
+    for cell in nbformat.read(notebook, 4).cells:
+        if cell.cell_type == "code":
+            lines = [line for line in cell.source.splitlines() if line[:1] not in ("%", "!")]
+            found += [node for node in ast.parse("\n".join(lines)).body if isinstance(node, kinds)]
+    return "\n".join(map(ast.unparse, found))
+
+
+def test_every_learner_that_a_notebook_writes_out_can_be_recorded(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    recorded = {}
+    for notebook in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        (tmp_path / f"of_{notebook.stem}.py").write_text(definitions(notebook))
+        module = import_module(f"of_{notebook.stem}")
+        kinds = [kind for kind in vars(module).values() if inspect.isclass(kind)]
+        own = [k for k in kinds if k.__module__ == module.__name__ and issubclass(k, Learner)]
+        recorded |= {kind.__name__: code_behind(kind) for kind in own}
+    wanted = "MyFineTuning MyReplay MyDERPlusPlus MyLwF MyWA MyICaRL MyEWC MyDER MyNearestMean"
+    assert {*wanted.split(), "MyRanPAC", "MyRidge"} <= recorded.keys()
+    assert len(set(recorded.values())) == len(recorded)
