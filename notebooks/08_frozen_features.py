@@ -600,6 +600,12 @@ print(f"Linear discriminant analysis: {right:.0%} right; the nearest mean alone:
 #                head.bias.copy_(bias)
 #            return head
 #    ```
+#
+# Under "Now change a line", in one run: `tanh` and `sin` end where ReLU does, and where each other
+# does. Their inputs are about 0.3 in size, where both are nearly straight lines, so random
+# features add little here. Where the penalty is chosen by images that were solved for, the
+# smallest of all looks best, and only 15 % of the test images are right at the end. Means of
+# features as they are do as well as those of length 1: here all features are about equally long.
 
 # %% [markdown]
 # ## References

@@ -271,6 +271,10 @@ print("That is a paired difference. How unsure would it be without the pairs?")
 #    sets are apart, and the less can be said of what lies between them. The last set gains from
 #    longer tuning as ACL does, so merging tends to fall behind ([notebook
 #    13](13_when_merging_pays.ipynb) varies epochs, memory and sessions together).
+#
+# Under "Now change this line": no. Halfway is about halfway in distance, too, and the set before
+# is the nearest, since these sets were tuned from there. Sets that started elsewhere would end
+# elsewhere.
 
 # %% [markdown]
 # ## References

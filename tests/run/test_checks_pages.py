@@ -91,6 +91,16 @@ def test_the_table_of_tolerances_is_the_measured_one():
     assert [far for *_, far in found] == [f"{far:.1f}" for far in variants.iloc[:, 3]]
 
 
+def test_notebooks_alone_take_what_is_said_and_find_what_they_expect():
+    found = pd.read_csv(CHECKS / "notebooks.csv", keep_default_na=False)
+    minutes = found.set_index(found.notebook.str[:2].astype(int)).minutes
+    assert "Each notebook from 0 to 12" in SPEED and list(minutes.index) == list(range(13))
+    assert "five minutes at\nmost" in SPEED and minutes.drop(9).max() <= 5
+    assert f"notebook 9 took {minutes[9]:.0f}" in SPEED
+    assert (found["failed in"] == "").all() and (found["not as expected"] == 0).all()
+    assert (found["as expected"] > 0).all()  # "in every row"
+
+
 def test_what_survived_is_identical():
     kills = pd.read_csv(CHECKS / "kills.csv")
     assert len(kills) == 20 and "twenty" in GUARANTEES
