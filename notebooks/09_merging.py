@@ -436,6 +436,11 @@ print("That is a majority vote. To see what it is worth, see below.")
 #    [Notebook 12](12_own_sets.ipynb) tries fresh sets that share one random beginning.
 # 4. Their difference is the average of $\mu^2$ less $\bar\mu^2$, the variance of the sessions'
 #    means, and a variance is not negative. It is 0 where all sessions measured the same mean.
+#
+# Under "Now change a line", in one run: taking the newest change where all agree ends where the
+# mean does, at 80 %. The more newer sets count, the nearer the end is to that of the last set
+# alone (81.4 %). "Nothing" ends at 73 %, seven points below the mean: so much is what tuning
+# brought.
 
 # %% [markdown]
 # ## References

@@ -580,6 +580,10 @@ print("That is semantic drift compensation: means follow their neighbours.")
 #    are.
 # 3. The best of several tries on the test images is partly luck with those images, and the reported
 #    accuracy would be too high by that luck. Validation images are for choosing.
+#
+# Under "Now change a line", in one run: `MyRidge` ends at 88.0 %, as the library's does. If only
+# means shift, it ends at 84.8 %, and with nothing followed at 80.3 %. So the means are a little
+# more than half of it, and the rest is that the cloud of each class turns and stretches.
 
 # %% [markdown]
 # ## References

@@ -34,6 +34,13 @@ class WA(WholeNetworkLearner):
 
         temperature: Positive = 2.0
         clip: bool = True  # negative weights of the head become 0
+        biases: bool = True  # as implementations have them; the paper's equations have none
+
+    def grow_head(self) -> None:
+        """Grow, with biases or without: aligning leaves these, and they favour new classes."""
+        super().grow_head()
+        if not self.knobs.biases:
+            self.classifier.head.bias.requires_grad_(False).zero_()
 
     def clip(self) -> None:
         """Leave no negative weight in the head."""

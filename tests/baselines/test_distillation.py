@@ -106,3 +106,18 @@ def test_wa_leaves_old_and_new_rows_equally_long(runs):
     plain = runs.learned["replay"].learner.classifier.head.weight.detach().numpy()
     lengths = np.linalg.norm(plain, axis=1)
     assert lengths[2:].mean() != pytest.approx(lengths[:2].mean(), rel=1e-2)
+
+
+def test_wa_learns_without_biases_where_it_is_told_to(start):
+    for biases in (True, False):
+        learner = start("wa", wa_biases=biases)
+        for _ in range(2):
+            learner.learn_session(progress=False)
+        head = learner.classifier.head
+        assert bool(head.bias.abs().sum()) == head.bias.requires_grad == biases
+        again = start("wa", wa_biases=biases)
+        again.outline(2)
+        again.memory = learner.memory
+        again.load_state(learner.state())
+        images = learner.stream.test.images[:4]
+        assert torch.equal(again.judge(images)[0], learner.judge(images)[0])
