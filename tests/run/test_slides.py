@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from helpers_for_figures import committed
 from PIL import Image
 
 from dynammo.run.places import NOTEBOOKS
@@ -67,3 +68,22 @@ def test_the_lecturers_plan_goes_through_all_slides():
     named = [name for row in rows for name in re.findall(r'"(.+?)"(?:,| to|$)', row)]
     places = [[heading.strip('"') for heading in HEADINGS].index(name) for name in named]
     assert places == sorted(places) and places[0] == 0 and places[-1] == len(HEADINGS) - 1
+
+
+def test_what_is_told_of_the_demo_was_measured():
+    sessions = committed("figures/demo/sessions.csv")
+    shares = 100 * sessions.groupby(["method", "session"])[["accuracy", "session_inference"]].mean()
+    right, found = shares.loc[("dynammo", 4)]
+    assert f"| the right session is believed | {found:.0f} %" in SLIDES
+    assert f"| and its answer is right | {right:.0f} %" in SLIDES
+    words = " ".join(SLIDES.split())
+    assert f"of {100 - right:.0f} wrong answers in a hundred {100 - found:.0f} are of" in words
+    assert abs(shares.accuracy["dynammo_unified_head", 4] - right) < 1
+    assert f"and {shares.accuracy['ridge_frozen', 4]:.0f} % are right at the end" in words
+    first = 100 * sessions.query("order_seed == 0").set_index(["method", "session"]).accuracy
+    fall = {name: first[name, 1] - first[name, 4] for name in ("dynammo", "joint")}
+    assert f"falls by {fall['dynammo']:.0f} points over the sessions" in words
+    assert f"all images, by {fall['joint']:.0f}" in words
+    assert fall["joint"] / fall["dynammo"] == pytest.approx(0.25, abs=0.05)  # "a quarter"
+    gaps = committed("figures/demo/intervals.csv").set_index(["method", "other", "measure"])["mean"]
+    assert f"ACL is {gaps['acl', 'dynammo', 'last']:.1f} ahead" in words
