@@ -174,3 +174,23 @@ def test_what_the_page_says_of_the_sweep_is_so():
     assert (short.ridge_frozen > 2).all()
     assert long.ridge_frozen[2].max() < 2 and long.ridge_frozen[4, 160] < 1
     assert long.ridge_frozen[4][[16, 40]].min() > 2.5
+
+
+def test_the_page_tells_what_biases_do_to_wa():
+    found = pd.read_csv(STUDY / "wa_biases.csv")
+    means = 100 * found.groupby(["biases", "split", "read_by"])[["average", "last"]].mean()
+    section = PAGE.partition("## What weight aligning leaves\n")[2].partition("\n## ")[0]
+    words = " ".join(section.split())
+    with_biases = means.loc[(True, "test", "its own outputs")]
+    assert "{:.1f} % on average and {:.1f} % at the end".format(*with_biases) in words
+    named = {"its own": "its own outputs", "one number": "less from the newest output"}
+    named["nearest mean"] = "nearest mean of exemplars"
+    for start, read_by in named.items():
+        (row,) = re.findall(rf"^\| {start}[^|]*\| ([\d.]+) \| ([\d.]+) \|", section, re.MULTILINE)
+        wanted = [means.loc[(biases, "val", read_by), "last"] for biases in (True, False)]
+        assert row == tuple(f"{value:.1f}" for value in wanted)
+    first = found.query("order_seed == 0 and split == 'test'").set_index("biases").average
+    assert (
+        f"{100 * first[False]:.1f} % on average without biases and {100 * first[True]:.1f} %"
+        in words
+    )
