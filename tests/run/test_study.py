@@ -1,5 +1,6 @@
 """The study's page says what its archives hold."""
 
+import re
 import shutil
 from pathlib import Path
 
