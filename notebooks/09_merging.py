@@ -207,8 +207,8 @@ print(f"sessions' own changes agree in sign for {share:.0f} %, by chance {chance
 #   less $\bar\mu^2$. The plain average leaves out how far the sessions' means are apart.
 # * **measured again**: on the balanced memory, under the merged weights, before the head is tuned.
 #
-# (The last set alone keeps its own statistics under *averaged*. Under *mixture* it gets the
-# variance of all sessions' values around its own mean.)
+# (The last set alone keeps its own statistics under *averaged*. Under *mixture* it keeps
+# its own mean, and gets the variance of all sessions' values together.)
 
 
 # %%

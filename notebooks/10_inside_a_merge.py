@@ -137,8 +137,8 @@ def between(states, shares):
 # what the library does.)
 
 # %%
-ends = [sets[0], sets[-1]]
-by_hand, library = between(ends, (0.3, 0.7)), between_sets.blend(ends, (0.3, 0.7))
+given = [sets[0], sets[-1]], (0.3, 0.7)
+by_hand, library = between(*given), between_sets.blend(*given)
 for name, value in library.items():
     assert torch.allclose(by_hand[name], value, atol=1e-5), name
 
@@ -183,6 +183,7 @@ assert abs(loss - library["loss"]) < 1e-4
 # which is given the function `between` from above.
 
 # %%
+ends = [sets[0], sets[-1]]
 line_shares = [(1 - w, w) for w in np.linspace(0, 1, line_points)]
 line = between_sets.judge_blends(chain, unified, ends, line_shares, mix=between)
 save(pictures.line_figure(line, "session 1", f"session {last}", under), line, "inside_line")
@@ -256,9 +257,10 @@ as_expected(
 # %% [markdown]
 # ## Now change a line
 # * In `between`, leave what batch norm measured as the last set has it: put `if "running_" in name:
-#   continue` below `mixed[name] = newest`. Run the cells of the line again, without the one with
-#   the `assert`. How much of the low loss between the sets is due to the statistics?
+#   continue` below `mixed[name] = newest`. Run that cell and the one of the line again. How
+#   much of the low loss between the sets is due to the statistics? Take the line out again.
 # * Take `ends = [beginning.state_dict(), sets[-1]]`, and see what tuning itself added on its way.
+#   (The picture goes on calling the left end session 1.) Put `ends` back.
 # * Give `line_shares` weights beyond the last set, such as `(-0.5, 1.5)`: does it go on to improve?
 
 # %% [markdown]
@@ -346,7 +348,7 @@ print(f"The mean of five sets keeps {', '.join(f'{share:.0%}' for share in kept)
 #    newest sessions. Had all sets started from the beginning (`adapter_start = "fresh"`), it would
 #    have $1/t$ of every session.
 # 3. Because features move when weights do, and a head fits the features that it was tuned on. Left
-#    as it is, the line would fall towards the first set: it would show how well a head fits, and
+#    as it is, accuracy would fall towards the first set: it would show how well a head fits, and
 #    not what the features are worth.
 # 4. Weight decay: each step takes the same small share of every weight away. Weights of `bn1` begin
 #    at 1 and move little else, so most of their change is that (print the mean of

@@ -113,9 +113,9 @@ pd.Series(apart, name="distance to the mean").to_frame().round(3)
 # %% [markdown]
 # ## Now change a line
 # Take the mean of the first two sets alone, `mean_of(chain.adapter_states[:2])`, and leave out the
-# loop with the `assert`: the two that it was made of are near it, and the others far. Then learn
-# `dynammo_gentle`, and again with `more = {"dynammo_gentle_later_rate": 0.1}`, the rate of session
-# 1, and of DynaMMo: at which do sets stay near?
+# loop with the `assert`: the two that it was made of are nearer to it than the others. Put it back.
+# Then learn `dynammo_gentle`, and again with `more = {"dynammo_gentle_later_rate": 0.1}`, the rate
+# of session 1, and of DynaMMo: at which do sets stay near?
 
 # %% [markdown]
 # ## As expected?

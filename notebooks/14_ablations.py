@@ -143,7 +143,7 @@ pd.DataFrame(rows).pivot_table("distance", "session", "start", sort=False).round
 # %% [markdown]
 # **Now change this line:** let `first_weights` know a start `"between"`, halfway from the set
 # before to the mean (`{name: (mean[name] + sets[-1][name]) / 2 for name in mean}`), and name it in
-# the first of the two loops. Is it nearer to the tuned set than both?
+# the first `for start`. Is it nearer to the tuned set than both?
 #
 # ## All variants, learned
 

@@ -271,8 +271,8 @@ figure
 # ## Now change a line
 # A learner of your own can take the place of the library's. This one moves its statistics by the
 # map above. Put `MyRidge` into `own` below, and it is compared beside the others: unchanged, it is
-# *DynaMMo, ridge head* to the digit. Then write `0 * A` for `A` in its last line, and means only
-# shift. How much of "following the drift" is left?
+# *DynaMMo, ridge head* to the digit. Then write `0 * A` for `A` in the last line of `move`,
+# and all means shift alike. How much of "following the drift" is left?
 
 
 # %%
@@ -581,9 +581,10 @@ print("That is semantic drift compensation: means follow their neighbours.")
 # 3. The best of several tries on the test images is partly luck with those images, and the reported
 #    accuracy would be too high by that luck. Validation images are for choosing.
 #
-# Under "Now change a line", in one run: `MyRidge` ends at 88.0 %, as the library's does. If only
-# means shift, it ends at 84.8 %, and with nothing followed at 80.3 %. So the means are a little
-# more than half of it, and the rest is that the cloud of each class turns and stretches.
+# Under "Now change a line", in one run: `MyRidge` ends at 88.0 %, as the library's does. If all
+# means shift alike, it ends at 84.8 %, and with nothing followed at 80.3 %. So the common shift is
+# a little more than half of it. The rest is $A$, which moves each mean by its own amount, and
+# turns and stretches the clouds.
 
 # %% [markdown]
 # ## References

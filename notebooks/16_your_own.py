@@ -233,7 +233,7 @@ chosen = list(farthest(cloud, 2))
 assert len(chosen) == 2, "Return as many positions as asked for."
 assert chosen[0] == 2, "The image at (0, 9) is farthest from the mean, so it comes first."
 assert chosen == [2, 3], "The image at (-4, 0) is second."
-line = np.array([[10.0], [12.0], [11.0], [19.0]])  # their mean is 13
+line = np.array([[10.0, 0], [12, 0], [11, 0], [19, 0]])  # their mean is (13, 0)
 told = "Distances are to the mean of the class, not to zero or to the first image."
 assert list(farthest(line, 4)) == [3, 0, 2, 1], told
 print("Now learn with Steps(choose=farthest): see the exercises.")

@@ -102,7 +102,7 @@ cost_by_session(found)
 # %% [markdown] tags=["solution"]
 # ## Solutions
 # 1. 100 images of a new class beside 6 exemplars of an old one: about 17 times. Set
-#    `replay_twice_times = 17` in `more`. A handful of images shown that often is learned by heart.
+#    `more = {"replay_twice_times": 17}`. A handful of images shown that often is learned by heart.
 
 # %% [markdown]
 # ## References
