@@ -275,21 +275,14 @@ sorted(path.name for path in figures.glob("*.csv"))
 import torch
 
 from dynammo.run.export import export
-from dynammo.run.sessions import session_folder
 
 seeds = settings.order_seeds[0], settings.train_seeds[0]
-last = [session_folder(run, *seeds, data.number_of_sessions, own) for own in ("", exported)]
-weights = [last[0] / f"head_{exported}.safetensors", last[1] / "state.safetensors"]
-group = None
 try:
-    if any(path.exists() for path in weights):  # an archive has none
-        group = last_session(run, settings, *seeds, exported)
-        learner = next(one for one in group.learners if one.name == exported)
-        own = collected["sessions"].query("method == @exported")
-        folder = export(learner, run / "export" / exported, own["open_set_fpr95"].mean())
-    else:
-        print(f"Not exported: this run has no weights of {exported}.")
-except InputError as error:  # of an older run, or of a network that torch cannot write
+    group = last_session(run, settings, *seeds, exported)
+    learner = next(one for one in group.learners if one.name == exported)
+    own = collected["sessions"].query("method == @exported")
+    folder = export(learner, run / "export" / exported, own["open_set_fpr95"].mean())
+except InputError as error:  # of an archive, an older run, or a network that torch cannot write
     group = None
     print(f"Not exported: {error}")
 

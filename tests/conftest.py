@@ -19,6 +19,7 @@ from dynammo.chain import Chain
 from dynammo.data.make_stream import make_stream
 from dynammo.measure.predictions import predict
 from dynammo.methods import learners_on
+from dynammo.run.outdated import checksums
 from dynammo.run.sessions import save_chain, save_learner
 from dynammo.run.settings import RunSettings
 
@@ -140,7 +141,7 @@ def two_sessions(new_chain, pretrained, tmp_path_factory):
             run.predictions.append({k: predict(v, "test") for k, v in learners.items()})
             run.memories.append(chain.memory)
             folder = tmp_path_factory.mktemp(f"session{session}")
-            save_chain(chain, folder, run.losses[-1])
+            save_chain(chain, folder, run.losses[-1], checksums(chain))
             for learner in learners.values():
                 save_learner(learner, folder)
             run.folders.append(folder)

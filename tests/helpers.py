@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.server
 import io
+import sys
 import tarfile
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from dynammo import catalogue
 from dynammo.chain import Chain
 from dynammo.learner import Learner
 from dynammo.measure.predictions import accuracy_rows, predict
@@ -267,3 +269,11 @@ def restore(chain: Chain, learners: dict[str, AdapterLearner], folders: list[Pat
 def shares_right(learner: Learner, split: str = "test") -> list[float]:
     """Accuracy on each session's images."""
     return [row["accuracy"] for row in accuracy_rows(predict(learner, split))]
+
+
+def forget_plugins(rows):
+    """Leave the catalogue with some rows, and load plugins again when they are next asked for."""
+    catalogue.ROWS.clear()
+    catalogue.ROWS.update(rows)
+    for name in [name for name in sys.modules if name.startswith("plugin_")]:
+        del sys.modules[name]

@@ -10,7 +10,7 @@ import nbformat
 from nbformat.v4 import new_markdown_cell
 
 from dynammo.data.files import write_text
-from dynammo.run.chapters import Runs, captions, side_by_side, tab_title
+from dynammo.run.chapters import Runs, captions, names_in, side_by_side, tab_title
 from dynammo.run.places import NOTEBOOKS, ROOT
 
 LINK = re.compile(r"\[((?:[^][]|\[[^]]*\])*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
@@ -80,7 +80,7 @@ class Sources:
 
     def numbers(self, code: str) -> str:
         """Links to the numbers behind the run's pictures that some code names."""
-        names = dict.fromkeys(re.findall(r'"(\w+)"', code)) if self.figures else ()
+        names = dict.fromkeys(names_in(code)) if self.figures else ()
         files = [self.figures / f"{name}.csv" for name in names]
         drawn = [path for path in files if path.exists() and path.with_suffix(".png").exists()]
         links = [f"[{path.name}](/{self.brought(path)})" for path in drawn]

@@ -199,12 +199,17 @@ def _folded(cell: NotebookNode, text: str) -> str:
     return f"::::::{{dropdown}} {heading.lstrip('# ')}\n{rest}\n::::::"
 
 
+def names_in(code: str) -> list[str]:
+    """What may be names of figures in some code: its short texts in double quotes."""
+    return re.findall(r'"(\w+)"', code)
+
+
 def captions(notebook: NotebookNode) -> dict[str, tuple[str, str]]:
     """For each name that code cells mention: the heading above, and the paragraph under it."""
     found, above = {}, ("", "")
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            for name in re.findall(r'"(\w+)"', cell.source):
+            for name in names_in(cell.source):
                 found.setdefault(name, above)
         elif heading := re.search(r"^##+ (.+)\n*((?:.+\n?)*)", cell.source, re.MULTILINE):
             above = (heading[1], heading[2].strip())

@@ -44,15 +44,20 @@ def files_behind(*starts: Path) -> list[Path]:
     return sorted(path for path in found if path.is_relative_to(PACKAGE))
 
 
+def python_in(path: Path) -> str:
+    """The code of a Python file, or of all cells of a notebook without IPython's commands."""
+    text = path.read_text()
+    if path.suffix != ".ipynb":
+        return text
+    cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
+    lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
+    return "\n".join(line for line in lines if line[:1] not in ("%", "!"))
+
+
 @cache
 def _imported(path: Path) -> set[Path]:
-    text = path.read_text()
-    if path.suffix == ".ipynb":
-        cells = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
-        lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
-        text = "\n".join(line for line in lines if line[:1] not in ("%", "!"))
     names: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(python_in(path))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -119,7 +119,7 @@ def _checked(
     steps: Steps,
 ) -> set[str]:
     """The method's name, if other code learned it; InputError for other settings or images."""
-    if why := other_inputs(record, settings, method, checksum):
+    if why := other_inputs(record, settings, method, {"data_checksum": checksum}):
         raise InputError(f"{folder} {why}: {AGAIN}")
     try:
         outdated = other_code(record, settings, method, steps)

@@ -25,13 +25,14 @@ from dynammo.errors import InputError
 from dynammo.learner import Setup
 from dynammo.networks.own import failures_told
 from dynammo.run.ablations import ablations
-from dynammo.run.code import code_checksum, weights_checksum
+from dynammo.run.code import code_checksum
 from dynammo.run.compare import compare_runs
 from dynammo.run.expected import compare, told
 from dynammo.run.graph import only_one, run_graph
 from dynammo.run.jobs import jobs, parameters_of
 from dynammo.run.needs import needs
 from dynammo.run.options import parse, resolve
+from dynammo.run.outdated import checksums
 from dynammo.run.places import NOTEBOOKS, ROOT, notebooks_by_name
 from dynammo.run.provenance import git_revision, own_files, provenance
 from dynammo.run.run_folder import open_setup, settings_of
@@ -181,7 +182,7 @@ def _graph(settings: RunSettings, setup: Setup) -> dict[str, Any]:
         "parameters": {method: parameters_of(settings, method) for *_, method in all_jobs},
         "number_of_sessions": stream.number_of_sessions,
         "ablations": _notebooks_of_ablations(settings, stream.number_of_classes),
-        "checksums": [stream.checksum, weights_checksum(setup.backbone)],
+        "checksums": checksums(setup),
         "needs": needs(settings, stream),
     }
 

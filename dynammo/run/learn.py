@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from dynammo.chain import DYNAMMO, Chain, Steps
@@ -15,7 +16,7 @@ from dynammo.measure.predictions import Predictions, predict
 from dynammo.measure.stopwatch import Stopwatch
 from dynammo.methods import AdapterLearner, kind_of, learners_on, make_learner
 from dynammo.run.jobs import name_of
-from dynammo.run.outdated import changed, other_weights, part_record
+from dynammo.run.outdated import changed, checksums, part_record
 from dynammo.run.run_folder import open_setup
 from dynammo.run.sessions import (
     AGAIN,
@@ -45,6 +46,11 @@ class Group:
     session: int = 0  # how many were learned
     recalled: bool = False  # the newest session's adapters were tuned before
 
+    @cached_property
+    def checksums(self) -> dict[str, str]:
+        """Those of images and weights, which stay as they are."""
+        return checksums(self.setup)
+
     @property
     def steps(self) -> Steps:
         """What the adapters' steps are made of."""
@@ -70,9 +76,8 @@ class Group:
             record = read_record(self.folder(session))
         except InputError as error:
             return str(error)
-        settings, checksum = self.setup.settings, self.setup.stream.checksum
-        reasons = [changed(record, settings, part, checksum, self.steps) for part in self.parts()]
-        reasons.append(other_weights(record, self.setup.backbone))
+        settings, given = self.setup.settings, self.checksums
+        reasons = (changed(record, settings, part, given, self.steps) for part in self.parts())
         return next((f"{self.folder(session)} {why}: {AGAIN}" for why in reasons if why), "")
 
     def restore(self, session: int) -> None:
@@ -89,7 +94,7 @@ class Group:
 
     def recall(self, session: int):
         """A set that was tuned before, if there is one: its time is that of then."""
-        found = tuned_before(self.run, self.chain, session)
+        found = tuned_before(self.run, self.chain, session, self.checksums)
         self.recalled = found is not None
         return found
 
@@ -132,7 +137,7 @@ class Group:
         }
         with whole_folder(folder) as part:
             if self.chain:
-                save_chain(self.chain, part, losses)
+                save_chain(self.chain, part, losses, self.checksums)
             for learner in self.learners:
                 save_learner(learner, part)
             save_predictions(answers, part)
@@ -141,7 +146,7 @@ class Group:
                 name_of(one): part_record(self.setup.settings, one, self.steps)
                 for one in self.parts()
             }
-            write_record(part, self.setup, self.session, parts, losses, costs)
+            write_record(part, self.setup, self.session, parts, losses, costs, self.checksums)
         if not self.chain and self.session > 1:
             before = self.folder(self.session - 1)
             (before / state_file(self.learners[0])).unlink(missing_ok=True)
@@ -211,6 +216,8 @@ def last_session(
 def _stand_after(group: Group, session: int) -> Group:
     if (done := group.learned(session)) < session:
         raise InputError(group.outdated(done + 1))
+    if session and not _has_weights(group, session):
+        raise _without_weights(group, session)
     group.restore(session)
     return group
 
@@ -238,10 +245,7 @@ def learn_stream(
     done = group.learned(sessions)
     there, done = done, next((t for t in range(done, 0, -1) if _has_weights(group, t)), 0)
     if there and not done and not group.folder(there + 1).exists():
-        raise InputError(
-            f"{group.folder(there).parent} has answers and no weights, as an archive does: read it "
-            "with notebook 18 or 19, or learn the stream in another run (--name)."
-        )
+        raise _without_weights(group, there)
     group.restore(done)
     if not group.chain:
         for session in range(sessions, done, -1):  # the last first: a kill leaves no gap
@@ -249,6 +253,13 @@ def learn_stream(
     for _ in range(done, sessions):
         group.learn_next(progress=progress)
     return group
+
+
+def _without_weights(group: Group, session: int) -> InputError:
+    return InputError(
+        f"{group.folder(session).parent} has answers and no weights, as an archive does: read it "
+        "with notebook 18 or 19, or learn the stream in another run (--name)."
+    )
 
 
 def _has_weights(group: Group, session: int) -> bool:

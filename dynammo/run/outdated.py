@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dynammo.backbones import Backbone
 from dynammo.chain import DYNAMMO, Steps
-from dynammo.learner import Learner
+from dynammo.learner import Learner, Setup
 from dynammo.networks.own import own_function
 from dynammo.run.code import code_behind, weights_checksum
 from dynammo.run.jobs import name_of, settings_behind
@@ -29,10 +28,22 @@ def _code_of(settings: RunSettings, method: str | type[Learner], steps: Steps) -
     return code_behind(method, own)
 
 
+def checksums(setup: Setup) -> dict[str, str]:
+    """Those of what sessions are learned from: images, and weights as they were loaded."""
+    weights = weights_checksum(setup.backbone)
+    return {"data_checksum": setup.stream.checksum, "weights_checksum": weights}
+
+
 def other_inputs(
-    record: Mapping[str, Any], settings: RunSettings, method: str | type[Learner], checksum: str
+    record: Mapping[str, Any],
+    settings: RunSettings,
+    method: str | type[Learner],
+    given: Mapping[str, str],
 ) -> str:
-    """In words, which settings or images of a session's record are others; nothing if none are."""
+    """In words, which settings, images or weights are not those of a record; nothing if all are.
+
+    ``given`` are :func:`checksums`, of images alone where no network is looked at.
+    """
     name = name_of(method)
     before, now = record["parts"].get(name), settings_behind(settings, method)
     if before is None:
@@ -42,8 +53,11 @@ def other_inputs(
     other = [k for k, v in now.items() if then[k] != v]
     if other:
         return f"was run with another {', '.join(other)}"
-    same = record["data_checksum"] == checksum
-    return "" if same else f"was learned from other images of '{settings.stream}'"
+    if record["data_checksum"] != given["data_checksum"]:
+        return f"was learned from other images of '{settings.stream}'"
+    weights = record.get("weights_checksum"), given.get("weights_checksum")  # old ones have none
+    other = all(weights) and weights[0] != weights[1]
+    return f"was learned with other weights of '{settings.backbone}'" if other else ""
 
 
 def other_code(
@@ -60,17 +74,11 @@ def changed(
     record: Mapping[str, Any],
     settings: RunSettings,
     method: str | type[Learner],
-    checksum: str,
+    given: Mapping[str, str],
     steps: Steps = DYNAMMO,
 ) -> str:
     """In words, why a session's record does not hold for a method any more; nothing if it does."""
-    if why := other_inputs(record, settings, method, checksum):
+    if why := other_inputs(record, settings, method, given):
         return why
     other = other_code(record, settings, method, steps)
     return "was run by other code of dynammo/" if other else ""
-
-
-def other_weights(record: Mapping[str, Any], backbone: Backbone) -> str:
-    """In words, that a backbone's weights are not those of a record; of an old one nothing."""
-    same = record.get("weights_checksum", now := weights_checksum(backbone)) == now
-    return "" if same else f"was learned with other weights of '{backbone.name}'"

@@ -22,12 +22,13 @@ NAME = re.compile(r"(?!session\d+$)[a-z][a-z0-9_]*")  # folders of adapters are 
 def file_of(name: str) -> str:
     """The file of ``FILE.py:FUNCTION`` or ``package.module:function``; of anything else nothing."""
     place = name.rpartition(":")[0]
-    if place.endswith(".py") or place in ("", "timm"):
-        return place if place.endswith(".py") else ""
-    with suppress(ImportError, ValueError):  # said where the function is asked for
-        found = find_spec(place)
-        return found.origin if found and found.has_location else ""
-    return ""
+    if place.endswith(".py"):
+        return place
+    found = None
+    if place not in ("", "timm"):
+        with suppress(ImportError, ValueError):  # said where the function is asked for
+            found = find_spec(place)
+    return found.origin if found and found.has_location else ""
 
 
 def load_plugins(paths: Sequence[str | Path]) -> list[str]:

@@ -28,8 +28,7 @@ from dynammo.learner import Learner, Setup
 from dynammo.measure.predictions import Predictions
 from dynammo.memory import ExemplarMemory
 from dynammo.methods import AdapterLearner
-from dynammo.run.code import weights_checksum
-from dynammo.run.outdated import changed, other_weights, part_record
+from dynammo.run.outdated import changed, part_record
 from dynammo.training import linear_head
 
 AGAIN = "start again from session 1, in another run folder or with ./run_all.sh --fresh."
@@ -95,14 +94,16 @@ class SavedSet(Mapping):
         return len(self.tensors)
 
 
-def save_chain(chain: Chain, folder: Path, losses: list[float]) -> None:
+def save_chain(
+    chain: Chain, folder: Path, losses: list[float], checksums: Mapping[str, str]
+) -> None:
     """Write the newest session's share of the chain, and what it depends on, into a folder."""
     save_file(chain.adapter_states[-1], folder / "adapters.safetensors")
     save_file(chain.merged_state, folder / "merged_adapters.safetensors")
     save_file(chain.auxiliary.state_dict(), folder / "auxiliary_head.safetensors")
     save_memory(chain.memory, folder)
     tuned = {"parts": {"": part_record(chain.settings, "", chain.steps)}, "losses": losses}
-    write_json(folder / "tuned.json", tuned | _checksums(chain))
+    write_json(folder / "tuned.json", tuned | checksums)
 
 
 def restore_chain_from(chain: Chain, folders: list[Path]) -> None:
@@ -117,7 +118,7 @@ def restore_chain_from(chain: Chain, folders: list[Path]) -> None:
     chain.memory = load_memory(folders[-1], budget)
 
 
-def tuned_before(run: Path, chain: Chain, session: int):
+def tuned_before(run: Path, chain: Chain, session: int, checksums: Mapping[str, str]):
     """What tuning a session gave before, if the same code and settings did: see ``Chain.recall``.
 
     So a method that is new or changed has only its own head trained, and no adapters tuned again.
@@ -125,8 +126,7 @@ def tuned_before(run: Path, chain: Chain, session: int):
     folder = session_folder(run, *chain.seeds, session)
     try:
         record = json.loads((folder / "tuned.json").read_text())
-        given = chain.settings, "", chain.stream.checksum, chain.steps
-        if changed(record, *given) or other_weights(record, chain.backbone):
+        if changed(record, chain.settings, "", checksums, chain.steps):
             return None
         auxiliary = load_file(folder / "auxiliary_head.safetensors", device=str(chain.device))
         state = load_file(folder / "adapters.safetensors", device=str(chain.device))
@@ -222,6 +222,7 @@ def write_record(
     parts: Mapping[str, dict[str, Any]],
     losses: list[float],
     costs: Mapping[str, dict[str, int]],
+    checksums: Mapping[str, str],
 ) -> None:
     """Write ``session.json``: which session it is, what it depends on, its losses and costs."""
     order_seed, train_seed = setup.seeds
@@ -235,9 +236,4 @@ def write_record(
         "costs": costs,
         "parts": parts,
     }
-    write_json(folder / "session.json", record | _checksums(setup))
-
-
-def _checksums(setup: Setup) -> dict[str, str]:
-    weights = weights_checksum(setup.backbone)
-    return {"data_checksum": setup.stream.checksum, "weights_checksum": weights}
+    write_json(folder / "session.json", record | checksums)

@@ -5,7 +5,6 @@ import inspect
 from functools import partial
 from importlib import import_module
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +20,7 @@ from dynammo.learner import Learner, Setup
 from dynammo.measure.summary import readable, summarise
 from dynammo.merging import running_mean
 from dynammo.methods import LastAdapter
-from dynammo.run.code import code_behind
+from dynammo.run.code import code_behind, python_in
 from dynammo.run.collect import collect
 from dynammo.run.execute import execute
 from dynammo.run.learn import learn_stream
@@ -172,12 +171,8 @@ def test_dropout_of_ones_own_follows_the_seeds_and_leaves_the_global_generator(l
 def definitions(notebook):
     """What the cells of a notebook import and define, as code; nothing of what they run."""
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-    found = []
-    for cell in nbformat.read(notebook, 4).cells:
-        if cell.cell_type == "code":
-            lines = [line for line in cell.source.splitlines() if line[:1] not in ("%", "!")]
-            found += [node for node in ast.parse("\n".join(lines)).body if isinstance(node, kinds)]
-    return "\n".join(map(ast.unparse, found))
+    found = ast.parse(python_in(notebook)).body
+    return "\n".join(ast.unparse(node) for node in found if isinstance(node, kinds))
 
 
 def test_every_learner_that_a_notebook_writes_out_can_be_recorded(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import forget_plugins
 
 from dynammo import catalogue
 from dynammo.methods import adapter_methods
@@ -72,10 +73,7 @@ def _plugin():
     before = dict(catalogue.ROWS)
     load_plugins([PLUGIN])
     yield
-    catalogue.ROWS.clear()
-    catalogue.ROWS.update(before)
-    for name in [name for name in sys.modules if name.startswith("plugin_")]:
-        del sys.modules[name]
+    forget_plugins(before)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from helpers import forget_plugins
 
 from dynammo import catalogue
 from dynammo.errors import InputError
@@ -33,10 +33,7 @@ def _as_it_was():
 
 
 def _forget():
-    catalogue.ROWS.clear()
-    catalogue.ROWS.update(ROWS)
-    for name in [name for name in sys.modules if name.startswith("plugin_")]:
-        del sys.modules[name]
+    forget_plugins(ROWS)
 
 
 def with_plugin(**changes):

@@ -10,6 +10,7 @@ from dynammo.measure.predictions import predict
 from dynammo.methods import ACL, DynaMMo, LastAdapter
 from dynammo.run import sessions
 from dynammo.run.learn import open_group
+from dynammo.run.outdated import checksums
 
 
 def test_predictions_are_bitwise_the_same_after_saving_and_restoring(two_sessions, new_chain):
@@ -72,19 +73,22 @@ def test_learning_on_reads_no_set_but_the_newest_unless_a_method_needs_it(
 def test_sessions_tuned_before_are_found_if_nothing_they_depend_on_changed(
     two_sessions, new_chain, tmp_path
 ):
+    def tuned_before(chain):
+        return sessions.tuned_before(tmp_path, chain, 1, checksums(chain))
+
     chain, _ = new_chain()
     folder = sessions.session_folder(tmp_path, 0, 1, session=1)
-    assert sessions.tuned_before(tmp_path, chain, 1) is None
+    assert tuned_before(chain) is None
     shutil.copytree(two_sessions.folders[0], folder)
-    state, head, losses = sessions.tuned_before(tmp_path, chain, 1)
+    state, head, losses = tuned_before(chain)
     assert same(state, two_sessions.chain.adapter_states[0])
     assert same(head.state_dict(), two_sessions.tuned[0].head.state_dict())
     assert losses == two_sessions.losses[0]
     # Which methods there are, and their own knobs, change no adapters ...
     other, _ = new_chain(methods=("acl",), lwf_temperature=3.0)
-    assert sessions.tuned_before(tmp_path, other, 1) is not None
+    assert tuned_before(other) is not None
     # ... but what they are tuned with does; and a damaged file is as good as none.
     other, _ = new_chain(adapter_epochs=9)
-    assert sessions.tuned_before(tmp_path, other, 1) is None
+    assert tuned_before(other) is None
     (folder / "adapters.safetensors").write_bytes(b"half")
-    assert sessions.tuned_before(tmp_path, chain, 1) is None
+    assert tuned_before(chain) is None
